@@ -1,0 +1,72 @@
+"""The record of one picture: its feature names, how it is written, how it is read.
+
+Every other module (ingest, training, evaluation, warm-up) goes through here, so the names stand in one place.
+The picture stays encoded in the record; its pixels are decoded where they are used.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+
+ENCODED = "image/encoded"
+ID = "image/id"
+FORMAT = "image/format"
+HEIGHT = "image/height"
+WIDTH = "image/width"
+CHANNELS = "image/channels"
+BYTES = "image/bytes"
+INTEGERS = (HEIGHT, WIDTH, CHANNELS, BYTES)
+SPLITS = ("train", "validation", "test")
+
+FEATURES: Mapping[str, tf.io.FixedLenFeature] = {
+    ENCODED: tf.io.FixedLenFeature([], tf.string),
+    ID: tf.io.FixedLenFeature([], tf.string),
+    FORMAT: tf.io.FixedLenFeature([], tf.string),
+    **{name: tf.io.FixedLenFeature([], tf.int64) for name in INTEGERS},
+}
+
+
+def image_example(
+    encoded: bytes, *, key: str, format_name: str, height: int, width: int, channels: int, size_bytes: int
+) -> tf.train.Example:
+    """Builds the record of one picture.
+
+    Args:
+      encoded: the picture as PNG, JPEG or BMP bytes (what TensorFlow decodes).
+      key: stable identity of the picture within its data set.
+      format_name: format of the original file, lower case ("jpeg", "webp", ...).
+      height, width: pixels. channels: 1 grey, 2 grey with alpha, 3 RGB, 4 RGB with alpha.
+      size_bytes: size of the original file.
+    """
+    numbers = dict(zip(INTEGERS, (height, width, channels, size_bytes), strict=True))
+    texts = {ENCODED: encoded, ID: key.encode(), FORMAT: format_name.lower().encode()}
+    feature = {n: tf.train.Feature(bytes_list=tf.train.BytesList(value=[v])) for n, v in texts.items()}
+    feature |= {n: tf.train.Feature(int64_list=tf.train.Int64List(value=[v])) for n, v in numbers.items()}
+    return tf.train.Example(features=tf.train.Features(feature=feature))
+
+
+def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Parses serialised records, string [B] (or a scalar), to a dict of the features in `FEATURES`."""
+    spec = dict(FEATURES)
+    if serialized.shape.rank == 0:
+        return tf.io.parse_single_example(serialized, spec)
+    return tf.io.parse_example(serialized, spec)
+
+
+def decode_rgb(encoded: tf.Tensor) -> tf.Tensor:
+    """Decodes one picture (scalar string) to uint8 [H, W, 3]; grey is repeated, alpha dropped, 16 bits cut to 8."""
+    return tf.io.decode_image(encoded, channels=3, expand_animations=False)
+
+
+def records(files: Sequence[str]) -> tf.data.Dataset:
+    """Serialised records (scalar strings) of GZIP TFRecord files, in order.
+
+    Raises:
+      FileNotFoundError: no file was given, or one is missing.
+    """
+    files = [os.fspath(f) for f in files]
+    missing = [f for f in files if not tf.io.gfile.exists(f)]
+    if missing or not files:
+        raise FileNotFoundError(f"no records at {', '.join(missing) or 'an empty list of files'}")
+    return tf.data.TFRecordDataset(sorted(files), compression_type="GZIP")

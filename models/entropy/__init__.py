@@ -1,0 +1,1 @@
+"""Entropy models, their integer tables, the coder and the stream."""
