@@ -16,6 +16,7 @@ HEIGHT = "image/height"
 WIDTH = "image/width"
 CHANNELS = "image/channels"
 BYTES = "image/bytes"
+SIZE_CLASS = "image/size_class"
 INTEGERS = (HEIGHT, WIDTH, CHANNELS, BYTES)
 SPLITS = ("train", "validation", "test")
 
@@ -23,8 +24,18 @@ FEATURES: Mapping[str, tf.io.FixedLenFeature] = {
     ENCODED: tf.io.FixedLenFeature([], tf.string),
     ID: tf.io.FixedLenFeature([], tf.string),
     FORMAT: tf.io.FixedLenFeature([], tf.string),
+    SIZE_CLASS: tf.io.FixedLenFeature([], tf.string),
     **{name: tf.io.FixedLenFeature([], tf.int64) for name in INTEGERS},
 }
+
+
+def size_class(height: int, width: int) -> str:
+    """The class of a picture's size in megapixels, by which evaluation is sliced."""
+    megapixels = height * width / 1e6
+    for bound in (0.1, 0.5, 2):
+        if megapixels < bound:
+            return f"below_{bound}_mp"
+    return "2_mp_and_more"
 
 
 def image_example(
@@ -41,6 +52,7 @@ def image_example(
     """
     numbers = dict(zip(INTEGERS, (height, width, channels, size_bytes), strict=True))
     texts = {ENCODED: encoded, ID: key.encode(), FORMAT: format_name.lower().encode()}
+    texts[SIZE_CLASS] = size_class(height, width).encode()
     feature = {n: tf.train.Feature(bytes_list=tf.train.BytesList(value=[v])) for n, v in texts.items()}
     feature |= {n: tf.train.Feature(int64_list=tf.train.Int64List(value=[v])) for n, v in numbers.items()}
     return tf.train.Example(features=tf.train.Features(feature=feature))
