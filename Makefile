@@ -1,0 +1,32 @@
+# make run: from sample photographs to a served codec · make test: all tests · make env: the environment alone
+PYTHON := .venv/bin/python
+UV ?= uv
+OUT ?= runs/sample
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.PHONY: run test env bench lint lock clean
+.DEFAULT_GOAL := run
+
+run: env
+	@$(PYTHON) -m pipeline run mean_scale_hyperprior --preset small --dataset sample_photos --out $(OUT) $(ARGS)
+
+test: env
+	@$(PYTHON) -m pytest $(ARGS)
+
+env:
+	@scripts/setup.sh
+
+bench: env
+	@for file in tests/benchmarks/bench_*.py; do $(PYTHON) $$file || exit 1; done
+
+lint: env
+	@$(PYTHON) -m ruff check .
+
+# Needs uv. What is pinned stays as it is where requirements.txt allows it.
+lock:
+	@$(UV) pip compile requirements.txt --python-version 3.10 --no-annotate --no-emit-index-url \
+	  --no-emit-find-links --custom-compile-command "make lock" -o requirements.lock -q
+
+clean:
+	rm -rf build .pytest_cache .ruff_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
