@@ -1,0 +1,1 @@
+"""Photographs that ship with scikit-image."""
