@@ -122,10 +122,18 @@ class Metric:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """Metrics and the record features whose values make the slices they are also reported by."""
+    """How a model is judged.
+
+    Attributes:
+      metrics: what is measured and bounded.
+      slices: record features by whose values the metrics are also reported.
+      comparable: options that must be equal before a model is compared with an earlier one (two codecs at different
+        rate points are no better or worse than each other).
+    """
 
     metrics: tuple[Metric, ...]
     slices: tuple[str, ...] = ()
+    comparable: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

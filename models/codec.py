@@ -1,0 +1,152 @@
+"""What the image codecs have in common: configuration, transforms, loss, input pipeline, evaluation.
+
+    x --analysis--> y --round/noise--> y_hat --synthesis--> x_hat
+                    '--entropy model--> bits
+
+Loss = bits per pixel + lmbda * 255^2 * MSE on [0, 1] pixels (arXiv:1802.01436, eq. 9-11).
+"""
+
+import dataclasses
+
+import keras
+from keras import ops
+
+from models.layers.conv import downsample, upsample
+from models.layers.gdn import GDN
+from models.recipe import Config, ConfigError, Evaluation, Metric, Search, option
+
+STRIDE = 16  # pixels a latent, each way
+
+
+@dataclasses.dataclass(frozen=True)
+class CodecConfig(Config):
+    """Options of an image codec."""
+
+    channels: int = option(128, "filters of the transforms (N)", search=Search(choices=(48, 64, 96, 128, 192)), low=1)
+    latents: int = option(192, "channels of the latents (M)", search=Search(choices=(64, 96, 128, 192, 320)), low=1)
+    lmbda: float = option(0.0067, "weight of distortion against rate: bpp + lmbda * 255^2 * MSE", low=0.0)
+    activation: str = option("gdn", "normalisation of the transforms", choices=("gdn", "simplified_gdn"))
+    crop_size: int = option(256, "side of a training crop, pixels, a multiple of 64", low=64)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.crop_size % 64:
+            raise ConfigError(f"crop_size={self.crop_size}: must be a multiple of 64")
+
+
+# Lambdas of the published rate points, for the documentation and the sweeps: .0018 .0035 .0067 .013 .025 .0483
+PAPER = {"channels": 128, "latents": 192, "learning_rate": 1e-4, "steps": 1_000_000, "steps_per_epoch": 5000,
+         "batch_size": 16, "warmup_fraction": 0.001}  # fmt: skip
+SMALL = {"channels": 64, "latents": 96, "activation": "simplified_gdn", "crop_size": 128, "batch_size": 8}
+
+
+def analysis(config: CodecConfig) -> keras.Sequential:
+    """Pixels [B, H, W, 3] in [0, 1] -> latents [B, H/16, W/16, latents]."""
+    layers = [keras.Input((None, None, 3))]
+    for _ in range(3):
+        layers += [downsample(config.channels), GDN(simplified=config.activation == "simplified_gdn")]
+    return keras.Sequential([*layers, downsample(config.latents)], name="analysis")
+
+
+def synthesis(config: CodecConfig) -> keras.Sequential:
+    """Rounded latents [B, h, w, latents] -> pixels [B, 16h, 16w, 3], not clipped."""
+    layers = [keras.Input((None, None, config.latents))]
+    for _ in range(3):
+        layers += [upsample(config.channels), GDN(inverse=True, simplified=config.activation == "simplified_gdn")]
+    return keras.Sequential([*layers, upsample(3)], name="synthesis")
+
+
+class Codec(keras.Model):
+    """A codec to train. Subclasses make their entropy model in `__init__` and say in `code` what latents cost.
+
+    `call` takes pixels [B, H, W, 3] float32 in [0, 1], H and W multiples of 16, and returns
+    {"x_hat": [B, H, W, 3] float32, not clipped; "bits": [B] float32, bits an image}.
+    """
+
+    def __init__(self, config: CodecConfig, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config
+        self.analysis, self.synthesis = analysis(config), synthesis(config)
+        self.trackers = [keras.metrics.Mean(name=n) for n in ("bpp", "mse", "psnr")]
+        self.noise = keras.random.SeedGenerator(config.seed)
+
+    def code(self, y, training: bool):
+        """Quantises latents y [B, h, w, M] float32; returns (y_hat of the same shape, bits [B] float32)."""
+        raise TypeError(f"{type(self).__name__} must say in `code` what its latents cost")
+
+    def discretize(self, y, training: bool, mean=0.0):
+        """Adds uniform noise in training, rounds the distance to the mean otherwise; same shape, float32."""
+        if training:
+            return y + keras.random.uniform(ops.shape(y), -0.5, 0.5, seed=self.noise)
+        return ops.round(y - mean) + mean
+
+    def call(self, x, training=None):
+        """Codes and decodes pixels, see the class."""
+        y_hat, bits = self.code(ops.cast(self.analysis(x), "float32"), bool(training))
+        return {"x_hat": ops.cast(self.synthesis(y_hat), "float32"), "bits": bits}
+
+    def pictures(self, x):
+        """Originals and reconstructions side by side, for TensorBoard: [B, H, W, 3] -> [B, H, 2W, 3] in [0, 1]."""
+        return ops.concatenate([x, ops.clip(self(x, training=False)["x_hat"], 0.0, 1.0)], axis=2)
+
+    def _bpp_and_mse(self, x, outputs):
+        pixels = ops.cast(ops.shape(x)[0] * ops.shape(x)[1] * ops.shape(x)[2], "float32")
+        mse = ops.mean(ops.square(ops.cast(x, "float32") - outputs["x_hat"]))
+        return ops.sum(outputs["bits"]) / pixels, mse
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Rate-distortion loss, scalar, bits per pixel."""
+        bpp, mse = self._bpp_and_mse(x, y_pred)
+        return bpp + self.config.lmbda * 255.0**2 * mse
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Running means of the estimated bpp, the MSE on [0, 1] pixels and the batch PSNR in dB."""
+        bpp, mse = self._bpp_and_mse(x, y_pred)
+        for tracker, value in zip(self.trackers, (bpp, mse, -10.0 * ops.log10(mse)), strict=True):
+            # The weight ties the update to the batch: TensorFlow would else count one more at the data's end.
+            tracker.update_state(value, sample_weight=ops.cast(ops.shape(x)[0], "float32"))
+        return self.get_metrics_result()
+
+    def get_config(self):
+        return {"config": dataclasses.asdict(self.config), "name": self.name}
+
+    @classmethod
+    def from_config(cls, config):
+        """The inverse of `get_config`."""
+        return cls(cls.config_class(**config["config"]), name=config["name"])
+
+    config_class = CodecConfig
+
+
+def resolved_precision(config: Config) -> str:
+    """The Keras dtype policy: "auto" is mixed_float16 where the backend sees a GPU, else float32."""
+    if config.precision != "auto":
+        return config.precision
+    from keras import distribution
+
+    return "mixed_float16" if distribution.list_devices("gpu") else "float32"
+
+
+def build(model_class: type[Codec], config: CodecConfig) -> Codec:
+    """Makes the codec under its dtype policy and runs it once, so that every variable exists."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(resolved_precision(config))
+    try:
+        model = model_class(config)
+        model(ops.zeros((1, 64, 64, 3), "float32"))
+    finally:
+        keras.config.set_dtype_policy(before)
+    return model
+
+
+EVALUATION = Evaluation(
+    metrics=(
+        Metric("bpp", "bpp", "lower", upper_bound=24.0),
+        Metric("psnr_db", "dB", "higher", lower_bound=15.0),
+        Metric("ms_ssim", "", "higher", lower_bound=0.3),
+        Metric("estimated_bpp", "bpp", "lower"),
+        Metric("rd_cost", "bpp", "lower", tolerance=0.05),
+    ),
+    slices=("image/size_class",),
+    comparable=("lmbda",),
+)
