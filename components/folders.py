@@ -77,7 +77,7 @@ def scan(folder: str) -> Folder:
     """Walks a folder and its sub-folders and reads every picture file once, in blocks, for its digest.
 
     Raises:
-      DataError: there is no such folder, or not one picture file in it.
+      DataError: there is no such folder, or not one picture file in it that can be opened.
     """
     if not folder or not tf.io.gfile.isdir(folder):
         kind = "is a file, not a folder" if folder and tf.io.gfile.exists(folder) else "does not exist"
@@ -86,8 +86,8 @@ def scan(folder: str) -> Folder:
     ignored: collections.Counter[str] = collections.Counter()
     paths = sorted(_picture_paths(root, "", ignored))
     if not paths:
-        others = ", ".join(f"{count} {kind}" for kind, count in ignored.most_common(5))
-        raise DataError(f"no PNG, JPEG, WebP or BMP picture in {folder!r}" + (f" (it holds {others})" if others else ""))
+        others = ", ".join(f"{count} {kind}" for kind, count in ignored.most_common(5)) or "nothing"
+        raise DataError(f"no PNG, JPEG, WebP or BMP picture in {folder!r} (it holds {others})")
     with concurrent.futures.ThreadPoolExecutor(max_workers=4) as pool:
         found = list(pool.map(lambda path: _inspect(root, path), paths))
     first: dict[str, PictureFile] = {}
@@ -96,6 +96,8 @@ def scan(folder: str) -> Folder:
         if first.setdefault(file.digest, file) is not file:
             duplicates.append({"path": printable(file.path), "same_as": printable(first[file.digest].path)})
     unreadable = [f for f in found if isinstance(f, dict)]
+    if not first:
+        raise DataError(f"no picture in {folder!r} can be read: {unreadable[0]['path']}: {unreadable[0]['reason']}")
     return Folder(list(first.values()), duplicates, unreadable, dict(sorted(ignored.items())))
 
 

@@ -1,6 +1,6 @@
 """TFDS data set of photographs that ship inside scikit-image: real pictures where there is no network.
 
-scikit-image gives them as public domain or CC0 (its documentation of `skimage.data` names each source).
+Public domain, CC0, or without known restrictions: the documentation of `skimage.data` names the source of each.
 """
 
 import io
@@ -33,7 +33,7 @@ MAX_SIDE = 512  # pixels; larger photographs are cut into equal parts without ov
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """14 photographs, colour and grey, in 20 crops of at most MAX_SIDE pixels a side, lossless (PNG)."""
+    """14 photographs, colour and grey, in 21 crops of at most MAX_SIDE pixels a side, lossless (PNG)."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First version."}

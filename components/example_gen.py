@@ -1,0 +1,249 @@
+"""The first step of every pipeline: pictures from a TFDS data set or a folder to TFRecords of `models.data` records."""
+
+import collections
+import hashlib
+import json
+import os
+from typing import Any
+
+import apache_beam as beam
+import tensorflow as tf
+from tfx import types
+from tfx.components.example_gen import write_split
+from tfx.components.util import examples_utils
+from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
+from tfx.proto import example_gen_pb2
+from tfx.types import artifact_utils, component_spec, standard_artifacts
+
+from components.datasets.photos.photos_dataset_builder import check_unreadable
+from components.folders import DataError
+from components.sources import Pictures, open_source
+from models import data
+
+REPORT_FILE = "ingest.json"
+
+
+class TfdsExampleGenSpec(component_spec.ComponentSpec):
+    """What TfdsExampleGen takes and gives."""
+
+    PARAMETERS = {
+        "dataset": component_spec.ExecutionParameter(type=str),
+        "folder": component_spec.ExecutionParameter(type=str),
+        "digest": component_spec.ExecutionParameter(type=str),
+        "max_unreadable": component_spec.ExecutionParameter(type=float),
+    }
+    INPUTS: dict[str, Any] = {}
+    OUTPUTS = {"examples": component_spec.ChannelParameter(type=standard_artifacts.Examples)}
+
+
+class _Tally(beam.CombineFn):
+    """Sums {"pictures", "bytes", "pixels"} by split, and counts pictures by format, of (split, example)."""
+
+    def create_accumulator(self):
+        return collections.Counter()
+
+    def add_input(self, total, element):
+        split, example = element
+        total[f"splits/{split}/pictures"] += 1
+        total[f"splits/{split}/bytes"] += example["bytes"]
+        total[f"splits/{split}/pixels"] += example["height"] * example["width"]
+        total[f"formats/{example['format']}"] += 1
+        return total
+
+    def merge_accumulators(self, totals):
+        return sum(totals, collections.Counter())
+
+    def extract_output(self, total):
+        return dict(total)
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Reads, normalises, splits and writes the pictures; see TfdsExampleGen."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes `Split-<name>/*.gz` and REPORT_FILE into the examples artifact.
+
+        Raises:
+          DataError: the data cannot be read, changed since their digest was taken, hold too many unreadable pictures
+            or fewer than three readable ones.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        examples = artifact_utils.get_single_instance(output_dict["examples"])
+        dataset, folder = exec_properties["dataset"], exec_properties["folder"]
+        source = open_source(dataset, folder)
+        if exec_properties["digest"] not in ("", source.digest):
+            raise DataError(f"the data of {folder or dataset!r} changed while the pipeline started; run it again")
+        work_dir = os.path.join(examples.uri, "work")
+        tf.io.gfile.makedirs(work_dir)
+        source.prepare(work_dir, list(self._beam_pipeline_args))
+        with self._make_beam_pipeline() as pipeline:
+            _write_records(source.pictures(pipeline), examples.uri, os.path.join(work_dir, REPORT_FILE))
+        with tf.io.gfile.GFile(os.path.join(work_dir, REPORT_FILE)) as file:
+            report = json.load(file)
+        tf.io.gfile.rmtree(work_dir)
+        report |= {"dataset": dataset, "folder": folder, "digest": source.digest, "duplicates": [], "ignored": {}}
+        unreadable = report["unreadable"] + source.facts.get("unreadable", [])
+        report |= source.facts | {"unreadable": sorted(unreadable, key=lambda entry: entry["path"])}
+        pictures = {name: split["pictures"] for name, split in report["splits"].items()}
+        check_unreadable(report["unreadable"], sum(pictures.values()), exec_properties["max_unreadable"])
+        report["lent"] = lend(examples.uri, report["splits"])
+        _describe(examples, report)
+
+
+class TfdsExampleGen(base_beam_component.BaseBeamComponent):
+    """Pictures from a folder or a TFDS data set to GZIP TFRecords, in the splits train, validation and test.
+
+    The pictures stay encoded. REPORT_FILE in the artifact holds the counts, and every file that could not be read:
+    {"dataset", "folder", "digest", "splits": {name: {"pictures", "bytes", "pixels"}}, "formats": {name: count},
+    "unreadable": [{"path", "reason"}], "duplicates": [{"path", "same_as"}], "ignored": {kind: count},
+    "lent": [{"id", "from", "to"}], "source_splits": {name: [name]} for data sets of TFDS}. The main counts are custom
+    properties of the artifact: pictures_<split>, unreadable, duplicates (integers), digest.
+    """
+
+    SPEC_CLASS = TfdsExampleGenSpec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+
+    def __init__(self, dataset: str, folder: str = "", digest: str = "", max_unreadable: float = 0.01):
+        """Makes the component.
+
+        Args:
+          dataset: "photos" (then `folder` is read), "sample_photos", or an image data set of TFDS ("cifar10").
+          folder: the folder of pictures of "photos"; sub-folders are read too.
+          digest: `dataset_digest(dataset, folder)`; part of the cache's key, so that new or changed files are noticed,
+            and checked again when the step runs. Empty: not checked.
+          max_unreadable: share (0 to 1) of unreadable pictures above which the step fails.
+        """
+        examples = types.Channel(type=standard_artifacts.Examples)
+        super().__init__(
+            spec=TfdsExampleGenSpec(
+                dataset=dataset, folder=folder, digest=digest, max_unreadable=float(max_unreadable), examples=examples
+            )
+        )
+
+
+def lend(uri: str, splits: dict[str, dict[str, int]]) -> list[dict[str, str]]:
+    """Gives each empty split one picture of the largest split, so that small sets can be evaluated at all.
+
+    A set of a few dozen pictures may have none whose hash falls into a split. The picture is the one with the lowest
+    (test, train) or highest (validation) SHA-256 of its bytes; it goes back to its own split as soon as the empty split
+    has a picture by right. This is the only way in which a picture can change its split.
+
+    Args:
+      uri: the examples artifact's folder; its files are rewritten.
+      splits: {name: {"pictures", "bytes", "pixels"}}; brought up to date.
+
+    Returns:
+      [{"id", "from", "to"}] of the pictures that were lent.
+
+    Raises:
+      DataError: fewer than three pictures.
+    """
+    total = sum(split["pictures"] for split in splits.values())
+    if total < len(data.SPLITS):
+        raise DataError(f"at least 3 pictures are needed (training, validation, test), {total} could be read")
+    lent = []
+    for name in [name for name in reversed(data.SPLITS) if not splits[name]["pictures"]]:
+        donor = max(data.SPLITS, key=lambda split: splits[split]["pictures"])
+        files = tf.io.gfile.glob(os.path.join(uri, f"Split-{donor}", "*.gz"))
+        records = list(data.records(files).as_numpy_iterator())
+        choose = max if name == "validation" else min
+        chosen = choose(records, key=lambda record: hashlib.sha256(_features(record)[data.ENCODED][0]).digest())
+        records.remove(chosen)
+        for file in files[1:]:
+            tf.io.gfile.remove(file)
+        _rewrite(files[0], records)
+        _rewrite(tf.io.gfile.glob(os.path.join(uri, f"Split-{name}", "*.gz"))[0], [chosen])
+        feature = _features(chosen)
+        size = {"bytes": feature[data.BYTES][0], "pixels": feature[data.HEIGHT][0] * feature[data.WIDTH][0]}
+        for key, amount in ({"pictures": 1} | size).items():
+            splits[donor][key] -= amount
+            splits[name][key] += amount
+        lent.append({"id": feature[data.ID][0].decode(), "from": donor, "to": name})
+    return lent
+
+
+def _features(record: bytes) -> dict[str, Any]:
+    """The values of a serialised record by feature name."""
+    feature = tf.train.Example.FromString(record).features.feature
+    return {name: getattr(value, value.WhichOneof("kind")).value for name, value in feature.items()}
+
+
+def _rewrite(path: str, records: list[bytes]) -> None:
+    """Writes a GZIP TFRecord file beside `path`, then puts it in its place."""
+    with tf.io.TFRecordWriter(path + ".new", tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
+        for record in records:
+            writer.write(record)
+    tf.io.gfile.rename(path + ".new", path, overwrite=True)
+
+
+def _write_records(pictures: Pictures, uri: str, report_path: str) -> None:
+    """Adds to the pipeline: one set of record files a split, and the counts as JSON at `report_path`.
+
+    Pictures are written where they are read, without a shuffle between, which would hold them all in memory on Beam's
+    in-process runner; training shuffles anyway.
+    """
+    counted = []
+    for name in data.SPLITS:
+        split = pictures.splits.get(name)
+        if split is None:
+            split = pictures.unreadable.pipeline | f"None[{name}]" >> beam.Create([])
+        prefix = os.path.join(uri, f"Split-{name}", write_split.DEFAULT_FILE_NAME)
+        _ = (
+            split
+            | f"Record[{name}]" >> beam.Map(_record)
+            | f"Write[{name}]" >> beam.io.WriteToTFRecord(prefix, file_name_suffix=".gz")
+        )
+        counted.append(split | f"Sizes[{name}]" >> beam.Map(_sizes, name))
+    _ = (
+        tuple(counted)
+        | "AllSizes" >> beam.Flatten()
+        | "Tally" >> beam.CombineGlobally(_Tally())
+        | "Report" >> beam.Map(_write_report, beam.pvalue.AsList(pictures.unreadable), report_path)
+    )
+
+
+def _record(element: tuple[str, dict[str, Any]]) -> bytes:
+    """(key, example) to a serialised record."""
+    key, example = element
+    sizes = {name: example[name] for name in ("height", "width", "channels")}
+    record = data.image_example(
+        example["image"], key=key, format_name=example["format"], size_bytes=example["bytes"], **sizes
+    )
+    return record.SerializeToString()
+
+
+def _sizes(element: tuple[str, dict[str, Any]], split: str) -> tuple[str, dict[str, Any]]:
+    """(key, example) to (split, example without the picture)."""
+    return split, {name: element[1][name] for name in ("format", "height", "width", "bytes")}
+
+
+def _write_report(tally: dict[str, int], unreadable: list[dict[str, str]], path: str) -> None:
+    """Writes the counts and the unreadable pictures as JSON."""
+    splits = {
+        name: {kind: tally.get(f"splits/{name}/{kind}", 0) for kind in ("pictures", "bytes", "pixels")}
+        for name in data.SPLITS
+    }
+    formats = {key.partition("/")[2]: count for key, count in sorted(tally.items()) if key.startswith("formats/")}
+    with tf.io.gfile.GFile(path, "w") as file:
+        json.dump({"splits": splits, "formats": formats, "unreadable": unreadable}, file)
+
+
+def _describe(examples: types.Artifact, report: dict[str, Any]) -> None:
+    """Writes REPORT_FILE and sets the artifact's properties."""
+    path = os.path.join(examples.uri, REPORT_FILE)
+    with tf.io.gfile.GFile(path + ".new", "w") as file:
+        json.dump(report, file, indent=1)
+    tf.io.gfile.rename(path + ".new", path, overwrite=True)
+    examples.split_names = artifact_utils.encode_split_names(list(data.SPLITS))
+    examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
+    examples_utils.set_file_format(examples, write_split.to_file_format_str(example_gen_pb2.FORMAT_TFRECORDS_GZIP))
+    examples.set_string_custom_property("digest", report["digest"])
+    for name, split in report["splits"].items():
+        examples.set_int_custom_property(f"pictures_{name}", split["pictures"])
+    for name in ("unreadable", "duplicates"):
+        examples.set_int_custom_property(name, len(report[name]))

@@ -1,0 +1,196 @@
+"""Where pictures come from: a folder of the user's own, or a data set of TFDS by name.
+
+Both kinds of source say what they are (`digest`) without reading pixels, and give, inside a Beam pipeline, the pictures
+of each split as (key, example) with example = {"image", "format", "height", "width", "channels", "bytes"}.
+"""
+
+import difflib
+import hashlib
+import importlib
+import os
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import tensorflow_datasets as tfds
+
+from components.datasets.photos.photos_dataset_builder import UNREADABLE, files_by_split, read_split
+from components.datasets.photos.photos_dataset_builder import Builder as PhotosBuilder
+from components.folders import DataError, scan, split_of
+from components.pictures import PictureError, normalize
+from models.data import SPLITS
+
+OWN = ("photos", "sample_photos")
+_CARVED_SHARE = 0.1  # Of the training pictures, for each split that a data set lacks.
+
+
+class Pictures(NamedTuple):
+    """PCollections of (key, example) by split, and one of {"path", "reason"} of what could not be read."""
+
+    splits: dict[str, beam.PCollection]
+    unreadable: beam.PCollection
+
+
+class FolderSource:
+    """The pictures of a folder, split by their content.
+
+    Attributes:
+      digest: changes when a picture file is added, removed, renamed or edited.
+      facts: what is known without decoding: "duplicates", "ignored", "unreadable" (see `components.folders.Folder`).
+    """
+
+    def __init__(self, folder: str):
+        self._folder = folder
+        self._found = scan(folder)
+        self.digest = f"photos/{PhotosBuilder.VERSION}:{self._found.digest}"
+        self.facts = {name: getattr(self._found, name) for name in ("duplicates", "ignored", "unreadable")}
+
+    def prepare(self, work_dir: str, beam_args: list[str]) -> None:
+        """Nothing is prepared: the files are read where they lie."""
+
+    def pictures(self, pipeline: beam.Pipeline) -> Pictures:
+        splits = {
+            name: pipeline | f"Folder[{name}]" >> read_split(self._folder, files)
+            for name, files in files_by_split(self._found).items()
+        }
+        unreadable = tuple(outputs[UNREADABLE] for outputs in splits.values()) | "Unreadable" >> beam.Flatten()
+        return Pictures({name: outputs["pictures"] for name, outputs in splits.items()}, unreadable)
+
+
+class CatalogueSource:
+    """An image data set of TFDS: "cifar10", "lfw", "mnist_corrupted/fog", "div2k#hr" (the feature after "#").
+
+    Splits named train, validation and test are taken as they are. A missing validation or test split gets a tenth of
+    the training pictures, chosen by the hash of their bytes; a set without a training split is pooled and split by that
+    hash. Other splits ("extra", "unsupervised") are left out.
+
+    Attributes: as of FolderSource; facts hold "source_splits", the splits that each split of the data set feeds.
+    """
+
+    def __init__(self, dataset: str):
+        name, _, feature = dataset.partition("#")
+        self._name, self._builder = name, _builder(name)
+        self._feature = _image_feature(self._builder, feature)
+        self.digest = f"{self._builder.info.full_name}#{self._feature}"
+        self.facts: dict[str, Any] = {}
+
+    def prepare(self, work_dir: str, beam_args: list[str]) -> None:
+        """Downloads and prepares the data set, into TFDS's own folder; our own sets into `work_dir`.
+
+        Raises:
+          DataError: that failed (no network, for instance), or the data set is empty.
+        """
+        if self._name in OWN:
+            self._builder = _builder(self._name, os.path.join(work_dir, "tfds"))
+        options = beam.options.pipeline_options.PipelineOptions(beam_args)
+        try:
+            self._builder.download_and_prepare(download_config=tfds.download.DownloadConfig(beam_options=options))
+        except Exception as error:
+            raise DataError(f"TFDS cannot prepare the data set {self._name!r}: {error}") from error
+        available = [name for name, info in self._builder.info.splits.items() if info.num_examples]
+        if not available:
+            raise DataError(f"the data set {self._name!r} holds no example")
+        self._targets = split_targets(available)
+        self.facts = {"source_splits": {name: list(targets) for name, targets in self._targets.items()}}
+
+    def pictures(self, pipeline: beam.Pipeline) -> Pictures:
+        decoders = tfds.decode.PartialDecoding({self._feature: True}, {self._feature: tfds.decode.SkipDecoding()})
+        options = dict(decoders=decoders, read_config=tfds.ReadConfig(add_tfds_id=True))
+        outputs = [
+            pipeline
+            | f"Read[{name}]" >> tfds.beam.ReadFromTFDS(self._builder, split=name, **options)
+            | f"Normalize[{name}]"
+            >> beam.ParDo(_NormalizeRecord(self._feature, targets)).with_outputs(*SPLITS, UNREADABLE)
+            for name, targets in self._targets.items()
+        ]
+
+        def flatten(tag):
+            return tuple(output[tag] for output in outputs) | f"All[{tag}]" >> beam.Flatten()
+
+        return Pictures({name: flatten(name) for name in SPLITS}, flatten(UNREADABLE))
+
+
+class _NormalizeRecord(beam.DoFn):
+    """One TFDS example, its picture still encoded, to (key, example) on the output of its split."""
+
+    def __init__(self, feature: str, targets: dict[str, float]):
+        super().__init__()
+        self._feature, self._targets = feature, targets
+
+    def process(self, record: dict[str, Any]):
+        data, key = record[self._feature].numpy(), record["tfds_id"].numpy().decode()
+        try:
+            picture = normalize(data)
+        except PictureError as error:
+            yield beam.pvalue.TaggedOutput(UNREADABLE, {"path": key, "reason": str(error)})
+            return
+        split = split_of(hashlib.sha256(data).hexdigest(), tuple(self._targets), tuple(self._targets.values()))
+        sizes = {"height": picture.height, "width": picture.width, "channels": picture.channels, "bytes": len(data)}
+        yield beam.pvalue.TaggedOutput(split, (key, {"image": picture.encoded, "format": picture.format, **sizes}))
+
+
+def open_source(dataset: str, folder: str = "") -> FolderSource | CatalogueSource:
+    """The source for a name: "photos" with its folder, "sample_photos", or an image data set of TFDS.
+
+    Raises:
+      DataError: unknown name, no image in the data set, a folder that is missing, empty or not asked for.
+    """
+    if dataset == "photos":
+        return FolderSource(folder)
+    if folder:
+        raise DataError(f"a folder ({folder!r}) goes with the data set 'photos', not with {dataset!r}")
+    return CatalogueSource(dataset)
+
+
+def dataset_digest(dataset: str, folder: str = "") -> str:
+    """Text that changes when the data change; every file of a folder is read for it, nothing is downloaded.
+
+    Raises:
+      DataError: as `open_source`.
+    """
+    return open_source(dataset, folder).digest
+
+
+def split_targets(available: Iterable[str]) -> dict[str, dict[str, float]]:
+    """Which splits the pictures of each split of a data set go to, and in which shares.
+
+    >>> split_targets(["train", "test"])
+    {'train': {'train': 0.9, 'validation': 0.1}, 'test': {'test': 1.0}}
+    """
+    available = list(available)
+    if "train" not in available:
+        pooled = [name for name in available if name in SPLITS] or available
+        return {name: {"train": 0.8, "validation": 0.1, "test": 0.1} for name in pooled}
+    missing = [name for name in SPLITS if name not in available]
+    train = {"train": 1 - _CARVED_SHARE * len(missing), **{name: _CARVED_SHARE for name in missing}}
+    return {name: train if name == "train" else {name: 1.0} for name in SPLITS if name in available}
+
+
+def _builder(name: str, data_dir: str | None = None) -> tfds.core.DatasetBuilder:
+    """The TFDS builder of a name; raises DataError, with the nearest names, if there is none."""
+    if name in OWN:
+        importlib.import_module(f"components.datasets.{name}.{name}_dataset_builder")
+    try:
+        return tfds.builder(name, data_dir=data_dir or os.environ.get("TFDS_DATA_DIR"))
+    except tfds.core.DatasetNotFoundError:
+        known = [*OWN, *tfds.list_builders(with_community_datasets=False)]
+        near = ", ".join(difflib.get_close_matches(name.partition("/")[0], known)) or ", ".join(OWN)
+        raise DataError(f"no data set is named {name!r} (near: {near})") from None
+    except (ValueError, AssertionError, TypeError) as error:  # An unknown config or version of a known set.
+        raise DataError(f"the data set {name!r} cannot be opened: {str(error).splitlines()[0]}") from None
+
+
+def _image_feature(builder: tfds.core.DatasetBuilder, wanted: str) -> str:
+    """The name of the feature that holds the pictures: the one wanted, "image", or the only one of its kind."""
+    features = builder.info.features
+    images = [name for name, feature in features.items() if isinstance(feature, tfds.features.Image)]
+    if wanted in images:
+        return wanted
+    if not wanted and "image" in images:
+        return "image"
+    if not wanted and len(images) == 1:
+        return images[0]
+    if not images:
+        raise DataError(f"no feature of the data set {builder.name!r} is one picture (it has {', '.join(features)})")
+    choice = " or ".join(f"{builder.name}#{name}" for name in images)
+    raise DataError(f"name the pictures of the data set {builder.name!r}: {choice}")
