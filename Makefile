@@ -2,6 +2,9 @@
 PYTHON := .venv/bin/python
 UV ?= uv
 OUT ?= runs/sample
+MODEL = $(OUT)/serving/mean_scale_hyperprior
+# Of the test split: the model has not seen it.
+PICTURE ?= .venv/lib/python3.10/site-packages/skimage/data/coffee.png
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: run test env bench lint lock clean
@@ -9,6 +12,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 run: env
 	@$(PYTHON) -m pipeline run mean_scale_hyperprior --preset small --dataset sample_photos --out $(OUT) $(ARGS)
+	@$(PYTHON) -m pipeline compress $(PICTURE) --model $(MODEL) --out $(OUT)/decoded --overwrite --psnr
+	@$(PYTHON) -m pipeline decompress $(OUT)/decoded --model $(MODEL) --out $(OUT)/decoded --overwrite
 
 test: env
 	@$(PYTHON) -m pytest $(ARGS)

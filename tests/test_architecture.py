@@ -1,0 +1,247 @@
+"""Holds the house rules that no interpreter checks: who imports whom, sizes, docstrings, the build targets."""
+
+import ast
+import collections
+import pathlib
+import re
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SOURCES = ("pipeline", "components", "tuning", "models")
+FOLDERS = (*SOURCES, "tests", "docs", "scripts", ".ci")
+TFX_FAMILY = {"tfx", "apache_beam", "ml_metadata", "tensorflow_data_validation", "tensorflow_model_analysis",
+              "tensorflow_transform", "tfx_bsl"}  # fmt: skip
+NEVER_IMPORTS = {
+    "models": {"tuning", "components", "pipeline", "keras_tuner", "tensorflow_datasets", "kfp", *TFX_FAMILY},
+    "tuning": {"components", "pipeline", "kfp", *TFX_FAMILY},
+    "components": {"pipeline", "kfp"},
+    "pipeline": set(),
+}
+KERAS_BASES = {"Layer", "Model", "Sequential", "Functional", "Metric", "Loss", "Initializer", "Constraint", "Codec"}
+REGISTRY_HOSTS = ("py" + "pi.org", "python" + "hosted.org", "registry.npm" + "js.org", "deb.deb" + "ian.org")
+MACHINE_PATH = re.compile(r"(?<![\w.])/(work|root|home|Users|farm)/[A-Za-z.]")
+DUPLICATE_LINES = 12
+# Where the name to import is not the name to install.
+DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "tensorflow_serving": "tensorflow-serving-api",
+                 "google": "protobuf", "absl": "absl-py", "yaml": "pyyaml"}  # fmt: skip
+
+
+def python_files(*folders: str) -> list[pathlib.Path]:
+    """Paths of all modules below the folders, relative to the root."""
+    return sorted(p.relative_to(ROOT) for folder in folders for p in (ROOT / folder).rglob("*.py"))
+
+
+def tree(path: pathlib.Path) -> ast.Module:
+    """Syntax tree of a module given relative to the root."""
+    return ast.parse((ROOT / path).read_text(encoding="utf-8"))
+
+
+def imports(path: pathlib.Path) -> set[str]:
+    """Dotted names of everything a module imports anywhere in it, relative imports made absolute."""
+    names = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            package = ".".join((*path.parent.parts[: len(path.parent.parts) - node.level + 1],)) if node.level else ""
+            module = ".".join(filter(None, (package, node.module)))
+            names |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def tops(path: pathlib.Path) -> set[str]:
+    """First parts of the names a module imports."""
+    return {name.partition(".")[0] for name in imports(path)}
+
+
+def definitions(node: ast.AST) -> list:
+    """All functions and classes below a node, methods and nested ones included."""
+    return [n for n in ast.walk(node) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
+
+
+def is_training_code(path: pathlib.Path) -> bool:
+    """Whether a module of models/ must also run on JAX: a shared layer, a recipe, or a Keras layer or model."""
+    if path.stem.endswith("_serving"):
+        return False
+    body = tree(path).body
+    recipe = any(isinstance(n, ast.Assign) and any(ast.unparse(t) == "RECIPE" for t in n.targets) for n in body)
+    bases = {ast.unparse(b).rpartition(".")[2] for n in body if isinstance(n, ast.ClassDef) for b in n.bases}
+    return "layers" in path.parts or recipe or bool(bases & KERAS_BASES)
+
+
+@pytest.mark.parametrize("folder", SOURCES)
+def test_imports_point_one_way(folder):
+    wrong = {str(p): sorted(tops(p) & NEVER_IMPORTS[folder]) for p in python_files(folder)}
+    assert python_files(folder)
+    assert not {path: names for path, names in wrong.items() if names}
+
+
+def test_training_code_imports_no_tensorflow():
+    training = [p for p in python_files("models") if is_training_code(p)]
+    assert pathlib.Path("models/mean_scale_hyperprior.py") in training
+    assert pathlib.Path("models/entropy/factorized.py") in training
+    assert not [str(p) for p in training if tops(p) & {"tensorflow", "tf_keras"}]
+
+
+def test_saved_graphs_hold_no_foreign_coder():
+    assert not [str(p) for p in python_files(*SOURCES) if "tensorflow_compression_ops" in tops(p)]
+
+
+def test_no_component_postpones_its_annotations():
+    """TFX reads the annotations of `@component` functions as objects, and fails on text."""
+    tfx = [p for p in python_files("components", "pipeline") if "tfx" in tops(p)]
+    assert tfx and not [str(p) for p in tfx if "__future__.annotations" in imports(p)]
+
+
+def test_requirements_name_every_direct_dependency():
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[\w.-]+(\[[\w,-]+\])?==[\w.]+ +# \S.*", pin) for pin in pins), "pinned, with a reason"
+    direct = {canonical(re.split(r"[\[=]", pin)[0]) for pin in pins}
+    missing = {}
+    for path in python_files(*FOLDERS):
+        for name in tops(path) - set(sys.stdlib_module_names) - set(FOLDERS):
+            if canonical(DISTRIBUTIONS.get(name, name)) not in direct:
+                missing.setdefault(name, str(path))
+    assert not missing
+
+
+def canonical(distribution: str) -> str:
+    """Name of a distribution as the index compares it."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def test_lock_holds_every_direct_pin():
+    lock = {}
+    for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            name, _, version = line.partition("==")
+            lock[canonical(name)] = version
+    pins = re.findall(r"^([\w.-]+)(?:\[.*?\])?==([\w.]+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    assert pins and {n: v for n, v in pins if lock.get(canonical(n)) != v} == {}
+    assert {"pip", "setuptools", "wheel"} <= set(lock)
+    assert int(lock["setuptools"].split(".")[0]) < 81
+
+
+def test_files_and_functions_are_short():
+    files = {str(p): n for p in python_files(*FOLDERS) if (n := len((ROOT / p).read_text().splitlines())) > 400}
+    assert not files
+    functions = {
+        f"{path}:{node.lineno} {node.name}": node.end_lineno - node.lineno + 1
+        for path in python_files(*SOURCES, "scripts")
+        for node in definitions(tree(path))
+        if not isinstance(node, ast.ClassDef) and node.end_lineno - node.lineno + 1 > 60
+    }
+    assert not functions
+
+
+def test_public_names_have_docstrings():
+    """Modules, and their public classes and functions; methods that fill in a framework's contract may go without."""
+    bare = []
+    for path in python_files(*SOURCES):
+        module = tree(path)
+        bare += [] if ast.get_docstring(module) else [str(path)]
+        for node in module.body:
+            if node in definitions(module) and not node.name.startswith("_") and not ast.get_docstring(node):
+                bare.append(f"{path}:{node.lineno} {node.name}")
+    assert not bare
+
+
+def texts() -> list[tuple[pathlib.Path, str]]:
+    """Every text file of the repository as (path relative to the root, content)."""
+    suffixes = {".py", ".md", ".txt", ".lock", ".toml", ".sh", ".yaml", ".json", ".html", ".svg", ".csv", ""}
+    top = [p for p in ROOT.iterdir() if p.is_file() and not p.name.endswith(".kmp")]
+    inner = [p for f in FOLDERS for p in (ROOT / f).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    return [(p.relative_to(ROOT), p.read_text(encoding="utf-8")) for p in top + inner if p.suffix in suffixes]
+
+
+def test_nothing_names_a_machine_or_a_registry():
+    found = []
+    for path, text in texts():
+        found += [f"{path}: {m.group()}" for m in MACHINE_PATH.finditer(text)]
+        found += [f"{path}: {host}" for host in REGISTRY_HOSTS if host in text]
+    assert len(texts()) > 30 and not found
+
+
+def test_keras_3_is_never_switched_off():
+    flag = "TF_USE_" + "LEGACY_KERAS"
+    assert not [str(path) for path, text in texts() if flag in text and path.suffix != ".md"]
+
+
+def test_no_block_stands_twice():
+    """The same dozen lines in two places drift apart: they belong in one."""
+    seen = collections.defaultdict(set)
+    for path in python_files(*SOURCES):
+        lines = [line.strip() for line in (ROOT / path).read_text(encoding="utf-8").splitlines()]
+        lines = [s for s in lines if s and not s.startswith(("#", "import ", "from "))]
+        for i in range(len(lines) - DUPLICATE_LINES + 1):
+            seen["\n".join(lines[i : i + DUPLICATE_LINES])].add((str(path), i))
+    assert not [sorted(places) for places in seen.values() if len(places) > 1]
+
+
+def build_targets() -> dict[str, dict]:
+    """Targets of BUILD by name. Starlark's subset used there is Python, so the file is simply run."""
+    targets = {}
+
+    def rule(kind):
+        def add(name, **attributes):
+            assert name not in targets, f"two targets are named {name}"
+            targets[name] = {"kind": kind, **attributes}
+
+        return add
+
+    def glob(patterns, exclude=(), allow_empty=False):
+        dropped = {p for pattern in exclude for p in ROOT.glob(pattern)}
+        patterns = [re.sub(r"\*\*$", "**/*", pattern) for pattern in patterns]
+        found = {p for pattern in patterns for p in ROOT.glob(pattern) if p.is_file()} - dropped
+        assert found or allow_empty, f"nothing matches {patterns}"
+        return sorted(p.relative_to(ROOT).as_posix() for p in found)
+
+    rules = {kind: rule(kind) for kind in ("py_library", "py_test", "py_binary")}
+    scope = {"load": lambda *a: None, "package": lambda **k: None, "exports_files": lambda *a, **k: None}
+    exec((ROOT / "BUILD").read_text(encoding="utf-8"), {**scope, **rules, "glob": glob, "all_requirements": []})
+    return targets
+
+
+def test_build_has_a_target_for_every_package_and_every_test():
+    targets = build_targets().values()
+    in_libraries = {s for t in targets if t["kind"] == "py_library" for s in t["srcs"]}
+    in_tests = {s for t in targets if t["kind"] == "py_test" for s in t["srcs"]}
+    modules = {p.as_posix() for p in python_files(*SOURCES)}
+    tests = {p.as_posix() for p in python_files("tests") if p.name.startswith("test_")}
+    assert modules - in_libraries == set()
+    assert tests and tests - in_tests == set()
+
+
+def test_build_declares_the_dependencies_there_are():
+    targets = build_targets()
+    home = {s: name for name, t in targets.items() if t["kind"] == "py_library" for s in t["srcs"]}
+    undeclared = set()
+    for path in python_files(*SOURCES):
+        own = home[path.as_posix()]
+        declared = reachable(targets, own)
+        for name in imports(path):
+            file = name.replace(".", "/")
+            used = home.get(f"{file}.py") or home.get(f"{file}/__init__.py")
+            if used and used not in declared:
+                undeclared.add((own, used, str(path)))
+    assert not undeclared
+
+
+def reachable(targets: dict[str, dict], name: str, above: tuple = ()) -> set[str]:
+    """Names of a target and all it depends on; Bazel refuses cycles, and so does this."""
+    assert name not in above, f"a cycle in BUILD: {' -> '.join((*above, name))}"
+    deps = [d.removeprefix(":") for d in targets[name].get("deps", [])]
+    return {name}.union(*(reachable(targets, dep, (*above, name)) for dep in deps))
+
+
+def test_tests_mirror_the_sources():
+    missing = [str(p) for p in python_files(*SOURCES) if p.name == "__init__.py" and not mirrored(p.parent)]
+    assert not missing
+
+
+def mirrored(package: pathlib.Path) -> bool:
+    """Whether the tests of a package exist, in its own folder or in one above it."""
+    return any(list((ROOT / "tests" / p).glob("test_*.py")) for p in (package, *list(package.parents)[:-1]))
