@@ -1,0 +1,138 @@
+"""The heart of the interleaved rANS coder: vectors of states ("lanes") that code one row of symbols at a time.
+
+Range variant of asymmetric numeral systems (Duda 2013, arXiv 1311.2540), interleaved over lanes as in Giesen 2014
+(arXiv 1402.3392). A state is an int64 in [2**31, 2**63). Rows come in pairs: both symbols of a lane take at most 30 bits
+from its state, so one refill of a 32-bit word after each pair is enough, which halves the work of finding out which lane
+takes which word. The encoder runs backwards, the decoder forwards; both are exact in integers.
+
+Lanes cost bits: each final state must be stored and each initial state is lost. The loss at the start is recovered by
+growing: coding starts on one lane, and the words it emits become the initial states 2**32 + word of new lanes, which the
+decoder gets back when those lanes end. Lane counts follow ``lane_plan``.
+"""
+
+import tensorflow as tf
+
+STATE_BITS = 31  # a state is never below 2**31 between pairs
+WORD_BITS = 32
+START = 1 << WORD_BITS  # initial states are START + 32 bits of payload
+MAX_LANES = 1024
+_LEVELS = MAX_LANES.bit_length()
+_WORD = (1 << WORD_BITS) - 1
+
+shift_left, shift_right, bit_and = tf.bitwise.left_shift, tf.bitwise.right_shift, tf.bitwise.bitwise_and
+
+
+def const(value: int) -> tf.Tensor:
+    """An int64 scalar."""
+    return tf.constant(value, tf.int64)
+
+
+def lane_plan(lanes: tf.Tensor) -> tf.Tensor:
+    """Lane counts on the way down from lanes (int64 scalar) to one, each half of the last rounded up: int64 [levels]."""
+    halvings = tf.range(_LEVELS, dtype=tf.int64)
+    counts = shift_right(lanes + shift_left(const(1), halvings) - 1, halvings)
+    return counts[: 1 + tf.reduce_sum(tf.cast(counts > 1, tf.int64))]
+
+
+def to_rows(values: tf.Tensor, lanes: tf.Tensor, padding: tf.Tensor | int) -> tf.Tensor:
+    """Pairs of rows [R, 2, lanes] of a flat int64 vector, filled up with padding; R is one at least."""
+    size = tf.size(values, tf.int64)
+    missing = tf.maximum((size + 2 * lanes - 1) // (2 * lanes), 1) * 2 * lanes - size
+    return tf.reshape(tf.pad(values, [[0, missing]], constant_values=padding), tf.stack([-1, 2, lanes]))
+
+
+def decode_rows(
+    table: tf.Tensor, precision: int, states: tf.Tensor, words: tf.Tensor, pointer: tf.Tensor, rows: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Decodes pairs of rows.
+
+    Args:
+        table: int64 [tables * 2**precision], for each number frequency << 32 | slot << 16 | number - start.
+        precision: bits.
+        states: int64 [A].
+        words: int64 [W], one unused entry, the stream's words, and at least 2 + A entries of padding.
+        pointer: int64 scalar, words taken so far.
+        rows: int64 [R, 2, A], for each symbol its table's number << precision.
+
+    Returns:
+        The states and the pointer afterwards, and the table's entries, int64 [R, 2, A].
+    """
+    mask, low, half = const((1 << precision) - 1), const(1 << STATE_BITS), const(0xFFFF)
+    count = tf.shape(rows)[0]
+    last = tf.size(words, tf.int64) - tf.size(states, tf.int64) - 1
+
+    def body(row, states, pointer, entries):
+        for place, base in enumerate(tf.unstack(tf.gather(rows, row), num=2)):
+            entry = tf.gather(table, base + bit_and(states, mask))
+            states = shift_right(entry, const(32)) * shift_right(states, const(precision)) + bit_and(entry, half)
+            entries = entries.write(2 * row + place, entry)
+        short = states < low
+        places = tf.cumsum(tf.cast(short, tf.int64)) + pointer
+        refilled = shift_left(states, const(WORD_BITS)) + tf.gather(words, places)
+        # Damage may ask for more words than there are: the pointer then stops in the padding.
+        return row + 1, tf.where(short, refilled, states), tf.minimum(places[-1], last), entries
+
+    entries = tf.TensorArray(tf.int64, 2 * count, element_shape=states.shape, clear_after_read=False)
+    _, states, pointer, entries = tf.while_loop(
+        lambda row, *_: row < count, body, (0, states, pointer, entries), parallel_iterations=1
+    )
+    return states, pointer, tf.reshape(entries.stack(), tf.shape(rows))
+
+
+def encode_rows(
+    precision: int, states: tf.Tensor, frequencies: tf.Tensor, starts: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Encodes pairs of rows, from the last one to the first.
+
+    Args:
+        precision: bits.
+        states: int64 [A].
+        frequencies: int64 [R, 2, A], 1 to 2**precision.
+        starts: int64 [R, 2, A].
+
+    Returns:
+        The states afterwards, and the emitted words, int64 [W], in the order in which the decoder takes them.
+    """
+    count = tf.shape(frequencies)[0]
+    rest = 2 * STATE_BITS + 1 - 2 * precision
+    # The largest state that may take both symbols without a word leaving first: frequencies << rest, less one.
+    largest = shift_left(frequencies[:, 0] * frequencies[:, 1] - 1, const(rest)) + ((1 << rest) - 1)
+    gaps = (1 << precision) - frequencies
+    columns = (largest, frequencies[:, 1], gaps[:, 1], starts[:, 1], frequencies[:, 0], gaps[:, 0], starts[:, 0])
+    data = tf.stack(columns, 1)
+
+    def body(row, states, emitted):
+        largest, *symbols = tf.unstack(tf.gather(data, row), num=7)
+        full = states > largest
+        emitted = emitted.write(row, tf.where(full, bit_and(states, const(_WORD)), const(-1)))
+        states = tf.where(full, shift_right(states, const(WORD_BITS)), states)
+        for frequency, gap, start in (symbols[:3], symbols[3:]):
+            states += tf.raw_ops.TruncateDiv(x=states, y=frequency) * gap + start
+        return row - 1, states, emitted
+
+    emitted = tf.TensorArray(tf.int64, count, element_shape=states.shape)
+    _, states, emitted = tf.while_loop(
+        lambda row, *_: row >= 0, body, (count - 1, states, emitted), parallel_iterations=1
+    )
+    words = tf.reshape(emitted.stack(), [-1])
+    return states, tf.boolean_mask(words, words >= 0)
+
+
+def grow(states: tf.Tensor, words: tf.Tensor, lanes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Adds lanes until there are ``lanes``, each from one of the words that the decoder takes next; at least so many exist."""
+    fresh = lanes - tf.size(states, tf.int64)
+    return tf.concat([states, words[:fresh] + START], 0), words[fresh:]
+
+
+def shrink(
+    states: tf.Tensor, words: tf.Tensor, pointer: tf.Tensor, lanes: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Undoes ``grow``: the lanes above ``lanes`` end, and their payload comes before the words not yet taken.
+
+    Returns:
+        states, words and pointer afterwards, and a bool scalar: whether the ended lanes were back at a start value.
+    """
+    ended = states[lanes:] - START
+    words = tf.concat([tf.zeros([1], tf.int64), bit_and(ended, const(_WORD)), words[pointer + 1 :]], 0)
+    good = tf.reduce_all(tf.equal(shift_right(ended, const(WORD_BITS)), 0))
+    return states[:lanes], words, tf.zeros_like(pointer), good

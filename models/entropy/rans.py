@@ -1,0 +1,488 @@
+"""The entropy coder that lives inside the graph: symbols and integer tables in, one string out, stock TensorFlow ops only.
+
+A stream is: varints (lanes, escapes, further counts), the final states at their real length in bits, the escaped values
+as varints, the 32-bit words. It knows neither its length nor its symbols' number: the caller's indexes say that.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from models.entropy import bit_fields
+from models.entropy.bit_fields import require
+from models.entropy.lanes import (
+    MAX_LANES,
+    START,
+    STATE_BITS,
+    bit_and,
+    const,
+    decode_rows,
+    encode_rows,
+    grow,
+    lane_plan,
+    shift_left,
+    shift_right,
+    shrink,
+    to_rows,
+)
+from models.entropy.tables import CdfTables
+
+MAX_SYMBOL = 1 << 30  # magnitude; leaves room for offsets and signs in 32 bits
+_DAMAGED = "damaged stream: "
+_LENGTH_BITS = 5
+_MAX_STEP_LANES = 256
+
+
+class DecoderState(NamedTuple):
+    """Where an incremental decoder stands; every tensor but ``states`` and ``words`` keeps its shape."""
+
+    states: tf.Tensor  # int64 [A], the lanes
+    words: tf.Tensor  # int64 [W], words not yet taken, from ``pointer`` on
+    pointer: tf.Tensor  # int64 scalar
+    limit: tf.Tensor  # int64 scalar, words there are
+    good: tf.Tensor  # bool scalar, no damage seen yet
+    step: tf.Tensor  # int64 scalar, steps done
+    ends: tf.Tensor  # int64 [levels], the step before which each lane count of the plan ends
+    plan: tf.Tensor  # int64 [levels], lane counts
+    escapes: tf.Tensor  # int64 [M], escaped values
+    escaped: tf.Tensor  # int64 scalar, escapes taken
+
+
+class RansCoder(tf.Module):
+    """Codes integer symbols under tables that were fixed when the model was saved.
+
+    Every method may be called eagerly or inside a ``tf.function``; all run on the CPU. The decoder's lookup table
+    (2**precision entries a table) is derived from the tables at the first decoding and kept, not saved.
+    """
+
+    def __init__(self, tables: CdfTables, name: str = "rans_coder"):
+        """Args:
+        tables: T integer tables.
+        name: of the module.
+        """
+        super().__init__(name=name)
+        self.precision, self.table_count = tables.precision, len(tables.sizes)
+        # One more table for slots that hold no symbol: probability one, which leaves a state as it is.
+        sizes = np.append(tables.sizes, 2).astype(np.int64)
+        rows = [row[: size + 1] for row, size in zip(tables.cdfs, tables.sizes, strict=True)]
+        cdf = np.concatenate([*rows, [0, 1 << self.precision, 1 << self.precision]]).astype(np.int32)
+        with tf.device("CPU:0"), tf.init_scope():
+            self._cdf = _stored(cdf, "cdf")
+            self._first = _stored(np.cumsum(sizes + 1) - sizes - 1, "first")  # where each table begins in cdf
+            self._escape = _stored(sizes - 1, "escape")  # slot
+            self._offset = _stored(np.append(tables.offsets, 0).astype(np.int64), "offset")
+            self._slots = tf.Variable(tf.zeros([0], tf.int64), False, shape=[None], name="slots")
+            self._kept = tf.Variable(False, False, name="kept")
+
+    def encode(self, symbols: tf.Tensor, indexes: tf.Tensor) -> tf.Tensor:
+        """One string for all symbols.
+
+        Args:
+            symbols: int32 [N], magnitudes up to 2**30.
+            indexes: int32 [N], the table of each.
+
+        Returns:
+            string scalar.
+
+        Raises:
+            tf.errors.InvalidArgumentError: on a symbol or an index out of range.
+        """
+        with tf.device("CPU:0"):
+            frequencies, starts, escapes = self._intervals(symbols, indexes, None)
+            return _encode_all(self.precision, frequencies, starts, escapes)
+
+    def decode(self, stream: tf.Tensor, indexes: tf.Tensor) -> tf.Tensor:
+        """The symbols of a string written by ``encode``.
+
+        Args:
+            stream: string scalar.
+            indexes: int32 [N], the same as in ``encode``.
+
+        Returns:
+            int32 [N].
+
+        Raises:
+            tf.errors.InvalidArgumentError: if the stream does not fit these tables and indexes, or is damaged.
+        """
+        with tf.device("CPU:0"):
+            state, counts = _open(stream)
+            bases = self._bases(indexes, None)
+            size, levels = tf.size(bases, tf.int64), tf.size(state.plan, tf.int64)
+            counts *= 2 * state.plan
+            main = size - tf.reduce_sum(counts[1:])
+            with tf.control_dependencies([require(main >= 0, _DAMAGED + "it holds more symbols than expected")]):
+                counts = tf.concat([main[None], counts[1:]], 0)
+                begins = tf.cumsum(counts, exclusive=True)
+            table = self._table()
+
+            def body(level, state, parts):
+                part = bases[begins[level] : begins[level] + counts[level]]
+                state, entries = self._advance(table, state, part, state.plan[level])
+                return level + 1, state, parts.write(tf.cast(level, tf.int32), entries)
+
+            parts = tf.TensorArray(tf.int64, tf.cast(levels, tf.int32), infer_shape=False, element_shape=[None])
+            loop = (const(0), state, parts)
+            _, state, parts = tf.while_loop(lambda level, *_: level < levels, body, loop, parallel_iterations=1)
+            state, symbols = self._symbols(state, parts.concat(), indexes, None)
+            with tf.control_dependencies(_checks(state)):
+                return tf.identity(symbols)
+
+    def encode_steps(self, symbols: tf.Tensor, indexes: tf.Tensor, valid: tf.Tensor | None = None) -> tf.Tensor:
+        """One string for symbols that the decoder will ask for step by step.
+
+        Args:
+            symbols: int32 [steps, n], magnitudes up to 2**30.
+            indexes: int32 [steps, n], the table of each.
+            valid: bool [steps, n], false where a slot holds no symbol; such slots cost nothing. None: all are valid.
+
+        Returns:
+            string scalar.
+
+        Raises:
+            tf.errors.InvalidArgumentError: on a symbol or an index out of range.
+        """
+        with tf.device("CPU:0"):
+            shape = tf.shape(symbols)
+            flat = None if valid is None else tf.reshape(valid, [-1])
+            frequencies, starts, escapes = self._intervals(tf.reshape(symbols, [-1]), tf.reshape(indexes, [-1]), flat)
+            return _encode_steps(
+                self.precision, tf.reshape(frequencies, shape), tf.reshape(starts, shape), escapes
+            )
+
+    def begin(self, stream: tf.Tensor) -> DecoderState:
+        """The state before the first step of a string (scalar) written by ``encode_steps``.
+
+        Loop variables of a ``tf.while_loop`` may hold it: static shapes of what changes in size are unknown.
+        """
+        with tf.device("CPU:0"):
+            state, counts = _open(stream, steps=True)
+            # Counted from the front, lane count i ends after the steps of counts 0 to i.
+            return state._replace(ends=tf.cumsum(counts))
+
+    def pull(
+        self, state: DecoderState, indexes: tf.Tensor, valid: tf.Tensor | None = None
+    ) -> tuple[DecoderState, tf.Tensor]:
+        """Decodes the next step.
+
+        Args:
+            state: from ``begin`` or the last ``pull``.
+            indexes: int32 [n], the table of each symbol.
+            valid: bool [n]; None: all are valid. A step may be pulled with fewer slots than it was encoded with, as
+                long as all slots left out at its end were invalid.
+
+        Returns:
+            The next state, and the symbols, int32 [n], zero where invalid.
+        """
+        with tf.device("CPU:0"):
+            level = tf.reduce_sum(tf.cast(state.ends <= state.step, tf.int64))
+            lanes = state.plan[tf.minimum(level, tf.size(state.plan, tf.int64) - 1)]
+            state, entries = self._advance(self._table(), state, self._bases(indexes, valid), lanes)
+            state, symbols = self._symbols(state, entries, indexes, valid)
+            return state._replace(step=state.step + 1), symbols
+
+    def finish(self, state: DecoderState) -> tf.Operation:
+        """Checks that the stream ended where its encoder began; use as a control input of what must not see damage.
+
+        Raises:
+            tf.errors.InvalidArgumentError: if steps were left out, or the stream is damaged.
+        """
+        with tf.device("CPU:0"):
+            steps = require(tf.equal(state.step, state.ends[-1]), _DAMAGED + "its number of steps is another")
+            return tf.group(steps, *_checks(state))
+
+    def _bases(self, indexes: tf.Tensor, valid: tf.Tensor | None) -> tf.Tensor:
+        """Begin of each symbol's part of the lookup table, int64 [N]; the null table's where invalid."""
+        return shift_left(self._indexes(indexes, valid), const(self.precision))
+
+    def _indexes(self, indexes: tf.Tensor, valid: tf.Tensor | None) -> tf.Tensor:
+        """Indexes as int64 [N], the null table where invalid, all in range."""
+        chosen = tf.cast(indexes, tf.int64)
+        null = self.table_count
+        inside = tf.logical_and(chosen >= 0, chosen < null)
+        if valid is not None:
+            chosen = tf.where(valid, chosen, null)
+            inside = tf.logical_or(inside, tf.logical_not(valid))
+        message = f"a table index lies outside 0 to {null - 1}"
+        with tf.control_dependencies([require(tf.reduce_all(inside), message)]):
+            return tf.identity(chosen)
+
+    def _intervals(
+        self, symbols: tf.Tensor, indexes: tf.Tensor, valid: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Frequency and start of each symbol, int64 [N], and the escaped values, int64 [M]."""
+        symbols, chosen = tf.cast(symbols, tf.int64), self._indexes(indexes, valid)
+        if valid is not None:
+            symbols = tf.where(valid, symbols, 0)
+        small = require(tf.reduce_all(tf.abs(symbols) <= MAX_SYMBOL), "a symbol's magnitude is beyond 2**30")
+        with tf.control_dependencies([small]):
+            slots = symbols - tf.gather(self._offset, chosen)
+        escape = tf.gather(self._escape, chosen)
+        outside = tf.logical_or(slots < 0, slots >= escape)
+        beyond = tf.boolean_mask(tf.where(slots < 0, -2 * slots - 1, 2 * (slots - escape)), outside)
+        places = tf.gather(self._first, chosen) + tf.where(outside, escape, slots)
+        cdf = self._cdf.read_value()
+        starts = tf.gather(cdf, places)
+        return tf.cast(tf.gather(cdf, places + 1) - starts, tf.int64), tf.cast(starts, tf.int64), beyond
+
+    def _table(self) -> tf.Tensor:
+        """The decoder's lookup table; see ``decode_rows``."""
+
+        def build():
+            table = self._spread()
+            with tf.control_dependencies([self._slots.assign(table, read_value=False)]):
+                kept = self._kept.assign(True, read_value=False)
+            with tf.control_dependencies([kept]):
+                return tf.identity(table)
+
+        # The flag, not the size, says whether it is there: the graph optimiser takes the assigned size for the size.
+        return tf.cond(self._kept.read_value(), lambda: tf.identity(self._slots.read_value()), build)
+
+    def _spread(self) -> tf.Tensor:
+        """Builds the lookup table: each slot's constant, put where the slot begins and summed up over the gaps."""
+        cdf, total = tf.cast(self._cdf.read_value(), tf.int64), 1 << self.precision
+        sizes = self._escape.read_value() + 1
+        table = tf.repeat(tf.range(tf.size(sizes, tf.int64)), sizes + 1)
+        slots = tf.range(tf.size(cdf, tf.int64)) - tf.gather(self._first, table)
+        frequencies = tf.concat([cdf[1:], [0]], 0) - cdf
+        real = frequencies > 0
+        begins = tf.boolean_mask(cdf + table * total, real)
+        values = tf.boolean_mask(shift_left(frequencies, const(32)) + shift_left(slots, const(16)), real) - begins
+        steps = values - tf.concat([[0], values[:-1]], 0)
+        size = tf.size(sizes, tf.int64) * total
+        return tf.cumsum(tf.scatter_nd(begins[:, None], steps, size[None])) + tf.range(size)
+
+    def _advance(
+        self, table: tf.Tensor, state: DecoderState, bases: tf.Tensor, lanes: tf.Tensor
+    ) -> tuple[DecoderState, tf.Tensor]:
+        """Decodes symbols on so many lanes; returns the state and the lookup table's entries, int64 [N]."""
+
+        def end_lanes():
+            states, words, pointer, good = shrink(state.states, state.words, state.pointer, lanes)
+            limit = tf.size(state.states, tf.int64) - lanes + state.limit - state.pointer
+            good = tf.logical_and(good, state.pointer <= state.limit)
+            return states, words, pointer, limit, tf.logical_and(good, state.good)
+
+        states, words, pointer, limit, good = tf.cond(
+            lanes < tf.size(state.states, tf.int64), end_lanes, lambda: tuple(map(tf.identity, state[:5]))
+        )
+        rows = to_rows(bases, lanes, self.table_count << self.precision)
+        states, pointer, entries = decode_rows(table, self.precision, states, words, pointer, rows)
+        state = state._replace(states=states, words=words, pointer=pointer, limit=limit, good=good)
+        return state, tf.reshape(entries, [-1])[: tf.size(bases)]
+
+    def _symbols(
+        self, state: DecoderState, entries: tf.Tensor, indexes: tf.Tensor, valid: tf.Tensor | None
+    ) -> tuple[DecoderState, tf.Tensor]:
+        """Symbols, int32 [N], of lookup entries, escapes filled in."""
+        chosen = tf.cast(indexes, tf.int64)
+        if valid is not None:
+            chosen = tf.where(valid, chosen, self.table_count)
+        slots = bit_and(shift_right(entries, const(16)), const(0xFFFF))
+
+        def fill():
+            escape = tf.gather(self._escape, chosen)
+            hit = tf.cast(tf.equal(slots, escape), tf.int64)
+            places = state.escaped + tf.cumsum(hit) - 1
+            values = tf.gather(state.escapes, tf.clip_by_value(places, 0, tf.size(state.escapes, tf.int64) - 1))
+            half = shift_right(values, const(1))
+            far = tf.where(tf.equal(bit_and(values, const(1)), 0), escape + half, -half - 1)
+            return tf.where(hit > 0, far, slots), state.escaped + tf.reduce_sum(hit)
+
+        def count():
+            escape = tf.gather(self._escape, chosen)
+            return slots, state.escaped + tf.reduce_sum(tf.cast(tf.equal(slots, escape), tf.int64))
+
+        slots, escaped = tf.cond(tf.size(state.escapes) > 0, fill, count)
+        symbols = slots + tf.gather(self._offset, chosen)
+        good = tf.logical_and(state.good, tf.reduce_all(tf.abs(symbols) <= MAX_SYMBOL))
+        return state._replace(escaped=escaped, good=good), tf.cast(symbols, tf.int32)
+
+
+def _stored(values: np.ndarray, name: str) -> tf.Variable:
+    """Integers as a variable, so that a SavedModel holds them once however many functions read them."""
+    return tf.Variable(values, trainable=False, name=name)
+
+
+def _ideal_bits(precision: int, frequencies: tf.Tensor) -> tf.Tensor:
+    """About the bits that all symbols take: int64 scalar, within a tenth, the same on every machine.
+
+    The exponent and mantissa of a float are a piecewise linear logarithm of it, and integers.
+    """
+    logs = shift_right(tf.bitcast(tf.cast(frequencies, tf.float32), tf.int32), 15)
+    costs = ((127 + precision) << 8) - logs
+    return tf.reduce_sum(tf.cast(costs, tf.int64)) // 256
+
+
+def _lanes_for(bits: tf.Tensor, limit: int) -> tf.Tensor:
+    """How many lanes a stream of so many bits bears; each costs about five bits (0.4 to 0.7 % in all)."""
+    return tf.clip_by_value(tf.minimum(bits // 750, 40 + bits // 1400), 1, limit)
+
+
+def _encode_all(precision: int, frequencies: tf.Tensor, starts: tf.Tensor, escapes: tf.Tensor) -> tf.Tensor:
+    """The string of all symbols (int64 [N] each): lanes grow over the last ones, then code the rest in one go."""
+    plan = lane_plan(_lanes_for(_ideal_bits(precision, frequencies), MAX_LANES))
+    final = tf.size(plan, tf.int64) - 1
+
+    def one_level(level, end, states, words, counts, _):
+        lanes = plan[level]
+        needed = plan[level - 1] - lanes
+
+        def body(end, states, words):
+            begin = end - 2 * lanes
+            shape = tf.stack([1, 2, lanes])
+            pair = [tf.reshape(numbers[begin:end], shape) for numbers in (frequencies, starts)]
+            states, emitted = encode_rows(precision, states, *pair)
+            return begin, states, tf.concat([emitted, words], 0)
+
+        def unfinished(end, _, words):
+            return tf.logical_and(tf.size(words, tf.int64) < needed, end >= 2 * lanes)
+
+        reached, after, emitted = tf.while_loop(
+            unfinished,
+            body,
+            (end, states, words),
+            shape_invariants=(end.shape, tf.TensorShape([None]), tf.TensorShape([None])),
+            parallel_iterations=1,
+        )
+
+        def grown():
+            count = (end - reached) // (2 * lanes)
+            return level - 1, reached, *grow(after, emitted, lanes + needed), tf.concat([[count], counts], 0), True
+
+        # Without enough symbols the level is left as it was, and the rest is coded on its lanes.
+        return tf.cond(
+            tf.size(emitted, tf.int64) >= needed, grown, lambda: (level, end, states, words, counts, tf.constant(False))
+        )
+
+    vector = tf.TensorShape([None])
+    empty = tf.zeros([0], tf.int64)
+    level, end, states, words, counts, _ = tf.while_loop(
+        lambda level, _a, _b, _c, _d, going: tf.logical_and(level > 0, going),
+        one_level,
+        (final, tf.size(frequencies, tf.int64), tf.constant([START], tf.int64), empty, empty, tf.constant(True)),
+        shape_invariants=(final.shape, final.shape, vector, vector, vector, tf.TensorShape([])),
+        parallel_iterations=1,
+    )
+    rows = to_rows(frequencies[:end], plan[level], 1 << precision), to_rows(starts[:end], plan[level], 0)
+    states, emitted = encode_rows(precision, states, *rows)
+    return _close(states, tf.concat([emitted, words], 0), counts, escapes)
+
+
+def _encode_steps(precision: int, frequencies: tf.Tensor, starts: tf.Tensor, escapes: tf.Tensor) -> tf.Tensor:
+    """The string of all steps (int64 [steps, n] each): lanes grow between steps, as soon as enough words are there."""
+    steps, slots = tf.unstack(tf.shape(frequencies, tf.int64))
+    lanes = _lanes_for(_ideal_bits(precision, tf.reshape(frequencies, [-1])), _MAX_STEP_LANES)
+    plan = lane_plan(tf.maximum(tf.minimum(lanes, slots), 1))
+    vector = tf.TensorShape([None])
+
+    def code(step, states):
+        lanes = tf.size(states, tf.int64)
+        rows = to_rows(frequencies[step], lanes, 1 << precision), to_rows(starts[step], lanes, 0)
+        return encode_rows(precision, states, *rows)
+
+    def growing(step, level, states, words, counts):
+        states, emitted = code(step, states)
+        words = tf.concat([emitted, words], 0)
+        lanes = plan[level]
+        counts = tf.tensor_scatter_nd_add(counts, level[None, None], [const(1)])
+        affordable = tf.cast(plan[: level + 1] - lanes <= tf.size(words, tf.int64), tf.int64)
+        level = level + 1 - tf.reduce_sum(affordable)
+        return step - 1, level, *grow(states, words, plan[level]), counts
+
+    level = tf.size(plan, tf.int64) - 1
+    step, level, states, words, counts = tf.while_loop(
+        lambda step, level, *_: tf.logical_and(step >= 0, level > 0),
+        growing,
+        (steps - 1, level, tf.constant([START], tf.int64), tf.zeros([0], tf.int64), tf.zeros_like(plan)),
+        shape_invariants=(steps.shape, level.shape, vector, vector, vector),
+        parallel_iterations=1,
+    )
+
+    def steady(step, states, parts):
+        states, emitted = code(step, states)
+        return step - 1, states, parts.write(tf.cast(step, tf.int32), emitted)
+
+    left = step + 1
+    parts = tf.TensorArray(tf.int64, tf.cast(left, tf.int32), infer_shape=False, element_shape=[None])
+    _, states, parts = tf.while_loop(
+        lambda step, *_: step >= 0, steady, (step, states, parts), parallel_iterations=1
+    )
+    emitted = tf.cond(left > 0, parts.concat, lambda: tf.zeros([0], tf.int64))
+    counts = tf.tensor_scatter_nd_add(counts, level[None, None], left[None])[level:]
+    return _close(states, tf.concat([emitted, words], 0), counts, escapes)
+
+
+def _close(states: tf.Tensor, words: tf.Tensor, counts: tf.Tensor, escapes: tf.Tensor) -> tf.Tensor:
+    """Writes the string: header, states, escapes, words.
+
+    Args:
+        states: int64 [A].
+        words: int64 [W], in the order of decoding.
+        counts: int64 [levels - 1] or [levels], units coded on each lane count of the plan.
+        escapes: int64 [M].
+    """
+    header = tf.concat([tf.shape(states, tf.int64), tf.shape(escapes, tf.int64), counts], 0)
+    above = tf.reduce_sum(tf.cast(states[:, None] >= shift_left(const(1), tf.range(32, 63, dtype=tf.int64)), tf.int64), 1)
+    low = bit_and(states, (1 << STATE_BITS) - 1)
+    high = bit_and(shift_right(states, const(STATE_BITS)), shift_left(tf.ones_like(above), above) - 1)
+    widths = tf.fill(tf.shape(above), const(1))
+    fields = bit_fields.write_fields(
+        tf.concat([above, low, high], 0), tf.concat([widths * _LENGTH_BITS, widths * STATE_BITS, above], 0)
+    )
+    return bit_fields.bytes_to_string(
+        [
+            bit_fields.write_varints(header),
+            fields,
+            bit_fields.write_varints(escapes),
+            bit_fields.words_to_bytes(words),
+        ]
+    )
+
+
+def _open(stream: tf.Tensor, steps: bool = False) -> tuple[DecoderState, tf.Tensor]:
+    """Reads all but the symbols: the first state, and the counts of the header, int64 [levels].
+
+    Without steps the first count, which the number of symbols gives, is zero.
+    """
+    data = bit_fields.string_to_bytes(stream)
+    size = tf.size(data, tf.int64)
+    (lanes, escapes), end, good = _pair(*bit_fields.read_varints(data, const(0), const(2)))
+    sane = tf.reduce_all([good, lanes >= 1, lanes <= MAX_LANES, escapes <= size])
+    with tf.control_dependencies([require(sane, _DAMAGED + "its header is not one")]):
+        plan = lane_plan(lanes)
+    levels = tf.size(plan, tf.int64)
+    counts, end, good = bit_fields.read_varints(data, end, levels - (0 if steps else 1))
+    if not steps:
+        counts = tf.concat([[const(0)], counts], 0)
+    body = data[tf.minimum(end, size) :]
+    ones = tf.fill(lanes[None], const(1))
+    above = bit_fields.read_fields(body, tf.range(lanes) * _LENGTH_BITS, ones * _LENGTH_BITS)
+    low = bit_fields.read_fields(body, lanes * _LENGTH_BITS + tf.range(lanes) * STATE_BITS, ones * STATE_BITS)
+    begin = lanes * (_LENGTH_BITS + STATE_BITS)
+    high = bit_fields.read_fields(body, begin + tf.cumsum(above, exclusive=True), above)
+    states = low + shift_left(high + shift_left(ones, above), const(STATE_BITS))
+    end += (begin + tf.reduce_sum(above) + 7) // 8
+    escaped, end, read = bit_fields.read_varints(data, end, escapes)
+    whole = tf.reduce_all([good, read, end <= size, tf.equal((size - end) % 4, 0)])
+    with tf.control_dependencies([require(whole, _DAMAGED + "it ends early")]):
+        words = bit_fields.bytes_to_words(data[end:])
+    padded = tf.concat([tf.zeros([1], tf.int64), words, tf.zeros(lanes[None] + 1, tf.int64)], 0)
+    zero = tf.zeros([], tf.int64)
+    state = DecoderState(
+        states, padded, zero, tf.size(words, tf.int64), tf.constant(True), zero, counts, plan, escaped, zero
+    )
+    return state, counts
+
+
+def _pair(values: tf.Tensor, end: tf.Tensor, good: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
+    """The two values that read_varints was asked for, as scalars."""
+    return tf.unstack(values, num=2), end, good
+
+
+def _checks(state: DecoderState) -> list[tf.Operation]:
+    """What holds at the end of every undamaged stream."""
+    all_back = tf.reduce_all(tf.equal(state.states, START))
+    consumed = tf.logical_and(tf.equal(state.pointer, state.limit), tf.equal(state.escaped, tf.size(state.escapes, tf.int64)))
+    message = _DAMAGED + "its symbols do not end where their encoder began"
+    return [require(tf.reduce_all([state.good, all_back, consumed]), message)]
