@@ -32,6 +32,10 @@ else
     exit 1
   fi
 fi
+if ! command -v g++ >/dev/null && ! command -v clang++ >/dev/null; then
+  echo "No C++ compiler found: pyfarmhash (of TFX) has no wheel and is compiled; install g++." >&2
+  exit 1
+fi
 rm -f "$stamp"
 
 echo "Installing $(grep -c '==' "$lock") packages into .venv: about 1.5 GB, two to four minutes ..."
