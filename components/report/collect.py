@@ -1,0 +1,83 @@
+"""What the report reads of the other steps' artifacts. Missing parts become sentences in the page."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from models import registry
+from models.recipe import Config, Recipe
+
+
+def find_json(root: str, name: str) -> Any:
+    """The content of the first file `name` at or below a folder, or None if there is none that can be read."""
+    for path in sorted(pathlib.Path(root).rglob(name)):
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+def options(recipe: Recipe, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Each option: "name", "value", "about", "training" (every recipe has it), "default" where the value differs."""
+    fields: dict[str, dataclasses.Field] = {f.name: f for f in dataclasses.fields(recipe.config)}
+    base = {f.name for f in dataclasses.fields(Config)}
+    rows = []
+    for name, value in values.items():
+        field = fields.get(name)
+        about = field.metadata.get("about", "") if field else ""
+        row = {"name": name, "value": value, "about": about, "training": name in base}
+        if field and field.default != value:
+            row["default"] = field.default
+        rows.append(row)
+    return sorted(rows, key=lambda row: row["training"])
+
+
+def metrics(recipe: Recipe) -> list[dict[str, str]]:
+    """Name, unit and better direction of each metric that a recipe reports."""
+    return [{"name": m.name, "unit": m.unit, "better": m.better} for m in recipe.evaluation.metrics]
+
+
+def slices(evaluation_uri: str) -> list[dict[str, Any]]:
+    """TFMA's results: for the whole set (first) and each slice its name, the number of examples and the metrics."""
+    import tensorflow_model_analysis as tfma
+
+    rows = []
+    for key, outputs in tfma.load_eval_result(evaluation_uri).slicing_metrics:
+        values = {name: value["doubleValue"] for name, value in outputs[""][""].items() if "doubleValue" in value}
+        count = values.pop("example_count", None)
+        name = ", ".join(f"{feature.split('/')[-1]}: {value}" for feature, value in key)
+        rows.append({"slice": name or "all", "examples": count, "values": values})
+    return sorted(rows, key=lambda row: (row["slice"] != "all", row["slice"]))
+
+
+def anomalies(uri: str) -> list[dict[str, str]]:
+    """What ExampleValidator found: split, feature and what is wrong with it."""
+    import tensorflow_data_validation as tfdv
+
+    rows = []
+    for split in sorted(pathlib.Path(uri).glob("Split-*")):
+        for file in split.glob("*.pb"):
+            for feature, info in tfdv.load_anomalies_binary(str(file)).anomaly_info.items():
+                where = split.name.removeprefix("Split-")
+                rows.append({"split": where, "feature": feature, "about": info.description or info.short_description})
+    return rows
+
+
+def earlier_versions(model_dir: pathlib.Path, recipe: str, limit: int = 3) -> Iterator[pathlib.Path]:
+    """Version folders beside a pushed model, newest first: older pushes of the same recipe."""
+    from components.served_codec import describe
+
+    found = [p for p in model_dir.parent.glob("*") if p.name.isdecimal() and (p / "saved_model.pb").is_file()]
+    older = sorted((p for p in found if int(p.name) < int(model_dir.name)), key=lambda p: -int(p.name))
+    yield from [p for p in older if describe(p).get("recipe") == recipe][:limit]
+
+
+def recipe_or_none(name: str) -> Recipe | None:
+    """The recipe of that name, if it is still there: a page can be rebuilt after a recipe was removed."""
+    try:
+        return registry.get(name)
+    except registry.RegistryError:
+        return None

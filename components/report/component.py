@@ -1,0 +1,112 @@
+"""The pipeline's last step: measures the model against the classic codecs and writes the page."""
+
+import datetime
+import json
+import os
+import pathlib
+from typing import Any
+
+from tfx.types import artifact
+from tfx.v1.dsl.components import InputArtifact, OutputArtifact, Parameter, component
+from tfx.v1.types.standard_artifacts import (
+    ExampleAnomalies,
+    Examples,
+    InfraBlessing,
+    Model,
+    ModelBlessing,
+    ModelEvaluation,
+    ModelRun,
+    PushedModel,
+)
+
+from components import artifacts, served_codec
+from components import evaluation as evaluation_
+from components.report import build, collect, measure
+
+SOURCES = ("components/report", "components/rate_distortion.py", "components/classic.py", "components/served_codec.py")
+
+
+class HtmlReport(artifact.Artifact):
+    """A folder with `report.html` and the numbers it was made from, `report.json`."""
+
+    TYPE_NAME = "KompaktReport"
+
+
+@component
+def Report(  # noqa: N802 (TFX components are nouns)
+    examples: InputArtifact[Examples],
+    anomalies: InputArtifact[ExampleAnomalies],
+    model: InputArtifact[Model],
+    model_run: InputArtifact[ModelRun],
+    evaluation: InputArtifact[ModelEvaluation],
+    blessing: InputArtifact[ModelBlessing],
+    infra_blessing: InputArtifact[InfraBlessing],
+    pushed_model: InputArtifact[PushedModel],
+    report: OutputArtifact[HtmlReport],
+    settings: Parameter[str],
+) -> None:
+    """Writes `report.json` and `report.html`.
+
+    Args:
+      examples, anomalies, model, model_run, evaluation, blessing, infra_blessing, pushed_model: of the run.
+      report: the output.
+      settings: JSON text: "recipe", "preset", "config" (all options), "split" ("test"), "pictures" (how many to measure
+        on, 8) and "sources" (digest of this step's code, for the cache).
+    """
+    options = json.loads(settings)
+    notes: list[str] = []
+    model_dir = artifacts.saved_model_dir(model)
+    described = served_codec.describe(model_dir)
+    recipe = collect.recipe_or_none(options["recipe"])
+    config = described.get("config") or options["config"]
+    pushed = _push_state(blessing, infra_blessing, pushed_model, evaluation.uri)
+    data: dict[str, Any] = {
+        "recipe": options["recipe"],
+        "summary": recipe.summary if recipe else "",
+        "preset": options["preset"],
+        "created": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "fingerprint": described.get("fingerprint", ""),
+        "pushed": pushed,
+        "config": collect.options(recipe, config) if recipe else [{"name": k, "value": v} for k, v in config.items()],
+        "metrics": collect.metrics(recipe) if recipe else [],
+        "history": collect.find_json(model_run.uri, "history.json") or [],
+        "ingest": collect.find_json(examples.uri, "ingest.json"),
+        "slices": _or_note(notes, "evaluation", lambda: collect.slices(evaluation.uri)) or [],
+        "anomalies": _or_note(notes, "validation", lambda: collect.anomalies(anomalies.uri)),
+    }
+    count = int(options.get("pictures", 8))
+    files = artifacts.split_files([examples], options.get("split", "test"))
+    data["measured"] = _or_note(notes, "pictures", lambda: measure.measure(model_dir, files, count))
+    data["earlier"] = []
+    if pushed["path"] and data["measured"]:
+        for version in collect.earlier_versions(pathlib.Path(pushed["path"]), options["recipe"]):
+            title = f"version {version.name}"
+            point = _or_note(notes, title, lambda v=version: measure.measure_mean(str(v), files, count))
+            data["earlier"] += [{"version": version.name, **point}] if point else []
+    data["notes"] = notes
+    build.write(data, pathlib.Path(report.uri))
+
+
+def _or_note(notes: list[str], what: str, read) -> Any:
+    """What `read` returns; or None and a sentence in the notes, since a page with a gap is better than none."""
+    try:
+        return read()
+    except Exception as error:  # noqa: BLE001
+        notes.append(f"No {what} on this page: {type(error).__name__}: {served_codec.one_line(error)}")
+        return None
+
+
+def _push_state(blessing, infra_blessing, pushed_model, evaluation_uri: str) -> dict[str, Any]:
+    """Whether the model was pushed, where to, and what stood in the way."""
+    reasons = []
+    if blessing.get_int_custom_property("blessed") != 1:
+        try:
+            reasons += evaluation_.failures(evaluation_uri)
+        except Exception as error:  # noqa: BLE001 (the page must come all the same)
+            reasons.append(f"the evaluation did not bless the model and its reasons cannot be read ({error})")
+    if infra_blessing.get_int_custom_property("blessed") != 1:
+        said = infra_blessing.get_string_custom_property("reason")
+        reasons.append(f"serving check: {said or 'failed'}")
+    is_pushed = pushed_model.get_int_custom_property("pushed") == 1
+    path = pushed_model.get_string_custom_property("pushed_destination") if is_pushed else ""
+    return {"pushed": is_pushed, "path": os.fspath(path), "reasons": reasons}

@@ -1,0 +1,116 @@
+"""A pushed codec as its users meet it: the signatures of a SavedModel, and nothing else of what made it."""
+
+import io
+import json
+import os
+import pathlib
+import re
+
+import numpy as np
+from PIL import Image
+
+from components import classic, rate_distortion
+
+
+class ServedCodecError(ValueError):
+    """No usable model at a path, or a picture or stream that a model refused; the message is one line."""
+
+
+def newest_version(path: str | os.PathLike) -> pathlib.Path:
+    """The folder of a SavedModel: `path` itself, or its subfolder with the highest number as its name.
+
+    Raises:
+      ServedCodecError: neither holds a saved_model.pb.
+    """
+    path = pathlib.Path(path)
+    if (path / "saved_model.pb").is_file():
+        return path
+    versions = [p for p in path.glob("*") if p.name.isdecimal() and (p / "saved_model.pb").is_file()]
+    if not versions:
+        raise ServedCodecError(f"{path}: no model here; give a pushed model's folder, or a folder of its versions")
+    return max(versions, key=lambda p: int(p.name))
+
+
+def describe(directory: str | os.PathLike) -> dict:
+    """What the exporter wrote beside the model (recipe, config, fingerprint); empty if there is nothing readable."""
+    try:
+        text = (pathlib.Path(directory) / "assets.extra" / "kompakt.json").read_text(encoding="utf-8")
+        return json.loads(text)
+    except (OSError, ValueError):
+        return {}
+
+
+def png(picture: np.ndarray) -> bytes:
+    """Codes uint8 [H, W, 3] as a PNG file, quickly rather than small."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, format="PNG", compress_level=1)
+    return file.getvalue()
+
+
+class ServedCodec:
+    """Calls `compress`, `decompress` and `serving_default` of a SavedModel.
+
+    Raises:
+      ServedCodecError: the folder holds no codec.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        import tensorflow as tf
+
+        self.directory = newest_version(path)
+        self.description = describe(self.directory)
+        try:
+            self._model = tf.saved_model.load(os.fspath(self.directory))
+        except Exception as error:
+            raise ServedCodecError(f"{self.directory}: cannot be loaded: {one_line(error)}") from error
+        missing = {"compress", "decompress"} - set(self._model.signatures)
+        if missing:
+            has = ", ".join(sorted(self._model.signatures)) or "none"
+            raise ServedCodecError(f"{self.directory}: not a codec: no signature '{min(missing)}' (it has {has})")
+
+    def _call(self, signature: str, argument: str, value: bytes) -> dict:
+        import tensorflow as tf
+
+        try:
+            return self._model.signatures[signature](**{argument: tf.constant([value])})
+        except tf.errors.OpError as error:
+            raise ServedCodecError(one_line(error)) from error
+
+    def compress(self, image_bytes: bytes) -> bytes:
+        """Codes a PNG, JPEG or BMP file's bytes to a stream. Raises ServedCodecError: the model refused it."""
+        return self._call("compress", "image_bytes", image_bytes)["bitstream_bytes"].numpy()[0]
+
+    def decompress(self, bitstream_bytes: bytes) -> bytes:
+        """Decodes a stream to the bytes of a PNG file. Raises ServedCodecError: the model refused it."""
+        return self._call("decompress", "bitstream_bytes", bitstream_bytes)["image_bytes"].numpy()[0]
+
+    def estimated_bpp(self, picture: np.ndarray) -> float:
+        """What the model's own probabilities promise for uint8 [H, W, 3], in bits per pixel."""
+        from models import data
+
+        height, width, channels = picture.shape
+        encoded = png(picture)
+        example = data.image_example(
+            encoded, key="picture", format_name="png", height=height, width=width, channels=channels,
+            size_bytes=len(encoded),
+        )
+        outputs = self._call("serving_default", "examples", example.SerializeToString())
+        return float(outputs["estimated_bpp"].numpy().reshape(-1)[0])
+
+    def measure(self, picture: np.ndarray) -> tuple[rate_distortion.Point, np.ndarray]:
+        """Codes and decodes uint8 [H, W, 3]; returns the point it reached and the decoded picture."""
+        stream = self.compress(png(picture))
+        decoded = classic.decode(self.decompress(stream))
+        return rate_distortion.compare(picture, decoded, len(stream)), decoded
+
+
+def one_line(error: BaseException | str) -> str:
+    """The sentence of an error, or of its text, that a person needs: TensorFlow wraps it in the graph's own story."""
+    text = getattr(error, "message", None) or str(error)
+    match = re.search(r"assertion failed: \[(.*?)\]", text, re.DOTALL)
+    if match:
+        return " ".join(match.group(1).split())
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    story = ("Graph execution error", "Detected at node", "<stack traces", "File ", "[[", "defined at")
+    told = [line for line in lines if not line.startswith(story)]
+    return re.sub(r"^\{\{.*?\}\}\s*", "", (told or lines or [type(error).__name__])[0])

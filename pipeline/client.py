@@ -1,0 +1,196 @@
+"""The commands that use a pushed codec on files: `compress` and `decompress`; and `report`, which rebuilds the page.
+
+TensorFlow is imported only once the arguments have been checked, so that help and mistakes are answered at once.
+"""
+
+import collections
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+
+import click
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp")  # as `components.pictures` takes
+STREAM_SUFFIX = ".kmp"
+_PATHS = click.Path(path_type=pathlib.Path)
+
+
+class CommandError(click.ClickException):
+    """Input that cannot be used: one line, exit code 2."""
+
+    exit_code = 2
+
+
+def gather(inputs: Sequence[pathlib.Path], suffixes: Sequence[str]) -> list[pathlib.Path]:
+    """The files that were named, and every file with one of the suffixes below the folders that were named.
+
+    Raises:
+      CommandError: a path does not exist, or a folder holds no such file.
+    """
+    files: list[pathlib.Path] = []
+    for path in inputs:
+        if path.is_dir():
+            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
+            if not found:
+                raise CommandError(f"{path}: no file here ends in {', '.join(suffixes)}")
+            files += found
+        elif path.is_file():
+            files.append(path)
+        else:
+            raise CommandError(f"{path}: no such file or folder")
+    return list(dict.fromkeys(files))
+
+
+def plan(
+    files: Sequence[pathlib.Path], out: pathlib.Path, suffix: str, overwrite: bool
+) -> list[tuple[pathlib.Path, pathlib.Path]]:
+    """Pairs of (input, output); every output is `out`/<stem><suffix>.
+
+    Raises:
+      CommandError: two inputs share a stem, an output exists and may not be overwritten, or `out` is a file.
+    """
+    if out.exists() and not out.is_dir():
+        raise CommandError(f"{out}: is a file; --out takes a folder")
+    stems = collections.defaultdict(list)
+    for file in files:
+        stems[file.stem].append(file)
+    for stem, same in stems.items():
+        if len(same) > 1:
+            target = out / (stem + suffix)
+            raise CommandError(f"{same[0]} and {same[1]} would both become {target}; nothing was written")
+    pairs = [(file, out / (file.stem + suffix)) for file in files]
+    for _, target in pairs:
+        if target.exists() and not overwrite:
+            raise CommandError(f"{target}: exists; give --overwrite to replace it. Nothing was written")
+    return pairs
+
+
+def write_whole(path: pathlib.Path, content: bytes) -> None:
+    """Writes a file that appears under its name only when it is complete."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def open_codec(model: pathlib.Path | None, url: str | None):
+    """The codec at a folder or behind a URL: an object with `compress` and `decompress`, bytes to bytes.
+
+    Raises:
+      CommandError: neither or both are given, or there is no codec.
+    """
+    if (model is None) == (url is None):
+        raise CommandError("give either --model DIR or --url http://HOST:PORT/v1/models/NAME")
+    try:
+        if url is not None:
+            from pipeline.rest import RestCodec
+
+            return RestCodec(url)
+        from components.served_codec import ServedCodec, newest_version
+
+        directory = newest_version(model)
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        return ServedCodec(directory)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+
+
+def process(
+    pairs: Sequence[tuple[pathlib.Path, pathlib.Path]], title: str, work: Callable[[bytes], tuple[bytes, str]]
+) -> None:
+    """Turns every input into its output, with a progress bar and a line for each.
+
+    Args:
+      work: an input's bytes -> (output's bytes, what its line says).
+
+    Raises:
+      CommandError: at the end, when a file failed; the others' outputs are written.
+    """
+    from rich import console, progress
+
+    screen = console.Console(highlight=False, markup=False, soft_wrap=True)
+    columns = (progress.TextColumn("{task.description}"), progress.BarColumn(), progress.MofNCompleteColumn())
+    failed = 0
+    with progress.Progress(
+        *columns, progress.TimeRemainingColumn(), console=screen, transient=True, disable=not screen.is_terminal
+    ) as bar:
+        for source, target in bar.track(pairs, description=title):
+            try:
+                content, line = work(source.read_bytes())
+                target.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(target, content)
+                screen.print(f"{source} -> {target}  {line}")
+            except (OSError, ValueError) as error:
+                failed += 1
+                reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+                click.echo(f"Error: {source}: {reason}", err=True)
+    if failed:
+        others = "nothing was written" if failed == len(pairs) else f"the others are in {pairs[0][1].parent}"
+        raise CommandError(f"{failed} of {len(pairs)} files failed; {others}")
+
+
+def _options(command: Callable) -> Callable:
+    for option in (
+        click.option("--overwrite", is_flag=True, help="Replace outputs that exist."),
+        click.option("--out", required=True, type=_PATHS, help="Folder for the outputs; made if missing."),
+        click.option("--url", help="A served model instead: http://HOST:8501/v1/models/NAME."),
+        click.option("--model", type=_PATHS, help="A pushed model's folder, or a folder of versions (newest taken)."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("pictures", nargs=-1, required=True, type=_PATHS)
+@_options
+@click.option("--psnr", is_flag=True, help="Decode each stream as well and print the PSNR.")
+def compress(pictures, model, url, out, overwrite, psnr):
+    """Compress PICTURES (files, or folders searched through) to OUT/<stem>.kmp."""
+    pairs = plan(gather(pictures, PICTURE_SUFFIXES), out, STREAM_SUFFIX, overwrite)
+    codec = open_codec(model, url)
+    from components import classic
+    from components import pictures as pictures_
+
+    def work(content: bytes) -> tuple[bytes, str]:
+        picture = pictures_.normalize(content)
+        stream = codec.compress(picture.encoded)
+        line = f"{len(stream):,} bytes  {8 * len(stream) / (picture.height * picture.width):.4f} bpp"
+        if psnr:
+            from models import metrics
+
+            original, decoded = classic.decode(picture.encoded), classic.decode(codec.decompress(stream))
+            line += f"  {float(metrics.psnr_db(original[None], decoded[None])[0]):.2f} dB"
+        return stream, line
+
+    process(pairs, "compressing", work)
+
+
+@click.command()
+@click.argument("streams", nargs=-1, required=True, type=_PATHS)
+@_options
+def decompress(streams, model, url, out, overwrite):
+    """Decompress STREAMS (files, or folders searched for *.kmp) to OUT/<stem>.png."""
+    pairs = plan(gather(streams, (STREAM_SUFFIX,)), out, ".png", overwrite)
+    codec = open_codec(model, url)
+    from components import classic
+
+    def work(content: bytes) -> tuple[bytes, str]:
+        image = codec.decompress(content)
+        height, width, _ = classic.decode(image).shape
+        return image, f"{width}x{height} pixels  {len(image):,} bytes"
+
+    process(pairs, "decompressing", work)
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=pathlib.Path))
+def report(run):
+    """Rebuild RUN/report.html from what the run measured (RUN/report.json)."""
+    from components.report import build
+
+    try:
+        click.echo(build.rebuild(run))
+    except (OSError, ValueError) as error:
+        raise CommandError(str(error)) from error

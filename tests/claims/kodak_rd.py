@@ -1,0 +1,184 @@
+"""Rate-distortion table of pushed codecs against JPEG, WebP and JPEG 2000 on a folder of pictures (Kodak's, say).
+
+    python -m tests.claims.kodak_rd --pictures FOLDER --model DIR --model DIR ... --out docs/NAME
+
+writes docs/NAME.json (every picture's figures), docs/NAME.md (the tables) and docs/NAME.png (the plot). Models of one
+recipe are the points of one curve. Rates are of real streams, read back by the same model.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+import numpy as np
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from components import classic, rate_distortion, served_codec  # noqa: E402
+from components.report import plots  # noqa: E402
+
+HEADER_BYTES = 40  # of a stream, that the estimate knows nothing of
+SUFFIXES = (".png", ".bmp", ".jpg", ".jpeg", ".webp")
+
+
+def read_pictures(folder: pathlib.Path) -> dict[str, np.ndarray]:
+    """Name -> uint8 [H, W, 3] of the pictures of a folder.
+
+    Raises:
+      FileNotFoundError: it holds none.
+    """
+    files = sorted(p for p in folder.glob("*") if p.suffix.lower() in SUFFIXES)
+    if not files:
+        raise FileNotFoundError(f"{folder}: no pictures here")
+    return {p.stem: rate_distortion.read_rgb(p) for p in files}
+
+
+def measure_model(directory: pathlib.Path, pictures: Mapping[str, np.ndarray], tick=lambda: None) -> dict[str, Any]:
+    """Figures of one pushed model: "recipe", "config", "mean" and "pictures", each with real and estimated rate."""
+    codec = served_codec.ServedCodec(directory)
+    rows = []
+    for name, picture in pictures.items():
+        point, _ = codec.measure(picture)
+        pixels = picture.shape[0] * picture.shape[1]
+        size = round(point.bpp * pixels / 8)
+        estimated = codec.estimated_bpp(picture)
+        beyond = (size - HEADER_BYTES) * 8 / (estimated * pixels) - 1
+        rows.append(
+            {"picture": name, "bytes": size, **dataclasses.asdict(point), "estimated_bpp": estimated,
+             "excess_without_header_percent": 100 * beyond}
+        )  # fmt: skip
+        tick()
+    figures = [k for k in rows[0] if k not in ("picture", "bytes")]
+    mean = {k: float(np.mean([r[k] for r in rows])) for k in figures}
+    mean["largest_excess_without_header_percent"] = max(r["excess_without_header_percent"] for r in rows)
+    described = codec.description
+    return {
+        "recipe": described.get("recipe", "model"), "config": described.get("config", {}),
+        "fingerprint": described.get("fingerprint", ""), "mean": mean, "pictures": rows,
+    }  # fmt: skip
+
+
+def curves(models: Sequence[Mapping[str, Any]]) -> dict[str, list[rate_distortion.Point]]:
+    """Recipe -> its models' mean points, by rising rate."""
+    found: dict[str, list] = {}
+    for model in models:
+        mean = model["mean"]
+        found.setdefault(model["recipe"], []).append(
+            rate_distortion.Point(mean["bpp"], mean["psnr_db"], mean["ms_ssim"])
+        )
+    return {name: sorted(points, key=lambda p: p.bpp) for name, points in found.items()}
+
+
+def bd_rates(
+    learned: Mapping[str, Sequence[rate_distortion.Point]], anchors: Mapping[str, Sequence[rate_distortion.Point]]
+) -> list[dict[str, Any]]:
+    """A row for each recipe, anchor and measure: percent and common range in dB, or why there is none."""
+    rows = []
+    pairs = {"PSNR": rate_distortion.psnr_pairs, "MS-SSIM": rate_distortion.ms_ssim_pairs}
+    for recipe, points in learned.items():
+        for anchor, anchor_points in anchors.items():
+            for measure, pair in pairs.items():
+                row: dict[str, Any] = {"recipe": recipe, "anchor": anchor, "measure": measure}
+                try:
+                    percent, low, high = rate_distortion.bd_rate(pair(anchor_points), pair(points))
+                    row |= {"percent": percent, "low_db": low, "high_db": high}
+                except rate_distortion.CurveError as error:
+                    row["reason"] = str(error)
+                rows.append(row)
+    return rows
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table; all columns but the first are right-aligned."""
+    lines = ["| " + " | ".join(header) + " |", "| --- |" + " ---: |" * (len(header) - 1)]
+    return "\n".join([*lines, *("| " + " | ".join(map(str, row)) + " |" for row in rows)])
+
+
+def markdown(result: Mapping[str, Any], plot_name: str) -> str:
+    """The tables of a result as a page."""
+    names = result["pictures"]
+    models = sorted(result["models"], key=lambda m: (m["recipe"], m["mean"]["bpp"]))
+    digits = {"bpp": 4, "estimated_bpp": 4, "psnr_db": 2, "ms_ssim": 4, "largest_excess_without_header_percent": 2}
+    points = [
+        [m["recipe"], m["config"].get("lmbda", "–"), *(f"{m['mean'][key]:.{d}f}" for key, d in digits.items())]
+        for m in models
+    ]
+    classics = [
+        [name, f"{p['bpp']:.3f}", f"{p['psnr_db']:.2f}", f"{p['ms_ssim']:.4f}"]
+        for name, curve in result["classic"].items() for p in curve
+    ]  # fmt: skip
+    rates = [
+        [r["recipe"], r["anchor"], r["measure"],
+         f"{r['percent']:+.1f} %" if "percent" in r else "–",
+         f"{r['low_db']:.2f} to {r['high_db']:.2f} dB" if "percent" in r else r["reason"]]
+        for r in result["bd_rate"]
+    ]  # fmt: skip
+    return "\n\n".join([
+        f"Means over {len(names)} pictures ({names[0]} to {names[-1]}). Rates count every byte of a stream or file; "
+        "PSNR is over RGB, the mean of the pictures' values in dB.",
+        f"![rate-distortion curves]({plot_name})",
+        "**BD-rate** (negative: the model needs fewer bits; log rate interpolated by PCHIP over the common range):",
+        table(("codec", "against", "measure", "BD-rate", "common range"), rates),
+        f"**The models.** The last column is the largest excess of a picture's real bits, less {HEADER_BYTES} bytes of "
+        "header, over the model's own estimate.",
+        table(("codec", "lambda", "bpp", "estimated bpp", "PSNR, dB", "MS-SSIM", "excess, %"), points),
+        "**The classic codecs** (" + "; ".join(f"{c.name}: {c.about}" for c in classic.CODECS) + "; Pillow):",
+        table(("codec", "bpp", "PSNR, dB", "MS-SSIM"), classics),
+    ]) + "\n"  # fmt: skip
+
+
+def _with_decibels(point: Mapping[str, float]) -> dict[str, float]:
+    return dict(point) | {"ms_ssim_db": rate_distortion.decibels(point["ms_ssim"])}
+
+
+def draw(result: Mapping[str, Any], path: pathlib.Path) -> None:
+    """The two plots, by PSNR and by MS-SSIM, side by side as a PNG."""
+    learned: dict[str, list] = {}
+    for model in result["models"]:
+        learned.setdefault(model["recipe"], []).append(_with_decibels(model["mean"]))
+    classics = {name: [_with_decibels(p) for p in curve] for name, curve in result["classic"].items()}
+    fig, panels = plots.axes((11, 4.4), 2)
+    for ax, quality in zip(panels, ("psnr_db", "ms_ssim_db"), strict=True):
+        plots.rate_distortion(ax, classics, learned, quality)
+    plots.save_png(fig, path)
+
+
+def run(pictures: Mapping[str, np.ndarray], models: Sequence[pathlib.Path], tick=lambda: None) -> dict[str, Any]:
+    """Measures everything; what the JSON file holds. `tick` is called once for each coded picture."""
+    measured = [measure_model(m, pictures, tick) for m in models]
+    anchors = {c.name: rate_distortion.classic_curve(c, list(pictures.values()), tick) for c in classic.CODECS}
+    return {
+        "pictures": list(pictures), "models": measured,
+        "classic": {name: [dataclasses.asdict(p) for p in curve] for name, curve in anchors.items()},
+        "bd_rate": bd_rates(curves(measured), anchors),
+    }  # fmt: skip
+
+
+@click.command()
+@click.option("--pictures", required=True, type=click.Path(path_type=pathlib.Path, exists=True, file_okay=False))
+@click.option("--model", "models", required=True, multiple=True, type=click.Path(path_type=pathlib.Path, exists=True))
+@click.option("--out", required=True, type=click.Path(path_type=pathlib.Path), help="Outputs, without their endings.")
+def main(pictures, models, out):
+    """Measure pushed MODELS and the classic codecs on PICTURES."""
+    from tqdm import tqdm
+
+    try:
+        found = read_pictures(pictures)
+        total = len(found) * (len(models) + sum(len(c.settings) for c in classic.CODECS))
+        with tqdm(total=total, unit="picture") as bar:
+            result = run(found, models, bar.update)
+    except (OSError, ValueError) as error:
+        raise click.UsageError(str(error)) from error
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    text = markdown(result, out.with_suffix(".png").name)
+    out.with_suffix(".md").write_text(text, encoding="utf-8")
+    draw(result, out.with_suffix(".png"))
+    click.echo(text)
+
+
+if __name__ == "__main__":
+    main()

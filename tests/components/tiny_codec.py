@@ -1,0 +1,72 @@
+"""A codec that is no network: it drops low bits and lets PNG do the rest. It answers, refuses and measures for real."""
+
+import json
+import pathlib
+
+import tensorflow as tf
+
+from models import data, metrics
+
+MAGIC = b"TINY"
+
+
+class TinyCodec(tf.Module):
+    """Streams are MAGIC, then a PNG with the lowest `dropped_bits` bits of each sample set to nought."""
+
+    def __init__(self, dropped_bits: int = 4):
+        super().__init__()
+        self.step = 2**dropped_bits
+        text = tf.TensorSpec([None], tf.string)
+        self.served = {
+            "compress": tf.function(self.compress).get_concrete_function(image_bytes=text),
+            "decompress": tf.function(self.decompress).get_concrete_function(bitstream_bytes=text),
+            "serving_default": tf.function(self.evaluate).get_concrete_function(examples=text),
+        }
+
+    def compress(self, image_bytes):
+        def one(encoded):
+            return MAGIC + tf.io.encode_png(data.decode_rgb(encoded) // self.step)
+
+        return {"bitstream_bytes": tf.map_fn(one, image_bytes)}
+
+    def decompress(self, bitstream_bytes):
+        def one(stream):
+            check = tf.debugging.Assert(tf.strings.substr(stream, 0, 4) == MAGIC, ["not a stream of this codec"])
+            with tf.control_dependencies([check]):  # else the PNG decoder may complain first
+                png = tf.strings.substr(stream, 4, -1)
+            levels = tf.io.decode_png(png, channels=3)
+            return tf.io.encode_png(levels * self.step + self.step // 2)
+
+        return {"image_bytes": tf.map_fn(one, bitstream_bytes)}
+
+    def evaluate(self, examples):
+        def one(example):
+            encoded = data.parse(example)[data.ENCODED]
+            stream = self.compress(encoded[None])["bitstream_bytes"]
+            picture = data.decode_rgb(encoded)
+            decoded = data.decode_rgb(self.decompress(stream)["image_bytes"][0])
+            pixels = tf.cast(tf.size(picture) // 3, tf.float32)
+            bits = 8 * tf.cast(tf.strings.length(stream[0]), tf.float32)
+            psnr, ms_ssim = metrics.psnr_db(picture[None], decoded[None]), metrics.ms_ssim(picture[None], decoded[None])
+            return psnr, ms_ssim, bits[None] / pixels, (bits[None] - 32) / pixels
+
+        names = ("psnr_db", "ms_ssim", "bpp", "estimated_bpp")
+        values = tf.map_fn(one, examples, fn_output_signature=(tf.float32,) * 4)
+        return dict(zip(names, values, strict=True))
+
+
+def save(directory: pathlib.Path, dropped_bits: int = 4, recipe: str = "tiny") -> pathlib.Path:
+    """Saves a codec as the exporter lays a model out; returns its folder."""
+    model = TinyCodec(dropped_bits)
+    tf.saved_model.save(model, str(directory), signatures=model.served)
+    (directory / "assets.extra").mkdir()
+    about = {"recipe": recipe, "config": {"lmbda": 1 / model.step}, "fingerprint": f"{dropped_bits:016x}"}
+    (directory / "assets.extra" / "kompakt.json").write_text(json.dumps(about))
+    return directory
+
+
+def photographs(side: int = 96) -> dict:
+    """Real photographs, uint8 [side, side, 3]: squares of those that ship with scikit-image."""
+    from skimage import data as samples
+
+    return {name: getattr(samples, name)()[40 : 40 + side, 60 : 60 + side] for name in ("astronaut", "coffee", "cat")}
