@@ -1,0 +1,83 @@
+"""What components read and write beside their outputs: digests for the cache, a model's origin, pushed versions."""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import typing
+from collections.abc import Mapping
+
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils
+from tfx.utils import path_utils
+
+PROJECT = pathlib.Path(__file__).resolve().parent.parent
+ORIGIN = "assets.extra/origin.json"
+
+
+def digest(*values: typing.Any) -> str:
+    """Sixteen hexadecimal digits that follow the JSON form of the values; equal values give equal digits anywhere."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def source_digest(*places: str) -> str:
+    """Digest of Python sources, so that TFX's cache (which knows only names and inputs) notices edited code.
+
+    Args:
+      places: files, or folders with everything below them, relative to the project ("models", "components/trainer.py").
+
+    Raises:
+      FileNotFoundError: a place holds no Python source.
+    """
+    found = {}
+    for place in places:
+        path = PROJECT / place
+        files = [path] if path.is_file() else sorted(path.rglob("*.py"))
+        if not files:
+            raise FileNotFoundError(f"no Python sources at {place}")
+        found |= {f.relative_to(PROJECT).as_posix(): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+    return digest(found)
+
+
+def split_files(examples: list, split: str) -> list[str]:
+    """Paths of the record files of one split of Examples artifacts, sorted."""
+    folders = artifact_utils.get_split_uris(examples, split)
+    return sorted(f for folder in folders for f in fileio.glob(f"{folder}/*"))
+
+
+def saved_model_dir(model) -> str:
+    """Where the SavedModel lies inside a Model artifact."""
+    return path_utils.serving_model_path(model.uri)
+
+
+def write_origin(model_dir: str, origin: Mapping[str, typing.Any]) -> None:
+    """Notes beside the SavedModel what it was made from; the note is pushed with it."""
+    fileio.makedirs(str(pathlib.PurePosixPath(model_dir) / "assets.extra"))
+    with fileio.open(f"{model_dir}/{ORIGIN}", "w") as file:
+        file.write(json.dumps(dict(origin), indent=2, sort_keys=True))
+
+
+@dataclasses.dataclass(frozen=True)
+class PushedVersion:
+    """A model in a serving folder: its path, its version number and the note of its origin ({} without one)."""
+
+    path: str
+    version: int
+    origin: Mapping[str, typing.Any]
+
+
+def pushed_versions(push_dir: str) -> list[PushedVersion]:
+    """Complete models of a serving folder, newest version first. An absent folder holds none."""
+    found = []
+    for name in fileio.listdir(push_dir) if fileio.isdir(push_dir) else ():
+        name = name.rstrip("/")
+        path = f"{push_dir}/{name}"
+        if not name.isdigit() or not fileio.exists(f"{path}/saved_model.pb"):
+            continue
+        origin = {}
+        if fileio.exists(f"{path}/{ORIGIN}"):
+            with fileio.open(f"{path}/{ORIGIN}", "r") as file:
+                origin = json.loads(file.read())
+        found.append(PushedVersion(path, int(name), origin))
+    return sorted(found, key=lambda v: v.version, reverse=True)

@@ -1,0 +1,162 @@
+"""Evaluation by TFMA: means of what `serving_default` measures per example, and the thresholds that bless a model."""
+
+import json
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import tensorflow_model_analysis as tfma
+from google.protobuf.wrappers_pb2 import DoubleValue
+from tfx.components.evaluator import component, executor
+from tfx.dsl.components.base import executor_spec
+from tfx.dsl.io import fileio
+from tfx.types import standard_component_specs as keys
+
+from components.artifacts import saved_model_dir
+from models.recipe import Evaluation
+from models.recipe import Metric as RecipeMetric
+
+# A mean that is not a number lies within no bounds, so every metric gets some.
+_UNBOUNDED = 1e30
+
+
+class MeanOutput(tfma.metrics.Metric):
+    """Mean over examples of one output of the evaluated signature (float [B, 1] or [B]).
+
+    The mean of a set's PSNR is thus the mean of its pictures' PSNRs, not the PSNR of the mean error.
+    """
+
+    def __init__(self, output: str, name: str | None = None):
+        """
+        Args:
+          output: key in the signature's outputs.
+          name: what results call it (the key, if None).
+        """
+        compute = tfma.metrics.merge_per_key_computations(_mean_of_output)
+        super().__init__(compute, name=name or output, output=output)
+
+
+def _mean_of_output(name: str, output: str, model_name: str = "") -> list:
+    key = tfma.metrics.MetricKey(name=name, model_name=model_name)
+    return [tfma.metrics.MetricComputation(keys=[key], preprocessors=None, combiner=_Mean(key, output, model_name))]
+
+
+class _Mean(beam.CombineFn):
+    """Sum and count of one output's values, float64."""
+
+    def __init__(self, key, output: str, model_name: str):
+        self._key, self._output, self._model_name = key, output, model_name
+
+    def create_accumulator(self) -> tuple[float, int]:
+        return 0.0, 0
+
+    def add_input(self, accumulator: tuple[float, int], element: Any) -> tuple[float, int]:
+        outputs = element.get_predictions(model_name=self._model_name or None)
+        if self._output not in outputs:
+            raise KeyError(f"serving_default gives no '{self._output}'; it gives {', '.join(sorted(outputs))}")
+        values = np.asarray(outputs[self._output], np.float64)
+        return accumulator[0] + float(values.sum()), accumulator[1] + values.size
+
+    def merge_accumulators(self, accumulators: Iterable[tuple[float, int]]) -> tuple[float, int]:
+        sums, counts = zip(*accumulators, strict=True)
+        return sum(sums), sum(counts)
+
+    def extract_output(self, accumulator: tuple[float, int]) -> dict:
+        total, count = accumulator
+        return {self._key: total / count if count else float("nan")}
+
+
+def eval_config(evaluation: Evaluation) -> tfma.EvalConfig:
+    """What TFMA computes for a recipe: overall and per slice, with bounds and the comparison with the pushed model."""
+    metrics = [_metric_config(m) for m in evaluation.metrics]
+    # At least one example: an empty split must not bless a model.
+    one = tfma.GenericValueThreshold(lower_bound=DoubleValue(value=1))
+    some = _overall(tfma.MetricThreshold(value_threshold=one))
+    metrics.append(tfma.MetricConfig(class_name="ExampleCount", per_slice_thresholds=some))
+    return tfma.EvalConfig(
+        model_specs=[tfma.ModelSpec(model_type="tf_generic", signature_name="serving_default")],
+        slicing_specs=[tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[key]) for key in evaluation.slices)],
+        metrics_specs=[tfma.MetricsSpec(metrics=metrics)],
+        options=tfma.Options(include_default_metrics={"value": False}),
+    )
+
+
+def _metric_config(metric: RecipeMetric) -> tfma.MetricConfig:
+    low = -_UNBOUNDED if metric.lower_bound is None else metric.lower_bound
+    high = _UNBOUNDED if metric.upper_bound is None else metric.upper_bound
+    bounds = {"lower_bound": DoubleValue(value=low), "upper_bound": DoubleValue(value=high)}
+    threshold = tfma.MetricThreshold(value_threshold=tfma.GenericValueThreshold(**bounds))
+    if metric.tolerance is not None:
+        higher = metric.better == "higher"
+        direction = "HIGHER_IS_BETTER" if higher else "LOWER_IS_BETTER"
+        change = tfma.GenericChangeThreshold(
+            absolute=DoubleValue(value=-metric.tolerance if higher else metric.tolerance),
+            direction=getattr(tfma.MetricDirection, direction),
+        )
+        threshold.change_threshold.CopyFrom(change)
+    return tfma.MetricConfig(
+        class_name="MeanOutput",
+        module=__name__,
+        config=json.dumps({"output": metric.name}),
+        per_slice_thresholds=_overall(threshold),
+    )
+
+
+def _overall(threshold: tfma.MetricThreshold) -> list:
+    """The threshold for the whole set: a plain one would bind every slice too, and a slice may hold one odd picture."""
+    return [tfma.PerSliceMetricThreshold(slicing_specs=[tfma.SlicingSpec()], threshold=threshold)]
+
+
+class _Executor(executor.Executor):
+    """TFX's executor, which takes an empty baseline artifact for what it means: there is no model to compare with."""
+
+    def Do(self, input_dict, output_dict, exec_properties) -> None:  # noqa: N802 (TFX's name)
+        baseline = input_dict.get(keys.BASELINE_MODEL_KEY)
+        if baseline and not fileio.exists(os.path.join(saved_model_dir(baseline[0]), "saved_model.pb")):
+            input_dict = {k: v for k, v in input_dict.items() if k != keys.BASELINE_MODEL_KEY}
+        super().Do(input_dict, output_dict, exec_properties)
+
+
+class Evaluator(component.Evaluator):
+    """TFX's Evaluator with a baseline that may be empty."""
+
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(_Executor)
+
+
+def failures(evaluation_uri: str) -> list[str]:
+    """Lines that say which metric missed which threshold by how much, from a finished evaluation; none when blessed."""
+    result = tfma.load_validation_result(evaluation_uri)
+    lines = []
+    for slice_ in result.metric_validations_per_slice:
+        for failure in slice_.failures:
+            lines.append(_failure_line(failure))
+    if not result.validation_ok and not lines:
+        lines.append("nothing was evaluated")
+    return lines
+
+
+def _failure_line(failure) -> str:
+    value, limits = failure.metric_value.double_value.value, failure.metric_threshold
+    if failure.metric_key.is_diff:
+        allowed = limits.change_threshold.absolute.value
+        name = failure.metric_key.name
+        return f"{name} changed by {value:+.4g} against the last pushed model; allowed is {allowed:+.4g}"
+    low, high = limits.value_threshold.lower_bound.value, limits.value_threshold.upper_bound.value
+    said = [f"at least {low:.4g}"] if low > -_UNBOUNDED and limits.value_threshold.HasField("lower_bound") else []
+    if limits.value_threshold.HasField("upper_bound") and high < _UNBOUNDED:
+        said.append(f"at most {high:.4g}")
+    return f"{failure.metric_key.name} is {value:.4g}; wanted is {' and '.join(said) or 'a finite number'}"
+
+
+def means(evaluation_uri: str) -> dict[str, float]:
+    """Means over all examples by metric name, from a finished evaluation; of the candidate if there was a baseline."""
+    found = {}
+    for slice_ in tfma.load_metrics(evaluation_uri):
+        if slice_.slice_key.single_slice_keys:
+            continue
+        for item in slice_.metric_keys_and_values:
+            if not item.key.is_diff and item.key.model_name in ("", tfma.CANDIDATE_KEY):
+                found[item.key.name] = item.value.double_value.value
+    return found

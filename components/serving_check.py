@@ -1,0 +1,128 @@
+"""Checks that a stock server can serve a model, before it is pushed: clean process, every signature, stock ops only."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+from tfx.dsl.io import fileio
+from tfx.utils import io_utils, path_utils
+from tfx.v1.dsl.components import InputArtifact, OutputArtifact, Parameter, component
+from tfx.v1.types.standard_artifacts import Examples, InfraBlessing, Model
+
+from components.artifacts import saved_model_dir, split_files
+from models import data, export
+
+SOURCES = ("models/export.py", "components/serving_check.py", "components/serving_probe.py")
+_PROBE = pathlib.Path(__file__).with_name("serving_probe.py")
+_TIME_LIMIT = 1800  # seconds for all signatures together: a serial decoder on one slow core needs minutes
+_PIXELS = 1_000_000  # the picture of the check has at most this many, if the split has such a one
+
+
+@component
+def ServingCheck(  # noqa: N802 (TFX components are nouns)
+    model: InputArtifact[Model],
+    examples: InputArtifact[Examples],
+    blessing: OutputArtifact[InfraBlessing],
+    split: Parameter[str],
+    sources: Parameter[str],
+) -> None:
+    """Writes the standard InfraBlessing; a blessed one carries the model with its warm-up requests for the Pusher.
+
+    Args:
+      model: the SavedModel to check. examples: where the picture of the check comes from. split: of the examples.
+      blessing: custom properties `blessed` and `has_model` (1 or 0), `reason` (why not); the model in `stamped_model`.
+      sources: digest of this check's code, for the cache.
+    """
+    del sources
+    path = saved_model_dir(model)
+    try:
+        with tempfile.TemporaryDirectory() as work_dir:
+            requests = probe(path, _picture(split_files([examples], split)), pathlib.Path(work_dir))
+        if foreign := export.audit_ops(path):
+            raise ServingError(f"the graph holds ops that a stock server lacks: {', '.join(sorted(foreign))}")
+    except ServingError as error:
+        _write(blessing, "INFRA_NOT_BLESSED", blessed=0, reason=str(error))
+        return
+    stamped = path_utils.stamped_model_path(blessing.uri)
+    io_utils.copy_dir(path, stamped)
+    write_warmup(requests, stamped)
+    _write(blessing, "INFRA_BLESSED", blessed=1, reason="")
+
+
+class ServingError(RuntimeError):
+    """A model that cannot be served; the message says why."""
+
+
+def probe(model_dir: str, inputs: dict[str, bytes], work: pathlib.Path) -> list[predict_pb2.PredictRequest]:
+    """Calls every signature in a new process that imports TensorFlow only.
+
+    Args:
+      model_dir: SavedModel. inputs: input name -> the one element of a string batch. work: an empty folder.
+
+    Returns:
+      The requests that were answered, one per signature.
+
+    Raises:
+      ServingError: the process failed, hung, or an output was wrong.
+    """
+    for folder in ("inputs", "outputs"):
+        (work / folder).mkdir()
+    for name, value in inputs.items():
+        (work / "inputs" / name).write_bytes(value)
+    # -I: no PYTHON* variables, no user site, neither this folder nor the current one on the path. No accelerator: it is
+    # held by the process that trained, and a server without one must do as well.
+    command = [sys.executable, "-I", str(_PROBE), model_dir, str(work)]
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_TIME_LIMIT)
+    except subprocess.TimeoutExpired:
+        raise ServingError(f"the signatures did not answer within {_TIME_LIMIT} s") from None
+    if done.returncode:
+        said = done.stderr.strip().splitlines()
+        raise ServingError(f"{said[-1] if said else 'no message'} (exit status {done.returncode})")
+    calls = json.loads((work / "calls.json").read_text(encoding="utf-8"))
+    return [_request(c, {i: (work / "inputs" / i).read_bytes() for i in c["inputs"]}) for c in calls]
+
+
+def write_warmup(requests: list[predict_pb2.PredictRequest], model_dir: str) -> None:
+    """Writes requests where TensorFlow Serving looks for them when it loads the model."""
+    path = path_utils.warmup_file_path(model_dir)
+    fileio.makedirs(os.path.dirname(path))
+    with tf.io.TFRecordWriter(path) as writer:
+        for request in requests:
+            log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
+            writer.write(log.SerializeToString())
+
+
+def _request(call: dict, inputs: dict[str, bytes]) -> predict_pb2.PredictRequest:
+    request = predict_pb2.PredictRequest()
+    request.model_spec.signature_name = call["signature"]
+    for name, value in inputs.items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto([value], dtype=tf.string))
+    return request
+
+
+def _picture(files: list[str]) -> dict[str, bytes]:
+    """The inputs that one record gives: of the pictures that are not too large the largest, else the smallest."""
+    best, best_pixels = None, 0
+    for record in data.records(files):
+        features = data.parse(record)
+        pixels = int(features[data.HEIGHT] * features[data.WIDTH])
+        fits, had = pixels <= _PIXELS, best_pixels <= _PIXELS
+        if best is None or (fits, pixels if fits else -pixels) > (had, best_pixels if had else -best_pixels):
+            best, best_pixels = (record.numpy(), features[data.ENCODED].numpy()), pixels
+    if best is None:
+        raise ServingError("the split holds no picture to check with")
+    return {"examples": best[0], "image_bytes": best[1]}
+
+
+def _write(blessing, file_name: str, *, blessed: int, reason: str) -> None:
+    io_utils.write_string_file(os.path.join(blessing.uri, file_name), reason)
+    blessing.set_int_custom_property("blessed", blessed)
+    blessing.set_int_custom_property("has_model", blessed)
+    blessing.set_string_custom_property("reason", reason)

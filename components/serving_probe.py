@@ -1,0 +1,72 @@
+"""Calls every signature of a SavedModel from a process that knows TensorFlow and nothing of this project.
+
+Run as a file: `python -I serving_probe.py MODEL_DIR WORK_DIR`. WORK_DIR/inputs holds one file per known input name (its
+bytes are one element of a string batch). A signature is called once its inputs are known, and the string outputs become
+inputs of the next: `compress` gives the `bitstream_bytes` that `decompress` takes. Results go to WORK_DIR/outputs and
+WORK_DIR/calls.json; what is wrong goes to stderr as one line, with exit status 1.
+"""
+
+import json
+import pathlib
+import sys
+import time
+
+
+def main(model_dir: str, work_dir: str) -> None:
+    import tensorflow as tf
+
+    work = pathlib.Path(work_dir)
+    known = {p.name: p.read_bytes() for p in (work / "inputs").iterdir()}
+    signatures = dict(tf.saved_model.load(model_dir).signatures)
+    picture_shape = tf.io.decode_image(known["image_bytes"]).shape[:2] if "image_bytes" in known else None
+    calls = []
+    while signatures:
+        ready = [n for n, s in sorted(signatures.items()) if set(s.structured_input_signature[1]) <= set(known)]
+        if not ready:
+            wanted = {n: sorted(s.structured_input_signature[1]) for n, s in signatures.items()}
+            raise ValueError(f"signatures whose inputs nothing gives: {wanted}")
+        name = ready[0]
+        call = signatures.pop(name)
+        inputs = sorted(call.structured_input_signature[1])
+        start = time.perf_counter()
+        outputs = call(**{i: tf.constant([known[i]]) for i in inputs})
+        calls.append({"signature": name, "inputs": inputs, "seconds": time.perf_counter() - start})
+        for key, value in outputs.items():
+            check(name, key, value)
+            if value.dtype == tf.string:
+                produced = value.numpy()[0]
+                (work / "outputs" / f"{name}.{key}").write_bytes(produced)
+                if key == "image_bytes" and picture_shape is not None:
+                    same_size(name, tf.io.decode_image(produced).shape[:2], picture_shape)
+                known.setdefault(key, produced)
+                (work / "inputs" / key).write_bytes(known[key])
+    strangers = {"models", "components", "keras_tuner", "tfx", "tensorflow_compression"} & set(sys.modules)
+    if strangers:
+        raise ValueError(f"the process is not clean: it imported {', '.join(sorted(strangers))}")
+    (work / "calls.json").write_text(json.dumps(calls))
+
+
+def check(name: str, key: str, value) -> None:
+    """Raises ValueError for an output that is not a batch of one, is empty text, or is not finite."""
+    import tensorflow as tf
+
+    if value.shape.rank < 1 or value.shape[0] != 1:
+        raise ValueError(f"{name}: output '{key}' has shape {value.shape} for a batch of 1")
+    if value.dtype == tf.string:
+        if not all(value.numpy().ravel()):
+            raise ValueError(f"{name}: output '{key}' is empty")
+    elif value.dtype.is_floating and not tf.reduce_all(tf.math.is_finite(value)):
+        raise ValueError(f"{name}: output '{key}' is not finite")
+
+
+def same_size(name: str, got, wanted) -> None:
+    """Raises ValueError if a served picture does not have its original's height and width."""
+    if tuple(got) != tuple(wanted):
+        raise ValueError(f"{name}: a picture of {tuple(wanted)} came back as {tuple(got)}")
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except Exception as error:
+        sys.exit(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")

@@ -1,0 +1,56 @@
+"""The Trainer's run_fn, the same for every recipe: hands the records to the one training loop, exports the model."""
+
+import dataclasses
+import os
+import shutil
+
+from components import artifacts
+from models import export, registry, train
+from models.recipe import Config, Recipe
+
+# What a trained model depends on beside its data and options; a change of any makes TFX train anew.
+SOURCES = ("models", "components/trainer.py")
+
+
+def options_of(fn_args) -> tuple[Recipe, Config]:
+    """The recipe and the configuration that the pipeline put into `custom_config`, with the Tuner's choices applied."""
+    options = fn_args.custom_config
+    recipe = registry.get(options["recipe"])
+    config = recipe.config(**options["config"])
+    tuned = (getattr(fn_args, "hyperparameters", None) or {}).get("values", {})
+    return recipe, dataclasses.replace(config, **tuned)
+
+
+def run_fn(fn_args) -> None:
+    """Trains and exports one model.
+
+    Checkpoints lie outside the output artifact, in a folder named by a digest of everything that shapes the training,
+    so that the same command goes on where a killed one stopped; the folder goes when the model is written.
+
+    Args:
+      fn_args: TFX's FnArgs. `custom_config` holds "recipe", "config" (all options), "run" (digest of recipe, options,
+        data and sources) and "resume_dir" (parent of the checkpoint folders).
+    """
+    recipe, config = options_of(fn_args)
+    options = fn_args.custom_config
+    key = artifacts.digest(options["run"], dataclasses.asdict(config))
+    work_dir = os.path.join(options["resume_dir"], key)
+    log_dir = os.path.join(work_dir, "logs")
+    os.makedirs(log_dir, exist_ok=True)
+    print(f"  curves: tensorboard --logdir {log_dir} (later {fn_args.model_run_dir})", flush=True)
+    train_files = _expand(fn_args.train_files)
+    model = train.train(
+        recipe, config, train_files, _expand(fn_args.eval_files), work_dir=os.path.join(work_dir, "state"),
+        log_dir=log_dir,
+    )  # fmt: skip
+    export.export(recipe, config, model, fn_args.serving_model_dir)
+    metrics = [m.name for m in recipe.evaluation.metrics]
+    artifacts.write_origin(
+        fn_args.serving_model_dir, {"run": options["run"], "recipe": recipe.name, "metrics": metrics}
+    )
+    shutil.copytree(log_dir, fn_args.model_run_dir, dirs_exist_ok=True)
+    shutil.rmtree(work_dir)
+
+
+def _expand(patterns: list[str]) -> list[str]:
+    return sorted(f for pattern in patterns for f in artifacts.fileio.glob(pattern))

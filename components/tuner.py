@@ -1,0 +1,28 @@
+"""The Tuner's tuner_fn: the same for every recipe."""
+
+import os
+
+from tfx.v1.components import TunerFnResult
+
+from components import artifacts
+from components.trainer import options_of
+from tuning import tuner
+
+SOURCES = ("models", "tuning", "components/trainer.py", "components/tuner.py")
+
+
+def tuner_fn(fn_args) -> TunerFnResult:
+    """A search over the options that the recipe's configuration marks as worth tuning.
+
+    Args:
+      fn_args: TFX's FnArgs; `custom_config` as for the Trainer, and "trials" (their number).
+    """
+    recipe, config = options_of(fn_args)
+    options = fn_args.custom_config
+    directory = os.path.join(options["resume_dir"], f"tuning-{options['run']}")
+    search = tuner.ConfigTuner(recipe, config, trials=options["trials"], directory=directory)
+    files = {
+        "train_files": sorted(f for p in fn_args.train_files for f in artifacts.fileio.glob(p)),
+        "validation_files": sorted(f for p in fn_args.eval_files for f in artifacts.fileio.glob(p)),
+    }
+    return TunerFnResult(tuner=search, fit_kwargs=files)

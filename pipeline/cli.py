@@ -1,0 +1,212 @@
+"""The command line. TensorFlow and TFX are imported by the commands that need them, so that help answers at once."""
+
+import difflib
+import importlib
+import pathlib
+import sys
+
+import click
+
+from pipeline import client
+
+_PATH = click.Path(path_type=pathlib.Path)
+
+
+class UserError(click.ClickException):
+    """Input that cannot be used: one line, exit code 2."""
+
+    exit_code = 2
+
+    def show(self, file=None) -> None:
+        """Prints the one line."""
+        click.echo(f"error: {' '.join(self.format_message().split())}", err=True)
+
+
+class Group(click.Group):
+    """A group of commands that names the nearest one when it does not know the name."""
+
+    def resolve_command(self, ctx, args):
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), 1, 0)
+            raise UserError(f"no command '{args[0]}'; the nearest is '{near[0]}'") from error
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Kompakt: learned compression, from a folder of pictures to a served model."""
+
+
+def _recipe_options(command):
+    """The options that say what is made from which pictures; `run` and `compile` share them."""
+    for option in reversed(
+        (
+            click.argument("recipe"),
+            click.option("--data", type=_PATH, help="Folder with pictures of your own (searched recursively)."),
+            click.option("--dataset", help="TFDS data set instead of a folder. [default: sample_photos]"),
+            click.option("--preset", default="small", show_default=True, help="Sizes and schedule of the recipe."),
+            click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one option; repeatable."),
+            click.option("--tune", default=0, type=click.IntRange(0), metavar="N", help="Search with N trials first."),
+            click.option("--beam-arg", "beam_args", multiple=True, metavar="ARG", help="Passed to Beam; repeatable."),
+            click.option(
+                "--max-unreadable", default=0.01, show_default=True, type=click.FloatRange(0, 1),
+                help="Share of unreadable files above which the run stops.",
+            ),
+        )
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@cli.command("list")
+def list_() -> None:
+    """Show the recipes."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from models import registry
+
+    table = Table("recipe", "kind", "presets", "what it is", box=None, pad_edge=False)
+    with _errors():
+        for recipe in registry.recipes().values():
+            table.add_row(recipe.name, recipe.kind, ", ".join(recipe.presets), recipe.summary)
+    Console().print(table)
+
+
+@cli.command()
+@_recipe_options
+@click.option("--out", type=_PATH, help="Where everything of this run goes. [default: runs/RECIPE]")
+@click.option("--push-to", type=_PATH, help="Serving folder of the model. [default: OUT/serving/RECIPE]")
+@click.option("--verbose", is_flag=True, help="Show the logs of TFX, Beam and TensorFlow (else in OUT/run.log).")
+def run(recipe, out, push_to, verbose, **chosen) -> None:
+    """Train RECIPE, evaluate, check and push it.
+
+    Answered by the cache where nothing changed; an interrupted training goes on. Exit code 1: the model was not blessed
+    and not pushed (the report says why). Exit code 2: something is wrong with the input.
+    """
+    out = (out or pathlib.Path("runs") / recipe).absolute()
+    push_to = (push_to or out / "serving" / recipe).absolute()
+    with _errors():
+        found, config, data = _checked(recipe, **chosen)
+        from pipeline import local
+
+        with local.locked(out):
+            from rich.console import Console
+
+            from pipeline import outcome
+
+            console = Console(highlight=False)
+            options = _options(
+                found, config, data, chosen, root=str(out / "artifacts"), resume_dir=str(out / "training"),
+                push_dir=str(push_to), metadata=str(out / "metadata.sqlite"),
+            )  # fmt: skip
+            steps = local.run(_pipeline(options), out, console, verbose=verbose)
+            sys.exit(outcome.finish(steps, options, out, console))
+
+
+@cli.command("compile")
+@_recipe_options
+@click.option("--out", type=_PATH, required=True, help="The Kubeflow file to write (.yaml).")
+@click.option("--image", default="kompakt:latest", show_default=True, help="Container image with this project.")
+@click.option("--root", default="minio://mlpipeline/kompakt", show_default=True, help="Where artifacts go.")
+@click.option("--push-to", default="/models", show_default=True, help="Folder that the model servers read.")
+@click.option("--work", default="/work", show_default=True, help="Volume that keeps unfinished trainings.")
+@click.option("--gpus", default=0, type=click.IntRange(0), help="GPUs for training, tuning and evaluation.")
+def compile_(recipe, out, image, root, push_to, work, gpus, **chosen) -> None:
+    """Write the Kubeflow file of the pipeline that `run RECIPE` runs."""
+    if out.suffix not in (".yaml", ".yml"):
+        raise UserError(f"--out {out}: must end in .yaml")
+    if not out.absolute().parent.is_dir():
+        raise UserError(f"--out {out}: there is no folder {out.parent}")
+    with _errors():
+        found, config, data = _checked(recipe, **chosen)
+        from pipeline import kubeflow
+
+        options = _options(
+            found, config, data, chosen, root=f"{root}/{recipe}", resume_dir=f"{work}/{recipe}",
+            push_dir=f"{push_to}/{recipe}", gpus=gpus,
+        )  # fmt: skip
+        kubeflow.compile_to(_pipeline(options), out.absolute(), image=image)
+    click.echo(str(out))
+
+
+def _checked(recipe: str, *, data, dataset, preset, settings, **_):
+    """Recipe, configuration and (data set, folder, digest of the data), or the error that names what is wrong."""
+    if data and dataset:
+        raise UserError("--data and --dataset exclude each other: a folder is read by the data set 'photos'")
+    overrides = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise UserError(f"--set {setting}: wanted is KEY=VALUE")
+        overrides[key] = value
+    if data and not data.is_dir():
+        raise UserError(f"--data {data}: no such folder")
+    from models import registry
+
+    found = registry.get(recipe)
+    config = found.make_config(preset, overrides)
+    from components.sources import dataset_digest
+
+    folder = str(data.absolute()) if data else ""
+    name = dataset or ("photos" if data else "sample_photos")
+    return found, config, (name, folder, dataset_digest(name, folder))
+
+
+def _options(recipe, config, data, chosen, **places):
+    from pipeline.codec_dag import LOCAL_BEAM, Options
+
+    dataset, folder, digest = data
+    # A runner of the user's own brings its own options.
+    own_runner = any(a.startswith("--runner") for a in chosen["beam_args"])
+    return Options(
+        recipe=recipe, config=config, dataset=dataset, folder=folder, data_digest=digest, preset=chosen["preset"],
+        tune=chosen["tune"], max_unreadable=chosen["max_unreadable"],
+        beam_args=(() if own_runner else LOCAL_BEAM) + tuple(chosen["beam_args"]), **places,
+    )  # fmt: skip
+
+
+def _pipeline(options):
+    """The pipeline of the recipe's kind: `create_pipeline` of the module pipeline/<kind>_dag.py."""
+    return importlib.import_module(f"pipeline.{options.recipe.kind}_dag").create_pipeline(options)
+
+
+class _errors:  # noqa: N801 (used as a statement)
+    """Turns the project's errors into one line for the user, with their exit code."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, _):
+        if error is None or isinstance(error, (click.ClickException, SystemExit, KeyboardInterrupt)):
+            return
+        status = getattr(error, "status", None)
+        known = {"ConfigError", "RegistryError", "DataError", "RunError"} & {k.__name__ for k in kind.__mro__}
+        if known or status:
+            shown = UserError(str(error))
+            shown.exit_code = status or 2
+            raise shown from error
+
+
+for _command in (client.compress, client.decompress, client.report):
+    cli.add_command(_command)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code (130 after Ctrl-C)."""
+    try:
+        cli.main(arguments, prog_name="python -m pipeline", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("\nstopped; the same command goes on from where it was", err=True)
+        return 130
+    except SystemExit as end:
+        return end.code or 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""The end of a run: warnings, the report with its times, the table, the exit code."""
+
+import dataclasses
+import pathlib
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from components import evaluation
+from pipeline import serving
+from pipeline.codec_dag import Options
+from pipeline.local import Step
+
+
+def finish(steps: list[Step], options: Options, out: pathlib.Path, console: Console) -> int:
+    """Completes the report and prints what came of the run; returns the exit code (0 pushed, 1 not blessed)."""
+    from components.report import build
+
+    outputs = {step.name: step.outputs for step in steps}
+    known = [{f.name: getattr(s, f.name) for f in dataclasses.fields(s) if f.name != "outputs"} for s in steps]
+    report = build.finish(outputs["Report"]["report"].uri, out / "report.html", steps=known)
+    for line in anomalies(outputs["ExampleValidator"]["anomalies"].uri):
+        console.print(f"[yellow]warning:[/] the pictures differ between splits: {escape(line)}")
+    pushed = outputs["Pusher"]["pushed_model"].custom_properties
+    reasons = refusals(outputs)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    if not reasons:
+        path = pushed["pushed_destination"].string_value
+        serving.write_configuration(pathlib.Path(path).parent, options.recipe.name)
+        table.add_row("pushed model", escape(path))
+    means = evaluation.means(outputs["Evaluator"]["evaluation"].uri)
+    for metric in options.recipe.evaluation.metrics:
+        table.add_row(metric.name, f"{means[metric.name]:.4f} {metric.unit}".rstrip())
+    table.add_row("pictures", f"{means['example_count']:.0f} (test split)")
+    table.add_row("report", escape(str(report)))
+    console.print(table, soft_wrap=True)
+    for reason in reasons:
+        console.print(f"[red]not pushed:[/] {escape(reason)}", soft_wrap=True)
+    return 1 if reasons else 0
+
+
+def refusals(outputs: dict) -> list[str]:
+    """Why the model was not pushed: missed thresholds, failed serving check; empty when it was."""
+    reasons = []
+    if outputs["Evaluator"]["blessing"].custom_properties["blessed"].int_value != 1:
+        reasons += evaluation.failures(outputs["Evaluator"]["evaluation"].uri)
+    check = outputs["ServingCheck"]["blessing"].custom_properties
+    if check["blessed"].int_value != 1:
+        reasons.append(f"the serving check failed: {check['reason'].string_value}")
+    if not reasons and outputs["Pusher"]["pushed_model"].custom_properties["pushed"].int_value != 1:
+        reasons.append("the Pusher did not push; run.log says why")
+    return reasons
+
+
+def anomalies(uri: str) -> list[str]:
+    """One line per anomaly that ExampleValidator found, over all splits."""
+    import tensorflow_data_validation as tfdv
+
+    lines = []
+    for path in sorted(pathlib.Path(uri).glob("Split-*/*")):
+        found = tfdv.load_anomalies_binary(str(path))
+        split = path.parent.name.removeprefix("Split-")
+        lines += [f"{split}: {name}: {info.description}" for name, info in sorted(found.anomaly_info.items())]
+    return lines

@@ -1,0 +1,48 @@
+"""The configuration files that TensorFlow Serving reads beside the pushed models."""
+
+import os
+import pathlib
+
+_BATCHING = """max_batch_size {{ value: 8 }}
+batch_timeout_micros {{ value: 0 }}
+num_batch_threads {{ value: {cores} }}
+max_enqueued_batches {{ value: 100 }}
+allowed_batch_sizes: 1
+allowed_batch_sizes: 2
+allowed_batch_sizes: 4
+allowed_batch_sizes: 8
+"""
+
+
+def write_configuration(push_dir: pathlib.Path, name: str) -> tuple[pathlib.Path, pathlib.Path]:
+    """Writes `<name>.models.config` and `<name>.batching.config` beside a serving folder.
+
+    The two newest versions are served: `canary` is the newest, `stable` the one before it (the same, if alone).
+
+    Args:
+      push_dir: the serving folder, with one numbered folder a version. name: of the served model.
+
+    Raises:
+      FileNotFoundError: the folder holds no version.
+    """
+    versions = sorted(int(p.name) for p in push_dir.iterdir() if p.name.isdigit() and (p / "saved_model.pb").exists())
+    if not versions:
+        raise FileNotFoundError(f"{push_dir} holds no pushed model")
+    canary, stable = versions[-1], versions[-2] if len(versions) > 1 else versions[-1]
+    served = "".join(f"      versions: {v}\n" for v in sorted({canary, stable}))
+    labels = "".join(
+        f'    version_labels {{ key: "{k}" value: {v} }}\n' for k, v in (("canary", canary), ("stable", stable))
+    )
+    models = (
+        "model_config_list {\n  config {\n"
+        f'    name: "{name}"\n    base_path: "{push_dir}"\n    model_platform: "tensorflow"\n'
+        f"    model_version_policy {{\n    specific {{\n{served}    }}\n    }}\n{labels}"
+        "  }\n}\n"
+    )
+    batching = _BATCHING.format(cores=os.cpu_count() or 1)
+    paths = push_dir.parent / f"{name}.models.config", push_dir.parent / f"{name}.batching.config"
+    for path, text in zip(paths, (models, batching), strict=True):
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    return paths

@@ -1,0 +1,87 @@
+"""Digests, pushed versions and the baseline that a new model is compared with."""
+
+import json
+
+import pytest
+from tfx.types import standard_artifacts
+
+from components import artifacts, baseline
+
+
+def push(folder, version, *, run, recipe="hyperprior", metrics=("psnr_db",)):
+    path = folder / str(version)
+    (path / "assets.extra").mkdir(parents=True)
+    (path / "saved_model.pb").write_bytes(b"model of " + run.encode())
+    origin = {"run": run, "recipe": recipe, "metrics": list(metrics)}
+    (path / artifacts.ORIGIN).write_text(json.dumps(origin))
+    return path
+
+
+def test_source_digest_follows_content_and_names_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(artifacts, "PROJECT", tmp_path)
+    (tmp_path / "models").mkdir()
+    source = tmp_path / "models" / "a.py"
+    source.write_text("x = 1\n")
+    before = artifacts.source_digest("models")
+    (tmp_path / "models" / "notes.txt").write_text("not Python")
+    assert artifacts.source_digest("models") == before
+    source.write_text("x = 2\n")
+    changed = artifacts.source_digest("models")
+    assert changed != before
+    source.rename(tmp_path / "models" / "b.py")
+    assert artifacts.source_digest("models") not in (before, changed)
+    with pytest.raises(FileNotFoundError, match="absent"):
+        artifacts.source_digest("absent")
+
+
+def test_digest_does_not_depend_on_the_order_of_keys():
+    assert artifacts.digest({"a": 1, "b": 2}) == artifacts.digest({"b": 2, "a": 1}) != artifacts.digest({"a": 1})
+
+
+def test_pushed_versions_are_complete_and_newest_first(tmp_path):
+    assert artifacts.pushed_versions(str(tmp_path / "absent")) == []
+    for version in (9, 10):
+        push(tmp_path, version, run=f"run{version}")
+    (tmp_path / "11").mkdir()  # Still being copied: no saved_model.pb.
+    (tmp_path / "notes").mkdir()
+    found = artifacts.pushed_versions(str(tmp_path))
+    assert [(v.version, v.origin["run"]) for v in found] == [(10, "run10"), (9, "run9")]
+
+
+def test_origin_is_written_where_pushed_versions_read_it(tmp_path):
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "saved_model.pb").write_bytes(b"")
+    artifacts.write_origin(str(tmp_path / "7"), {"run": "r"})
+    assert artifacts.pushed_versions(str(tmp_path))[0].origin == {"run": "r"}
+
+
+def test_baseline_is_the_newest_model_of_another_run(tmp_path):
+    def last(run):
+        found = baseline.last_pushed(str(tmp_path), recipe="hyperprior", run=run, metrics=["psnr_db"])
+        return found and found.version
+
+    assert last("a") is None
+    push(tmp_path, 1, run="a")
+    assert last("a") is None  # Its own push changes nothing for the same command.
+    assert last("b") == 1
+    push(tmp_path, 2, run="b")
+    push(tmp_path, 3, run="c", recipe="factorized")
+    push(tmp_path, 4, run="d", metrics=["mse"])
+    assert last("a") == 2
+    assert last("b") == 1
+
+
+@pytest.mark.parametrize("pushed", [False, True])
+def test_baseline_component_copies_the_model_or_leaves_the_output_empty(tmp_path, pushed):
+    if pushed:
+        push(tmp_path / "serving", 5, run="old")
+    model = standard_artifacts.Model()
+    model.uri = str(tmp_path / "model")
+    function = baseline.Baseline.EXECUTOR_SPEC.executor_class._FUNCTION
+    function(
+        model=model, push_dir=str(tmp_path / "serving"), recipe="hyperprior", run="new", metrics="psnr_db", last=""
+    )
+    copied = tmp_path / "model" / "Format-Serving" / "saved_model.pb"
+    assert copied.exists() is pushed
+    assert (tmp_path / "model").is_dir()
+    assert model.get_string_custom_property("pushed_path") == (str(tmp_path / "serving" / "5") if pushed else "")
