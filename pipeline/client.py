@@ -20,6 +20,10 @@ class CommandError(click.ClickException):
 
     exit_code = 2
 
+    def show(self, file=None) -> None:
+        """Prints the one line."""
+        click.echo(f"error: {' '.join(self.format_message().split())}", err=True)
+
 
 def gather(inputs: Sequence[pathlib.Path], suffixes: Sequence[str]) -> list[pathlib.Path]:
     """The files that were named, and every file with one of the suffixes below the folders that were named.
@@ -106,13 +110,13 @@ def process(
       work: an input's bytes -> (output's bytes, what its line says).
 
     Raises:
-      CommandError: at the end, when a file failed; the others' outputs are written.
+      CommandError: at the end, when a file failed or the user stopped; the finished outputs are written.
     """
     from rich import console, progress
 
     screen = console.Console(highlight=False, markup=False, soft_wrap=True)
     columns = (progress.TextColumn("{task.description}"), progress.BarColumn(), progress.MofNCompleteColumn())
-    failed = 0
+    done = failed = 0
     with progress.Progress(
         *columns, progress.TimeRemainingColumn(), console=screen, transient=True, disable=not screen.is_terminal
     ) as bar:
@@ -121,13 +125,18 @@ def process(
                 content, line = work(source.read_bytes())
                 target.parent.mkdir(parents=True, exist_ok=True)
                 write_whole(target, content)
+                done += 1
                 screen.print(f"{source} -> {target}  {line}")
             except (OSError, ValueError) as error:
                 failed += 1
                 reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-                click.echo(f"Error: {source}: {reason}", err=True)
+                click.echo(f"error: {source}: {reason}", err=True)
+            except KeyboardInterrupt:
+                stop = CommandError(f"stopped; {done} of {len(pairs)} files are done, in {target.parent}")
+                stop.exit_code = 130
+                raise stop from None
     if failed:
-        others = "nothing was written" if failed == len(pairs) else f"the others are in {pairs[0][1].parent}"
+        others = f"the others are in {pairs[0][1].parent}" if done else "nothing was written"
         raise CommandError(f"{failed} of {len(pairs)} files failed; {others}")
 
 

@@ -18,13 +18,13 @@ def _write_text(path: pathlib.Path, text: str) -> None:
         part.unlink(missing_ok=True)
 
 
-def write(data: Mapping[str, Any], folder: pathlib.Path) -> pathlib.Path:
-    """Writes `report.json` and `report.html` into a folder; returns the page's path."""
-    folder.mkdir(parents=True, exist_ok=True)
+def write(data: Mapping[str, Any], path: pathlib.Path) -> pathlib.Path:
+    """Writes a page (`path`, ending in .html) and beside it its numbers (.json); returns `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     html = page.render(data)
-    _write_text(folder / "report.json", json.dumps(data, indent=1))
-    _write_text(folder / "report.html", html)
-    return folder / "report.html"
+    _write_text(path.with_suffix(".json"), json.dumps(data, indent=1))
+    _write_text(path, html)
+    return path
 
 
 def load(folder: pathlib.Path) -> dict[str, Any]:
@@ -46,20 +46,20 @@ def load(folder: pathlib.Path) -> dict[str, Any]:
     return data
 
 
-def finish(report_uri: str, out: str | os.PathLike, steps: Sequence[Mapping[str, Any]]) -> pathlib.Path:
+def finish(report_uri: str, path: str | os.PathLike, steps: Sequence[Mapping[str, Any]]) -> pathlib.Path:
     """Completes the page of a Report artifact with the steps of the run and writes it where a person looks for it.
 
     Args:
       report_uri: the artifact's folder.
-      out: the run's folder; gets `report.html` and `report.json`.
+      path: of the page (OUT/report.html); its numbers go beside it (OUT/report.json).
       steps: as for `dag.draw`: "name", "seconds", "state", "upstream".
 
     Returns:
       Path of the page.
     """
-    return write(load(pathlib.Path(report_uri)) | {"steps": list(steps)}, pathlib.Path(out))
+    return write(load(pathlib.Path(report_uri)) | {"steps": list(steps)}, pathlib.Path(path))
 
 
 def rebuild(run: str | os.PathLike) -> pathlib.Path:
     """Draws `report.html` of a run's folder anew from its `report.json`. Raises as `load` does."""
-    return write(load(pathlib.Path(run)), pathlib.Path(run))
+    return write(load(pathlib.Path(run)), pathlib.Path(run) / "report.html")

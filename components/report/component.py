@@ -84,7 +84,7 @@ def Report(  # noqa: N802 (TFX components are nouns)
             point = _or_note(notes, title, lambda v=version: measure.measure_mean(str(v), files, count))
             data["earlier"] += [{"version": version.name, **point}] if point else []
     data["notes"] = notes
-    build.write(data, pathlib.Path(report.uri))
+    build.write(data, pathlib.Path(report.uri) / "report.html")
 
 
 def _or_note(notes: list[str], what: str, read) -> Any:

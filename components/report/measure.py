@@ -87,7 +87,7 @@ def measure(model_dir: str, files: Sequence[str], count: int) -> dict[str, Any]:
       model_dir: SavedModel. files: record files. count: how many pictures at most.
 
     Returns:
-      "each": a point for every picture with its key; "mean": their mean; "classic": name -> curve of {"bpp", "psnr_db"};
+      "each": a point for every picture with its key; "mean": their mean; "classic": name -> [{"bpp", "psnr_db"}];
       "about": name -> encoder settings; "pictures": best, median and worst by PSNR, with crops.
 
     Raises:
