@@ -47,7 +47,7 @@ def decode_rows(
     """Decodes pairs of rows.
 
     Args:
-        table: int64 [tables * 2**precision], for each number frequency << 32 | slot << 16 | number - start.
+        table: int64 [tables * 2**precision], for each number frequency << 32 | symbol << 16 | number - start.
         precision: bits.
         states: int64 [A].
         words: int64 [W], one unused entry, the stream's words, and at least 2 + A entries of padding.
@@ -70,7 +70,7 @@ def decode_rows(
         places = tf.cumsum(tf.cast(short, tf.int64)) + pointer
         refilled = shift_left(states, const(WORD_BITS)) + tf.gather(words, places)
         # Damage may ask for more words than there are: the pointer then stops in the padding.
-        return row + 1, tf.where(short, refilled, states), tf.minimum(places[-1], last), entries
+        return row + 1, tf.raw_ops.Select(condition=short, x=refilled, y=states), tf.minimum(places[-1], last), entries
 
     entries = tf.TensorArray(tf.int64, 2 * count, element_shape=states.shape, clear_after_read=False)
     _, states, pointer, entries = tf.while_loop(
@@ -105,7 +105,7 @@ def encode_rows(
         largest, *symbols = tf.unstack(tf.gather(data, row), num=7)
         full = states > largest
         emitted = emitted.write(row, tf.where(full, bit_and(states, const(_WORD)), const(-1)))
-        states = tf.where(full, shift_right(states, const(WORD_BITS)), states)
+        states = tf.raw_ops.Select(condition=full, x=shift_right(states, const(WORD_BITS)), y=states)
         for frequency, gap, start in (symbols[:3], symbols[3:]):
             states += tf.raw_ops.TruncateDiv(x=states, y=frequency) * gap + start
         return row - 1, states, emitted

@@ -29,6 +29,7 @@ from models.entropy.lanes import (
 from models.entropy.tables import CdfTables
 
 MAX_SYMBOL = 1 << 30  # magnitude; leaves room for offsets and signs in 32 bits
+ESCAPE = -(1 << 15)  # stands in the lookup table for symbols outside their alphabet
 _DAMAGED = "damaged stream: "
 _LENGTH_BITS = 5
 _MAX_STEP_LANES = 256
@@ -64,14 +65,17 @@ class RansCoder(tf.Module):
         super().__init__(name=name)
         self.precision, self.table_count = tables.precision, len(tables.sizes)
         # One more table for slots that hold no symbol: probability one, which leaves a state as it is.
-        sizes = np.append(tables.sizes, 2).astype(np.int64)
+        sizes = np.append(tables.sizes, 2).astype(np.int32)
+        largest = tables.offsets.astype(np.int64) + tables.sizes - 2
+        if tables.offsets.min() <= ESCAPE or largest.max() >= -ESCAPE:
+            raise ValueError(f"alphabets reach from {tables.offsets.min()} to {largest.max()}; the coder takes +-32767")
         rows = [row[: size + 1] for row, size in zip(tables.cdfs, tables.sizes, strict=True)]
         cdf = np.concatenate([*rows, [0, 1 << self.precision, 1 << self.precision]]).astype(np.int32)
         with tf.device("CPU:0"), tf.init_scope():
             self._cdf = _stored(cdf, "cdf")
-            self._first = _stored(np.cumsum(sizes + 1) - sizes - 1, "first")  # where each table begins in cdf
+            self._first = _stored((np.cumsum(sizes + 1) - sizes - 1).astype(np.int32), "first")  # where each table begins in cdf
             self._escape = _stored(sizes - 1, "escape")  # slot
-            self._offset = _stored(np.append(tables.offsets, 0).astype(np.int64), "offset")
+            self._offset = _stored(np.append(tables.offsets, 0).astype(np.int32), "offset")
             self._slots = tf.Variable(tf.zeros([0], tf.int64), False, shape=[None], name="slots")
             self._kept = tf.Variable(False, False, name="kept")
 
@@ -124,7 +128,7 @@ class RansCoder(tf.Module):
             parts = tf.TensorArray(tf.int64, tf.cast(levels, tf.int32), infer_shape=False, element_shape=[None])
             loop = (const(0), state, parts)
             _, state, parts = tf.while_loop(lambda level, *_: level < levels, body, loop, parallel_iterations=1)
-            state, symbols = self._symbols(state, parts.concat(), indexes, None)
+            state, symbols = self._symbols(state, parts.concat(), indexes)
             with tf.control_dependencies(_checks(state)):
                 return tf.identity(symbols)
 
@@ -178,7 +182,7 @@ class RansCoder(tf.Module):
             level = tf.reduce_sum(tf.cast(state.ends <= state.step, tf.int64))
             lanes = state.plan[tf.minimum(level, tf.size(state.plan, tf.int64) - 1)]
             state, entries = self._advance(self._table(), state, self._bases(indexes, valid), lanes)
-            state, symbols = self._symbols(state, entries, indexes, valid)
+            state, symbols = self._symbols(state, entries, indexes)
             return state._replace(step=state.step + 1), symbols
 
     def finish(self, state: DecoderState) -> tf.Operation:
@@ -193,37 +197,53 @@ class RansCoder(tf.Module):
 
     def _bases(self, indexes: tf.Tensor, valid: tf.Tensor | None) -> tf.Tensor:
         """Begin of each symbol's part of the lookup table, int64 [N]; the null table's where invalid."""
-        return shift_left(self._indexes(indexes, valid), const(self.precision))
+        return shift_left(tf.cast(self._indexes(indexes, valid), tf.int64), const(self.precision))
 
     def _indexes(self, indexes: tf.Tensor, valid: tf.Tensor | None) -> tf.Tensor:
-        """Indexes as int64 [N], the null table where invalid, all in range."""
-        chosen = tf.cast(indexes, tf.int64)
-        null = self.table_count
-        inside = tf.logical_and(chosen >= 0, chosen < null)
+        """Indexes, int32 [N], all in range, and the null table's where invalid."""
         if valid is not None:
-            chosen = tf.where(valid, chosen, null)
-            inside = tf.logical_or(inside, tf.logical_not(valid))
-        message = f"a table index lies outside 0 to {null - 1}"
-        with tf.control_dependencies([require(tf.reduce_all(inside), message)]):
-            return tf.identity(chosen)
+            indexes = tf.where(valid, indexes, self.table_count)
+        last = self.table_count if valid is not None else self.table_count - 1
+        inside = tf.logical_and(tf.reduce_min(indexes) >= 0, tf.reduce_max(indexes) <= last)
+        inside = tf.logical_or(inside, tf.equal(tf.size(indexes), 0))
+        with tf.control_dependencies([require(inside, f"a table index lies outside 0 to {self.table_count - 1}")]):
+            return tf.identity(indexes)
 
     def _intervals(
         self, symbols: tf.Tensor, indexes: tf.Tensor, valid: tf.Tensor | None
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Frequency and start of each symbol, int64 [N], and the escaped values, int64 [M]."""
-        symbols, chosen = tf.cast(symbols, tf.int64), self._indexes(indexes, valid)
         if valid is not None:
             symbols = tf.where(valid, symbols, 0)
-        small = require(tf.reduce_all(tf.abs(symbols) <= MAX_SYMBOL), "a symbol's magnitude is beyond 2**30")
-        with tf.control_dependencies([small]):
-            slots = symbols - tf.gather(self._offset, chosen)
-        escape = tf.gather(self._escape, chosen)
+        small = tf.logical_and(tf.reduce_min(symbols) >= -MAX_SYMBOL, tf.reduce_max(symbols) <= MAX_SYMBOL)
+        small = tf.logical_or(small, tf.equal(tf.size(symbols), 0))
+        with tf.control_dependencies([require(small, "a symbol's magnitude is beyond 2**30")]):
+            chosen = self._indexes(indexes, valid)
+        # One look-up brings all that is known of a table: its smallest symbol, its escape slot, where its slots begin.
+        table = tf.gather(self._table_fields(), chosen)
+        slots = symbols - tf.cast(shift_right(table, const(48)), tf.int32)
+        escape = tf.cast(bit_and(shift_right(table, const(32)), 0xFFFF), tf.int32)
         outside = tf.logical_or(slots < 0, slots >= escape)
-        beyond = tf.boolean_mask(tf.where(slots < 0, -2 * slots - 1, 2 * (slots - escape)), outside)
-        places = tf.gather(self._first, chosen) + tf.where(outside, escape, slots)
-        cdf = self._cdf.read_value()
-        starts = tf.gather(cdf, places)
-        return tf.cast(tf.gather(cdf, places + 1) - starts, tf.int64), tf.cast(starts, tf.int64), beyond
+
+        def mark():
+            where = tf.where(outside)
+            far, last = tf.gather_nd(slots, where), tf.gather_nd(escape, where)
+            distance = tf.cast(tf.where(far < 0, -far, far - last), tf.int64)
+            return tf.tensor_scatter_nd_update(slots, where, last), 2 * distance - tf.cast(far < 0, tf.int64)
+
+        slots, beyond = tf.cond(
+            tf.reduce_any(outside), mark, lambda: (tf.identity(slots), tf.zeros([0], tf.int64))
+        )
+        cdf = tf.cast(self._cdf.read_value(), tf.int64)
+        both = cdf + shift_left(tf.concat([cdf[1:], [0]], 0) - cdf, const(32))
+        intervals = tf.gather(both, slots + tf.cast(table, tf.int32))
+        return shift_right(intervals, const(32)), bit_and(intervals, 0xFFFF), beyond
+
+    def _table_fields(self) -> tf.Tensor:
+        """For each table its smallest symbol << 48 | its escape slot << 32 | where it begins in the flat tables, int64."""
+        fields = (self._offset.read_value(), self._escape.read_value(), self._first.read_value())
+        offset, escape, first = (tf.cast(field, tf.int64) for field in fields)
+        return shift_left(offset, const(48)) + shift_left(escape, const(32)) + first
 
     def _table(self) -> tf.Tensor:
         """The decoder's lookup table; see ``decode_rows``."""
@@ -241,13 +261,16 @@ class RansCoder(tf.Module):
     def _spread(self) -> tf.Tensor:
         """Builds the lookup table: each slot's constant, put where the slot begins and summed up over the gaps."""
         cdf, total = tf.cast(self._cdf.read_value(), tf.int64), 1 << self.precision
-        sizes = self._escape.read_value() + 1
+        first, sizes = tf.cast(self._first.read_value(), tf.int64), tf.cast(self._escape + 1, tf.int64)
         table = tf.repeat(tf.range(tf.size(sizes, tf.int64)), sizes + 1)
-        slots = tf.range(tf.size(cdf, tf.int64)) - tf.gather(self._first, table)
+        slots = tf.range(tf.size(cdf, tf.int64)) - tf.gather(first, table)
+        symbols = slots + tf.gather(tf.cast(self._offset.read_value(), tf.int64), table)
+        symbols = tf.where(tf.equal(slots + 1, tf.gather(sizes, table)), const(ESCAPE), symbols)
         frequencies = tf.concat([cdf[1:], [0]], 0) - cdf
         real = frequencies > 0
         begins = tf.boolean_mask(cdf + table * total, real)
-        values = tf.boolean_mask(shift_left(frequencies, const(32)) + shift_left(slots, const(16)), real) - begins
+        fields = shift_left(frequencies, const(32)) + shift_left(bit_and(symbols, 0xFFFF), const(16))
+        values = tf.boolean_mask(fields, real) - begins
         steps = values - tf.concat([[0], values[:-1]], 0)
         size = tf.size(sizes, tf.int64) * total
         return tf.cumsum(tf.scatter_nd(begins[:, None], steps, size[None])) + tf.range(size)
@@ -272,31 +295,32 @@ class RansCoder(tf.Module):
         return state, tf.reshape(entries, [-1])[: tf.size(bases)]
 
     def _symbols(
-        self, state: DecoderState, entries: tf.Tensor, indexes: tf.Tensor, valid: tf.Tensor | None
+        self, state: DecoderState, entries: tf.Tensor, indexes: tf.Tensor
     ) -> tuple[DecoderState, tf.Tensor]:
         """Symbols, int32 [N], of lookup entries, escapes filled in."""
-        chosen = tf.cast(indexes, tf.int64)
-        if valid is not None:
-            chosen = tf.where(valid, chosen, self.table_count)
-        slots = bit_and(shift_right(entries, const(16)), const(0xFFFF))
+        symbols = shift_right(tf.cast(entries, tf.int32), 16)  # the cast keeps the low half, the shift its sign
 
         def fill():
-            escape = tf.gather(self._escape, chosen)
-            hit = tf.cast(tf.equal(slots, escape), tf.int64)
-            places = state.escaped + tf.cumsum(hit) - 1
-            values = tf.gather(state.escapes, tf.clip_by_value(places, 0, tf.size(state.escapes, tf.int64) - 1))
+            where = tf.where(tf.equal(symbols, ESCAPE))
+            count = tf.size(where, tf.int64)
+            places = tf.minimum(state.escaped + tf.range(count), tf.size(state.escapes, tf.int64) - 1)
+            values = tf.gather(state.escapes, places)
+            chosen = tf.gather_nd(indexes, where)  # an escape is never of the null table
+            smallest = tf.cast(tf.gather(self._offset, chosen), tf.int64)
             half = shift_right(values, const(1))
-            far = tf.where(tf.equal(bit_and(values, const(1)), 0), escape + half, -half - 1)
-            return tf.where(hit > 0, far, slots), state.escaped + tf.reduce_sum(hit)
+            above = smallest + tf.cast(tf.gather(self._escape, chosen), tf.int64) + half
+            far = tf.where(tf.equal(bit_and(values, const(1)), 0), above, smallest - 1 - half)
+            good = tf.reduce_all(tf.abs(far) <= MAX_SYMBOL)
+            filled = tf.tensor_scatter_nd_update(symbols, where, tf.cast(far, tf.int32))
+            return filled, state.escaped + count, good
 
-        def count():
-            escape = tf.gather(self._escape, chosen)
-            return slots, state.escaped + tf.reduce_sum(tf.cast(tf.equal(slots, escape), tf.int64))
+        def none():
+            stray = tf.logical_and(tf.reduce_any(tf.equal(symbols, ESCAPE)), tf.size(symbols) > 0)
+            return tf.identity(symbols), tf.identity(state.escaped), tf.logical_not(stray)
 
-        slots, escaped = tf.cond(tf.size(state.escapes) > 0, fill, count)
-        symbols = slots + tf.gather(self._offset, chosen)
-        good = tf.logical_and(state.good, tf.reduce_all(tf.abs(symbols) <= MAX_SYMBOL))
-        return state._replace(escaped=escaped, good=good), tf.cast(symbols, tf.int32)
+        some = tf.logical_and(tf.size(state.escapes) > 0, tf.size(symbols) > 0)
+        symbols, escaped, good = tf.cond(some, fill, none)
+        return state._replace(escaped=escaped, good=tf.logical_and(state.good, good)), symbols
 
 
 def _stored(values: np.ndarray, name: str) -> tf.Variable:
@@ -427,13 +451,13 @@ def _close(states: tf.Tensor, words: tf.Tensor, counts: tf.Tensor, escapes: tf.T
     low = bit_and(states, (1 << STATE_BITS) - 1)
     high = bit_and(shift_right(states, const(STATE_BITS)), shift_left(tf.ones_like(above), above) - 1)
     widths = tf.fill(tf.shape(above), const(1))
-    fields = bit_fields.write_fields(
+    packed = bit_fields.write_fields(
         tf.concat([above, low, high], 0), tf.concat([widths * _LENGTH_BITS, widths * STATE_BITS, above], 0)
     )
     return bit_fields.bytes_to_string(
         [
             bit_fields.write_varints(header),
-            fields,
+            packed,
             bit_fields.write_varints(escapes),
             bit_fields.words_to_bytes(words),
         ]
