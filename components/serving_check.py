@@ -43,7 +43,7 @@ def ServingCheck(  # noqa: N802 (TFX components are nouns)
     try:
         with tempfile.TemporaryDirectory() as work_dir:
             requests = probe(path, _picture(split_files([examples], split)), pathlib.Path(work_dir))
-        if foreign := export.audit_ops(path):
+        if foreign := export.foreign_ops(path):
             raise ServingError(f"the graph holds ops that a stock server lacks: {', '.join(sorted(foreign))}")
     except ServingError as error:
         _write(blessing, "INFRA_NOT_BLESSED", blessed=0, reason=str(error))

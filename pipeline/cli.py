@@ -89,20 +89,20 @@ def run(recipe, out, push_to, verbose, **chosen) -> None:
     push_to = (push_to or out / "serving" / recipe).absolute()
     with _errors():
         found, config, data = _checked(recipe, **chosen)
+        from rich.console import Console
+
         from pipeline import local
 
-        with local.locked(out):
-            from rich.console import Console
-
+        console = Console(highlight=False)
+        with local.locked(out), local.logs_to(out / "run.log", verbose):
             from pipeline import outcome
 
-            console = Console(highlight=False)
             options = _options(
                 found, config, data, chosen, root=str(out / "artifacts"), resume_dir=str(out / "training"),
                 push_dir=str(push_to), metadata=str(out / "metadata.sqlite"),
             )  # fmt: skip
-            steps = local.run(_pipeline(options), out, console, verbose=verbose)
-            sys.exit(outcome.finish(steps, options, out, console))
+            status = outcome.finish(local.run(_pipeline(options), console), options, out, console)
+    sys.exit(status)
 
 
 @cli.command("compile")

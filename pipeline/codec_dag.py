@@ -8,7 +8,6 @@ TfdsExampleGen -> StatisticsGen -> SchemaGen -> ExampleValidator
 import dataclasses
 import json
 
-import tensorflow_data_validation as tfdv
 from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.v1 import components as tfx_components
 from tfx.v1 import dsl, orchestration, proto
@@ -18,12 +17,11 @@ from components.baseline import Baseline, last_pushed
 from components.evaluation import Evaluator, eval_config
 from components.example_gen import TfdsExampleGen
 from components.report.component import Report
+from components.statistics import side_feature_options
 from models import data
 from models.recipe import Config, Recipe
 
 LOCAL_BEAM = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
-# What is measured and checked of a data set: the picture itself is opaque to TFDV.
-SIDE_FEATURES = (*data.INTEGERS, data.FORMAT)
 TRAIN, VALIDATION, TEST = data.SPLITS
 REPORT_SOURCES = ("components/report", "components/classic.py", "components/rate_distortion.py")
 
@@ -81,7 +79,7 @@ def create_pipeline(options: Options) -> dsl.Pipeline:
     )
     examples = ingest.outputs["examples"]
     validation = _validation(examples)
-    training = _training(options, examples, validation[1].outputs["schema"])
+    training = _training(options, examples)
     model = training[-1].outputs["model"]
     baseline = _baseline(options)
     evaluator = Evaluator(
@@ -127,17 +125,17 @@ def create_pipeline(options: Options) -> dsl.Pipeline:
 
 def _validation(examples) -> tuple:
     """Statistics of the side features, the schema of the training pictures, and where other splits depart from it."""
-    statistics = tfx_components.StatisticsGen(
-        examples=examples, stats_options=tfdv.StatsOptions(feature_allowlist=list(SIDE_FEATURES))
+    statistics = tfx_components.StatisticsGen(examples=examples, stats_options=side_feature_options())
+    schema = tfx_components.SchemaGen(
+        statistics=statistics.outputs["statistics"], infer_feature_shape=True, exclude_splits=[VALIDATION, TEST]
     )
-    schema = tfx_components.SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=True)
     validator = tfx_components.ExampleValidator(
         statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
     )
     return statistics, schema, validator
 
 
-def _training(options: Options, examples, schema) -> tuple:
+def _training(options: Options, examples) -> tuple:
     """The Trainer, behind a Tuner if the run is tuned."""
     custom = {
         "recipe": options.recipe.name,
@@ -160,7 +158,6 @@ def _training(options: Options, examples, schema) -> tuple:
     train = tfx_components.Trainer(
         run_fn="components.trainer.run_fn",
         examples=examples,
-        schema=schema,
         hyperparameters=hyperparameters,
         custom_config=custom,
         **splits,

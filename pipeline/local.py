@@ -14,12 +14,12 @@ import warnings
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2 as pb
 from rich.console import Console
-from rich.markup import escape
 from tfx.dsl.compiler import constants
 from tfx.orchestration import metadata
 from tfx.orchestration.local import local_dag_runner, runner_utils
 from tfx.orchestration.portable import launcher, runtime_parameter_utils
 
+from components.folders import DataError
 from models.recipe import ConfigError
 
 _DONE, _CACHED = pb.Execution.COMPLETE, pb.Execution.CACHED
@@ -151,15 +151,14 @@ class Runner(local_dag_runner.LocalDagRunner):
         return max(spans), outputs
 
 
-def run(pipeline, out: pathlib.Path, console: Console, *, verbose: bool = False) -> list[Step]:
-    """Runs a pipeline whose metadata lie in `out`; returns its steps in order.
+def run(pipeline, console: Console) -> list[Step]:
+    """Runs a pipeline; returns its steps in order.
 
     Raises:
       RunError: a component failed.
     """
     runner = Runner(console)
-    with logs_to(out / "run.log", verbose):
-        runner.run(pipeline)
+    runner.run(pipeline)
     return runner.steps
 
 
@@ -183,11 +182,4 @@ def _first_line(error: BaseException) -> str:
 
 
 def _is_input_error(error: BaseException) -> bool:
-    from components.folders import DataError
-
     return isinstance(error, (ConfigError, DataError))
-
-
-def error_line(message: str) -> str:
-    """A message as rich text that cannot be taken for markup."""
-    return f"[red]error:[/] {escape(message)}"
