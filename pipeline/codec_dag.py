@@ -16,14 +16,13 @@ from components import artifacts, serving_check, trainer, tuner
 from components.baseline import Baseline, last_pushed
 from components.evaluation import Evaluator, eval_config
 from components.example_gen import TfdsExampleGen
-from components.report.component import Report
+from components.report import component as report_component
 from components.statistics import side_feature_options
 from models import data
 from models.recipe import Config, Recipe
 
 LOCAL_BEAM = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
 TRAIN, VALIDATION, TEST = data.SPLITS
-REPORT_SOURCES = ("components/report", "components/classic.py", "components/rate_distortion.py")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +97,7 @@ def create_pipeline(options: Options) -> dsl.Pipeline:
         infra_blessing=check.outputs["blessing"],
         push_destination=destination,
     )
-    report = Report(
+    report = report_component.Report(
         examples=examples,
         model=model,
         model_run=training[-1].outputs["model_run"],
@@ -185,7 +184,8 @@ def _report_settings(options: Options) -> str:
             "config": dataclasses.asdict(options.config),
             "data": {"dataset": options.dataset, "folder": options.folder, "digest": options.data_digest},
             "run": options.run,
-            "sources": artifacts.source_digest(*REPORT_SOURCES),
+            "split": TEST,
+            "sources": artifacts.source_digest(*report_component.SOURCES),
         },
         sort_keys=True,
     )

@@ -29,7 +29,8 @@ SOURCES = ("components/report", "components/rate_distortion.py", "components/cla
 class HtmlReport(artifact.Artifact):
     """A folder with `report.html` and the numbers it was made from, `report.json`."""
 
-    TYPE_NAME = "KompaktReport"
+    # Kubeflow demands <package>.<Name> and imports the class by it: components/__init__.py answers.
+    TYPE_NAME = "components.HtmlReport"
 
 
 @component
