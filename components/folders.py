@@ -68,6 +68,16 @@ def split_of(digest: str, names: tuple[str, ...] = SPLITS, shares: tuple[float, 
     return names[-1]
 
 
+def bytes_of_path(path: str) -> bytes:
+    """A path in the bytes of the file system, which need not be text; Beam cannot carry such a path as `str`."""
+    return os.fsencode(path)
+
+
+def path_of_bytes(path: bytes) -> str:
+    """The inverse of `bytes_of_path`."""
+    return os.fsdecode(path)
+
+
 def printable(path: str) -> str:
     """A path as text that can be written as UTF-8: bytes of a name that are not become escapes."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -8,14 +8,23 @@ Without a config, the folder is TFDS's `manual_dir`.
 
 import dataclasses
 import json
-import os
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
 
-from components.folders import DataError, Folder, PictureFile, printable, scan, split_of
+from components.folders import (
+    DataError,
+    Folder,
+    PictureFile,
+    bytes_of_path,
+    path_of_bytes,
+    printable,
+    scan,
+    split_of,
+)
 from components.pictures import PictureError, normalize
 from models.data import SPLITS
 
@@ -42,7 +51,7 @@ class ReadPicture(beam.DoFn):
         self._folder = folder
 
     def process(self, path: bytes):
-        path = os.fsdecode(path)
+        path = path_of_bytes(path)
         key = printable(path)
         try:
             data = (epath.Path(self._folder) / path).read_bytes()
@@ -64,7 +73,7 @@ class ReadPicture(beam.DoFn):
 def read_split(folder: str, files: list[PictureFile]) -> beam.PTransform:
     """Beam transform from a pipeline to (key, example) and UNREADABLE; pictures are read where the elements are."""
     return (
-        beam.Create([os.fsencode(file.path) for file in files], reshuffle=False)
+        beam.Create([bytes_of_path(file.path) for file in files], reshuffle=False)
         | "Spread" >> beam.Reshuffle()
         | "Read" >> beam.ParDo(ReadPicture(folder)).with_outputs(UNREADABLE, main="pictures")
     )
@@ -107,10 +116,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 "image": tfds.features.Image(doc="The picture; the encoded bytes are kept, decoding gives RGB."),
                 "id": tfds.features.Text(doc="Path relative to the folder."),
                 "format": tfds.features.Text(doc="Format of the file, lower case."),
-                "height": tfds.features.Scalar("int64", doc="pixels"),
-                "width": tfds.features.Scalar("int64", doc="pixels"),
-                "channels": tfds.features.Scalar("int64", doc="1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha"),
-                "bytes": tfds.features.Scalar("int64", doc="size of the file"),
+                "height": tfds.features.Scalar(np.int64, doc="pixels"),
+                "width": tfds.features.Scalar(np.int64, doc="pixels"),
+                "channels": tfds.features.Scalar(np.int64, doc="1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha"),
+                "bytes": tfds.features.Scalar(np.int64, doc="size of the file"),
             }
         )
         return tfds.core.DatasetInfo(builder=self, description="A folder of pictures.", features=features)
