@@ -55,12 +55,12 @@ def slices(evaluation_uri: str) -> list[dict[str, Any]]:
 
 def anomalies(uri: str) -> list[dict[str, str]]:
     """What ExampleValidator found: split, feature and what is wrong with it."""
-    import tensorflow_data_validation as tfdv
+    from tensorflow_metadata.proto.v0 import anomalies_pb2
 
     rows = []
     for split in sorted(pathlib.Path(uri).glob("Split-*")):
         for file in split.glob("*.pb"):
-            for feature, info in tfdv.load_anomalies_binary(str(file)).anomaly_info.items():
+            for feature, info in anomalies_pb2.Anomalies.FromString(file.read_bytes()).anomaly_info.items():
                 where = split.name.removeprefix("Split-")
                 rows.append({"split": where, "feature": feature, "about": info.description or info.short_description})
     return rows

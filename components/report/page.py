@@ -28,7 +28,7 @@ def number(value: Any, digits: int = 4) -> str:
             return "–" if math.isnan(value) else "∞" if value > 0 else "−∞"
         if value and not 1e-3 <= abs(value) < 1e6:
             return f"{value:.{digits - 1}g}"
-        whole = len(str(int(abs(value))))
+        whole = len(str(int(abs(value)))) if abs(value) >= 1 else 0
         return f"{value:,.{max(0, digits - whole)}f}"
     return str(value)
 
@@ -42,7 +42,7 @@ def render(data: Mapping[str, Any]) -> str:
     measured = data.get("measured") or {}
     steps = data.get("steps") or []
     cards, cards_about = _cards(data)
-    known = {"recipe": "", "preset": "", "created": "", "anomalies": None}
+    known = dict.fromkeys(("summary", "preset", "created", "fingerprint", "pushed", "notes", "anomalies"))
     return _template().render(
         d=known | dict(data),
         style=(_HERE / "page.css").read_text(encoding="utf-8"),
@@ -127,7 +127,7 @@ def _plot(data: Mapping[str, Any]) -> str:
         learned["earlier pushes"] = data["earlier"]
     fig, (ax,) = plots.axes((6.4, 4.3))
     plots.rate_distortion(ax, measured["classic"], learned)
-    return plots.to_svg(fig)
+    return plots.to_svg(fig, "rate-distortion")
 
 
 def _rates(measured: Mapping[str, Any]) -> dict[str, Any]:

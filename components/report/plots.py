@@ -36,10 +36,14 @@ def axes(size: tuple[float, float] = (5.2, 3.4), columns: int = 1):
     return fig, all_axes
 
 
-def to_svg(fig) -> str:
-    """The figure as an <svg> element to be put into a page that defines --ink, --line and --series-0 ... -4."""
+def to_svg(fig, name: str) -> str:
+    """The figure as an <svg> element to be put into a page that defines --ink, --line and --series-0 ... -4.
+
+    Args:
+      name: unlike that of the page's other drawings, so that the ids inside differ from theirs.
+    """
     text = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "font.family": "sans-serif"}):
+    with matplotlib.rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": name}):
         fig.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
@@ -132,4 +136,4 @@ def history(rows: Sequence[Mapping[str, float]]) -> str:
         ax.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
         ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda x, _: f"{x:,.0f}"))
     panels[0].legend(frameon=False, labelcolor=INK, fontsize=9)
-    return to_svg(fig)
+    return to_svg(fig, "history")

@@ -1,0 +1,135 @@
+"""The Report step on the artifacts of a run, as TFX calls it."""
+
+import base64
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_model_analysis as tfma
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+from tfx.types import standard_artifacts
+
+from components import classic, evaluation, served_codec
+from components.report import component, measure
+from models import codec, data
+from tests.components import tiny_codec
+
+
+def write_examples(folder: pathlib.Path) -> standard_artifacts.Examples:
+    """An Examples artifact whose test split holds three photographs."""
+    (folder / "Split-test").mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(folder / "Split-test" / "part.gz"), "GZIP") as writer:
+        for key, picture in tiny_codec.photographs().items():
+            encoded = served_codec.png(picture)
+            sizes = {"height": 96, "width": 96, "channels": 3, "size_bytes": len(encoded)}
+            writer.write(data.image_example(encoded, key=key, format_name="png", **sizes).SerializeToString())
+    (folder / "ingest.json").write_text(json.dumps({"dataset": "photos", "unreadable": [], "splits": {}}))
+    examples = standard_artifacts.Examples()
+    examples.split_names = '["test"]'
+    return examples
+
+
+def run_evaluation(model_dir: pathlib.Path, examples: pathlib.Path, out: pathlib.Path) -> None:
+    """TFMA's output for a model, with the codecs' own metrics and slices."""
+    metrics = tuple(m for m in codec.EVALUATION.metrics if m.name != "rd_cost")
+    config = evaluation.eval_config(type(codec.EVALUATION)(metrics, codec.EVALUATION.slices))
+    shared = tfma.default_eval_shared_model(str(model_dir), eval_config=config)
+    tfma.run_model_analysis(shared, config, str(examples / "Split-test" / "part.gz"), output_path=str(out))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Artifacts of a run by name, of a pushed version beside an older one."""
+    root = tmp_path_factory.mktemp("run")
+    artifacts = {
+        "examples": write_examples(root / "examples"), "model": standard_artifacts.Model(),
+        "anomalies": standard_artifacts.ExampleAnomalies(), "model_run": standard_artifacts.ModelRun(),
+        "evaluation": standard_artifacts.ModelEvaluation(), "blessing": standard_artifacts.ModelBlessing(),
+        "infra_blessing": standard_artifacts.InfraBlessing(), "pushed_model": standard_artifacts.PushedModel(),
+    }  # fmt: skip
+    for name, artifact in artifacts.items():
+        artifact.uri = str(root / name)
+        (root / name).mkdir(exist_ok=True)
+    tiny_codec.save(root / "model" / "Format-Serving", 4, "factorized")
+    tiny_codec.save(root / "serving" / "7", 4, "factorized")
+    tiny_codec.save(root / "serving" / "5", 5, "factorized")
+    tiny_codec.save(root / "serving" / "6", 5, "hyperprior")
+    (root / "model_run" / "history.json").write_text(json.dumps([{"step": 20, "loss": 1.5, "val_loss": 1.6}]))
+    anomaly = anomalies_pb2.Anomalies()
+    anomaly.anomaly_info[data.WIDTH].description = "far too wide"
+    (root / "anomalies" / "Split-test").mkdir()
+    (root / "anomalies" / "Split-test" / "SchemaDiff.pb").write_bytes(anomaly.SerializeToString())
+    run_evaluation(root / "model" / "Format-Serving", root / "examples", root / "evaluation")
+    for name in ("blessing", "infra_blessing"):
+        artifacts[name].set_int_custom_property("blessed", 1)
+    artifacts["pushed_model"].set_int_custom_property("pushed", 1)
+    artifacts["pushed_model"].set_string_custom_property("pushed_destination", str(root / "serving" / "7"))
+    return artifacts
+
+
+def report_of(artifacts, out):
+    """Runs the step; returns its numbers and its page."""
+    report = component.HtmlReport()
+    report.uri = str(out)
+    settings = {"recipe": "factorized", "preset": "small", "config": {"lmbda": 0.5}, "pictures": 3}
+    inputs = {name: [artifact] for name, artifact in artifacts.items()}
+    executor = component.Report.EXECUTOR_SPEC.executor_class()
+    executor.Do(inputs, {"report": [report]}, {"settings": json.dumps(settings)})
+    return json.loads((out / "report.json").read_text()), (out / "report.html").read_text()
+
+
+def test_what_a_pushed_run_shows(run, tmp_path):
+    found, page = report_of(run, tmp_path)
+    assert found["notes"] == []
+    photographs = tiny_codec.photographs()
+    measured = {row["key"]: row for row in found["measured"]["each"]}
+    assert set(measured) == set(photographs)
+    errors = [np.mean((p.astype(float) - (p // 16 * 16 + 8)) ** 2) for p in photographs.values()]
+    psnr = float(np.mean([10 * np.log10(255**2 / e) for e in errors]))
+    assert found["measured"]["mean"]["psnr_db"] == pytest.approx(psnr, abs=1e-3)
+    overall = found["slices"][0]
+    assert overall["slice"] == "all" and overall["examples"] == 3
+    assert overall["values"]["psnr_db"] == pytest.approx(psnr, abs=1e-3)
+    assert [row["slice"] for row in found["slices"][1:]] == ["size_class: below_0.1_mp"]
+    assert [v["version"] for v in found["earlier"]] == ["5"]  # 6 is of another recipe, 7 is this one
+    assert found["earlier"][0]["bpp"] < found["measured"]["mean"]["bpp"]
+    assert [p["rank"] for p in found["measured"]["pictures"]] == ["best", "median", "worst"]
+    assert {a["about"] for a in found["anomalies"]} == {"far too wide"}
+    (option,) = found["config"]  # the value that the model was trained with, not the one that was asked for
+    assert option["value"] == 1 / 16 and "distortion" in option["about"]
+    for said in ("far too wide", "earlier pushes", "size_class: below_0.1_mp"):
+        assert said in page
+
+
+def test_a_refused_model_and_missing_parts_still_make_a_page(run, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    broken = dict(run)
+    for name, kind in (("model", standard_artifacts.Model), ("evaluation", standard_artifacts.ModelEvaluation),
+                       ("blessing", standard_artifacts.ModelBlessing), ("pushed_model", standard_artifacts.PushedModel),
+                       ("infra_blessing", standard_artifacts.InfraBlessing)):  # fmt: skip
+        broken[name] = kind()
+        broken[name].uri = str(empty)
+    broken["infra_blessing"].set_string_custom_property("reason", "an op that no server has")
+    found, page = report_of(broken, tmp_path / "report")
+    assert found["measured"] is None and found["slices"] == []
+    assert any("no model here" in note for note in found["notes"])
+    assert found["pushed"]["pushed"] is False and found["pushed"]["path"] == ""
+    assert "an op that no server has" in page and "not pushed" in page and "nothing to compare" in page
+
+
+def test_the_busiest_square_is_where_the_detail_is():
+    picture = np.full((500, 700, 3), 90, np.uint8)
+    picture[180:400, 336:560] = np.random.default_rng(0).integers(0, 255, (220, 224, 3))
+    rows, columns = measure.busiest(picture)
+    assert rows.stop - rows.start == columns.stop - columns.start == 256
+    assert rows.start <= 180 and rows.stop >= 400 and columns.start <= 336 and columns.stop >= 560
+    assert measure.busiest(picture[:100, :90]) == (slice(0, 100), slice(0, 90))
+
+
+def test_crops_are_lossless():
+    picture = tiny_codec.photographs()["cat"]
+    encoded = base64.b64decode(measure.data_uri(picture).split(",")[1])
+    assert np.array_equal(classic.decode(encoded), picture)
