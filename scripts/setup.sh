@@ -17,7 +17,7 @@ find_python() {
     fi
   done
   command -v uv >/dev/null || return 1
-  uv python find 3.10 2>/dev/null || { uv python install -q 3.10 >&2 && uv python find 3.10; }
+  uv python find --system 3.10 2>/dev/null || { uv python install -q 3.10 >&2 && uv python find --system 3.10; }
 }
 
 if is_310 .venv/bin/python; then
@@ -40,10 +40,9 @@ rm -f "$stamp"
 
 echo "Installing $(grep -c '==' "$lock") packages into .venv: about 1.5 GB, two to four minutes ..."
 start=$SECONDS
-# The lock is the whole resolution, so nothing is resolved again (--no-deps).
-if command -v uv >/dev/null; then
-  uv pip install -q --python .venv/bin/python --no-deps -r "$lock"
-else
+# The lock is the whole resolution, so nothing is resolved again (--no-deps). uv is faster, but does not read pip's
+# configuration (mirrors, certificates): where it fails, pip goes on.
+if ! command -v uv >/dev/null || ! uv pip install -q --python .venv/bin/python --no-deps -r "$lock"; then
   .venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps -r "$lock"
 fi
 cp "$lock" "$stamp.part"
