@@ -86,7 +86,8 @@ class CatalogueSource:
         try:
             self._builder.download_and_prepare(download_config=tfds.download.DownloadConfig(beam_options=options))
         except Exception as error:
-            raise DataError(f"TFDS cannot prepare the data set {self._name!r}: {error}") from error
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise DataError(f"TFDS cannot prepare the data set {self._name!r}: {reason}") from error
         available = [name for name, info in self._builder.info.splits.items() if info.num_examples]
         if not available:
             raise DataError(f"the data set {self._name!r} holds no example")

@@ -214,6 +214,14 @@ def test_a_catalogue_set_keeps_its_splits_and_carves_the_missing_one(tmp_path, m
     assert ids[0] == ids[1]
 
 
+def test_a_catalogue_set_that_cannot_be_prepared_is_one_clear_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
+    # ImageNet wants its archive in a folder by hand: fails at once, without a network.
+    with pytest.raises(DataError, match="TFDS cannot prepare the data set 'imagenet2012': ") as caught:
+        sources.open_source("imagenet2012").prepare(str(tmp_path), BEAM_ARGS)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_catalogue_set_with_two_pictures_asks_which(tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
     with pytest.raises(DataError, match="tiny_pairs#hr or tiny_pairs#lr"):
