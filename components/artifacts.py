@@ -11,6 +11,8 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from models.recipe import Config, Recipe
+
 PROJECT = pathlib.Path(__file__).resolve().parent.parent
 ORIGIN = "assets.extra/origin.json"
 
@@ -49,6 +51,17 @@ def split_files(examples: list, split: str) -> list[str]:
 def saved_model_dir(model) -> str:
     """Where the SavedModel lies inside a Model artifact."""
     return path_utils.serving_model_path(model.uri)
+
+
+def origin_of(recipe: Recipe, config: Config, run: str) -> dict[str, typing.Any]:
+    """The note of a model's origin: what made it (`run`), and what must agree before another is compared with it."""
+    evaluation = recipe.evaluation
+    return {
+        "run": run,
+        "recipe": recipe.name,
+        "metrics": [m.name for m in evaluation.metrics],
+        "comparable": {name: getattr(config, name) for name in evaluation.comparable},
+    }
 
 
 def write_origin(model_dir: str, origin: Mapping[str, typing.Any]) -> None:

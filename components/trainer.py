@@ -44,10 +44,7 @@ def run_fn(fn_args) -> None:
         log_dir=log_dir,
     )  # fmt: skip
     export.export(recipe, config, model, fn_args.serving_model_dir)
-    metrics = [m.name for m in recipe.evaluation.metrics]
-    artifacts.write_origin(
-        fn_args.serving_model_dir, {"run": options["run"], "recipe": recipe.name, "metrics": metrics}
-    )
+    artifacts.write_origin(fn_args.serving_model_dir, artifacts.origin_of(recipe, config, options["run"]))
     shutil.copytree(log_dir, fn_args.model_run_dir, dirs_exist_ok=True)
     shutil.rmtree(work_dir)
 

@@ -95,8 +95,12 @@ def run(recipe, out, push_to, verbose, **chosen) -> None:
 
         console = Console(highlight=False)
         with local.locked(out), local.logs_to(out / "run.log", verbose):
+            import tensorflow_datasets as tfds
+
             from pipeline import outcome
 
+            if not sys.stderr.isatty():
+                tfds.disable_progress_bar()
             options = _options(
                 found, config, data, chosen, root=str(out / "artifacts"), resume_dir=str(out / "training"),
                 push_dir=str(push_to), metadata=str(out / "metadata.sqlite"),

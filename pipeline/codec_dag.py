@@ -165,14 +165,10 @@ def _training(options: Options, examples) -> tuple:
 
 
 def _baseline(options: Options):
-    metrics = [m.name for m in options.recipe.evaluation.metrics]
-    last = last_pushed(options.push_dir, recipe=options.recipe.name, run=options.run, metrics=metrics)
+    origin = artifacts.origin_of(options.recipe, options.config, options.run)
+    last = last_pushed(options.push_dir, origin)
     return Baseline(
-        push_dir=options.push_dir,
-        recipe=options.recipe.name,
-        run=options.run,
-        metrics=",".join(metrics),
-        last=last.path if last else "",
+        push_dir=options.push_dir, origin=json.dumps(origin, sort_keys=True), last=last.path if last else ""
     )
 
 

@@ -176,9 +176,12 @@ def _forget_deleted_pushes(store: mlmd.MetadataStore) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    line = text.splitlines()[0] if text else type(error).__name__
-    return line if isinstance(error, (ValueError, OSError, LookupError)) else f"{type(error).__name__}: {line}"
+    if _is_input_error(error):
+        return str(error)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no message"]
+    # Errors from inside a graph begin with "in user code:" and say the reason last.
+    line = lines[-1] if lines[0].endswith(":") else lines[0]
+    return f"{type(error).__name__}: {line} (more in run.log)"
 
 
 def _is_input_error(error: BaseException) -> bool:

@@ -8,12 +8,15 @@ from tfx.types import standard_artifacts
 from components import artifacts, baseline
 
 
-def push(folder, version, *, run, recipe="hyperprior", metrics=("psnr_db",)):
+def origin(run, **changes):
+    return {"run": run, "recipe": "hyperprior", "metrics": ["psnr_db"], "comparable": {"lmbda": 0.01}} | changes
+
+
+def push(folder, version, **values):
     path = folder / str(version)
     (path / "assets.extra").mkdir(parents=True)
-    (path / "saved_model.pb").write_bytes(b"model of " + run.encode())
-    origin = {"run": run, "recipe": recipe, "metrics": list(metrics)}
-    (path / artifacts.ORIGIN).write_text(json.dumps(origin))
+    (path / "saved_model.pb").write_bytes(b"a graph")
+    (path / artifacts.ORIGIN).write_text(json.dumps(origin(**values)))
     return path
 
 
@@ -55,9 +58,9 @@ def test_origin_is_written_where_pushed_versions_read_it(tmp_path):
     assert artifacts.pushed_versions(str(tmp_path))[0].origin == {"run": "r"}
 
 
-def test_baseline_is_the_newest_model_of_another_run(tmp_path):
+def test_baseline_is_the_newest_comparable_model_of_another_run(tmp_path):
     def last(run):
-        found = baseline.last_pushed(str(tmp_path), recipe="hyperprior", run=run, metrics=["psnr_db"])
+        found = baseline.last_pushed(str(tmp_path), origin(run))
         return found and found.version
 
     assert last("a") is None
@@ -67,6 +70,7 @@ def test_baseline_is_the_newest_model_of_another_run(tmp_path):
     push(tmp_path, 2, run="b")
     push(tmp_path, 3, run="c", recipe="factorized")
     push(tmp_path, 4, run="d", metrics=["mse"])
+    push(tmp_path, 5, run="e", comparable={"lmbda": 0.5})
     assert last("a") == 2
     assert last("b") == 1
 
@@ -78,9 +82,7 @@ def test_baseline_component_copies_the_model_or_leaves_the_output_empty(tmp_path
     model = standard_artifacts.Model()
     model.uri = str(tmp_path / "model")
     function = baseline.Baseline.EXECUTOR_SPEC.executor_class._FUNCTION
-    function(
-        model=model, push_dir=str(tmp_path / "serving"), recipe="hyperprior", run="new", metrics="psnr_db", last=""
-    )
+    function(model=model, push_dir=str(tmp_path / "serving"), origin=json.dumps(origin("new")), last="")
     copied = tmp_path / "model" / "Format-Serving" / "saved_model.pb"
     assert copied.exists() is pushed
     assert (tmp_path / "model").is_dir()
