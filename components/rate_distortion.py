@@ -96,7 +96,7 @@ def ms_ssim_pairs(points: Iterable[Point]) -> list[tuple[float, float]]:
 
 def _log_rate(name: str, points: Sequence[tuple[float, float]]) -> tuple[interpolate.PchipInterpolator, float, float]:
     """ln(bpp) as a function of quality, and the interval of quality it covers."""
-    points = sorted(points)
+    points = sorted(set(points))  # two settings can give the very same file
     if len(points) < 2:
         raise CurveError(f"{name}: a curve takes at least two points, this has {len(points)}")
     rates, qualities = (np.array(column, float) for column in zip(*points, strict=True))

@@ -103,7 +103,8 @@ def markdown(result: Mapping[str, Any], plot_name: str) -> str:
     models = sorted(result["models"], key=lambda m: (m["recipe"], m["mean"]["bpp"]))
     digits = {"bpp": 4, "estimated_bpp": 4, "psnr_db": 2, "ms_ssim": 4, "largest_excess_without_header_percent": 2}
     points = [
-        [m["recipe"], m["config"].get("lmbda", "–"), *(f"{m['mean'][key]:.{d}f}" for key, d in digits.items())]
+        [m["recipe"], m["config"].get("lmbda", "–"), *(f"{m['mean'][key]:.{d}f}" for key, d in digits.items()),
+         *_against(m["mean"], result["classic"])]
         for m in models
     ]
     classics = [
@@ -114,7 +115,7 @@ def markdown(result: Mapping[str, Any], plot_name: str) -> str:
         [r["recipe"], r["anchor"], r["measure"],
          f"{r['percent']:+.1f} %" if "percent" in r else "–",
          f"{r['low_db']:.2f} to {r['high_db']:.2f} dB" if "percent" in r else r["reason"]]
-        for r in result["bd_rate"]
+        for r in result["bd_rate"] if sum(m["recipe"] == r["recipe"] for m in models) > 1
     ]  # fmt: skip
     return "\n\n".join([
         f"Means over {len(names)} pictures ({names[0]} to {names[-1]}). Rates count every byte of a stream or file; "
@@ -122,12 +123,18 @@ def markdown(result: Mapping[str, Any], plot_name: str) -> str:
         f"![rate-distortion curves]({plot_name})",
         "**BD-rate** (negative: the model needs fewer bits; log rate interpolated by PCHIP over the common range):",
         table(("codec", "against", "measure", "BD-rate", "common range"), rates),
-        f"**The models.** The last column is the largest excess of a picture's real bits, less {HEADER_BYTES} bytes of "
-        "header, over the model's own estimate.",
-        table(("codec", "lambda", "bpp", "estimated bpp", "PSNR, dB", "MS-SSIM", "excess, %"), points),
+        f"**The models.** Excess: the largest of a picture's real bits, less {HEADER_BYTES} bytes of header, over the "
+        "model's own estimate. The last columns: rate against a classic codec's at the same PSNR.",
+        table(("codec", "lambda", "bpp", "estimated bpp", "PSNR, dB", "MS-SSIM", "excess, %", *result["classic"]), points),
         "**The classic codecs** (" + "; ".join(f"{c.name}: {c.about}" for c in classic.CODECS) + "; Pillow):",
         table(("codec", "bpp", "PSNR, dB", "MS-SSIM"), classics),
     ]) + "\n"  # fmt: skip
+
+
+def _against(mean: Mapping[str, float], anchors: Mapping[str, Sequence[Mapping[str, float]]]) -> list[str]:
+    """How much more than each anchor a model spends at its own PSNR, in percent; a dash outside the anchor's curve."""
+    rates = [rate_distortion.rate_at([(p["bpp"], p["psnr_db"]) for p in a], mean["psnr_db"]) for a in anchors.values()]
+    return [f"{100 * (mean['bpp'] / rate - 1):+.1f} %" if rate else "–" for rate in rates]
 
 
 def _with_decibels(point: Mapping[str, float]) -> dict[str, float]:
