@@ -9,7 +9,9 @@ from models.recipe import Config, ConfigError, Search
 
 
 def space(config: Config) -> keras_tuner.HyperParameters:
-    """The keras-tuner space of a configuration's searchable options; each starts at the configuration's own value.
+    """The keras-tuner space of a configuration's searchable options.
+
+    Each starts at the configuration's own value; a range or list of choices without that value is extended by it.
 
     Raises:
       ConfigError: no option of the configuration has a search range.
@@ -31,12 +33,10 @@ def apply(config: Config, values: dict[str, typing.Any]) -> Config:
 
 def _add(parameters: keras_tuner.HyperParameters, name: str, kind: type, search: Search, value: typing.Any) -> None:
     if search.choices:
-        default = value if value in search.choices else search.choices[0]
-        parameters.Choice(name, list(search.choices), default=default)
+        parameters.Choice(name, sorted({*search.choices, value}), default=value)
         return
     if search.low is None or search.high is None:
         raise ConfigError(f"option {name}: a search needs choices, or low and high")
-    # A value of the user's outside the range is no start: keras-tuner wants its default inside.
-    default = min(max(value, search.low), search.high)
+    low, high = kind(min(search.low, value)), kind(max(search.high, value))
     make = parameters.Int if kind is int else parameters.Float
-    make(name, kind(search.low), kind(search.high), sampling="log" if search.log else "linear", default=kind(default))
+    make(name, low, high, sampling="log" if search.log else "linear", default=value)

@@ -16,6 +16,16 @@ from tuning import space
 _SHARE = 10  # a trial trains this many times fewer steps than the configuration asks for
 
 
+class _Oracle(keras_tuner.oracles.BayesianOptimizationOracle):
+    """Bayesian optimisation whose first trial is the space's own starting point."""
+
+    def populate_space(self, trial_id: str) -> dict:
+        """Values of the next trial, and its status."""
+        if not self.start_order:
+            return {"status": keras_tuner.engine.trial.TrialStatus.RUNNING, "values": dict(self.get_space().values)}
+        return super().populate_space(trial_id)
+
+
 class ConfigTuner(base_tuner.BaseTuner):
     """Searches a configuration's space for the lowest validation loss.
 
@@ -34,7 +44,7 @@ class ConfigTuner(base_tuner.BaseTuner):
           ConfigError: no option has a search range.
         """
         self.recipe, self.config = recipe, config
-        oracle = keras_tuner.oracles.BayesianOptimizationOracle(
+        oracle = _Oracle(
             objective=keras_tuner.Objective("val_loss", "min"),
             max_trials=trials,
             hyperparameters=space.space(config),
