@@ -125,7 +125,7 @@ def markdown(result: Mapping[str, Any], plot_name: str) -> str:
         table(("codec", "against", "measure", "BD-rate", "common range"), rates),
         f"**The models.** Excess: the largest of a picture's real bits, less {HEADER_BYTES} bytes of header, over the "
         "model's own estimate. The last columns: rate against a classic codec's at the same PSNR.",
-        table(("codec", "lambda", "bpp", "estimated bpp", "PSNR, dB", "MS-SSIM", "excess, %", *result["classic"]), points),
+        table(("codec", "lambda", "bpp", "estimated", "PSNR, dB", "MS-SSIM", "excess, %", *result["classic"]), points),
         "**The classic codecs** (" + "; ".join(f"{c.name}: {c.about}" for c in classic.CODECS) + "; Pillow):",
         table(("codec", "bpp", "PSNR, dB", "MS-SSIM"), classics),
     ]) + "\n"  # fmt: skip
