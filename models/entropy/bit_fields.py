@@ -9,7 +9,7 @@ MAX_VARINT_BYTES = 5  # 35 bits: more than any count or escape value needs
 
 
 def require(condition: tf.Tensor, message: str, *details: tf.Tensor) -> tf.Operation:
-    """Raises tf.errors.InvalidArgumentError with message unless condition (bool scalar) holds; use as a control input."""
+    """Raises tf.errors.InvalidArgumentError with message unless condition (bool scalar) holds: a control input."""
     return tf.debugging.Assert(condition, [message, *details], summarize=8)
 
 
@@ -40,7 +40,7 @@ def bytes_to_words(data: tf.Tensor) -> tf.Tensor:
 
 
 def write_varints(values: tf.Tensor) -> tf.Tensor:
-    """Bytes, uint8, of int64 [N] values in [0, 2**35): seven bits a byte, low ones first, high bit set on all but the last."""
+    """Bytes, uint8, of int64 [N] values in [0, 2**35): seven bits each, low ones first, the high bit says "more"."""
     shifts = tf.range(0, 7 * MAX_VARINT_BYTES, 7, tf.int64)
     groups = tf.bitwise.right_shift(values[:, None], shifts)
     more = tf.cast(groups >= 128, tf.int64) * 128

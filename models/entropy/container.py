@@ -1,8 +1,8 @@
 """The stream of one picture: a header that says what it is, then the coder's sections.
 
 Layout, little-endian: "KMP", version (1 byte), checksum of all other bytes (8), fingerprint of the model (4), of the
-latents (4), height (2), width (2), flags (1), the length of every section but the last (varints), the sections. That is
-25 bytes and one to three for each further section: 27 or 28 bytes with two sections of a usual picture, 29 to 31 with three.
+latents (4), height (2), width (2), flags (1), the length of every section but the last (varints), the sections. That
+is 25 bytes and one to three for each section but the last: 26 to 28 bytes with two sections, 27 to 31 with three.
 """
 
 from collections.abc import Sequence
@@ -62,10 +62,10 @@ def pack(
     numbers = (model_fingerprint, latents_fingerprint, height, width, flags)
     numbers = [tf.cast(number, tf.int64) for number in numbers]
     sides = tf.stack(numbers[2:4])
-    fits = [tf.logical_and(number >= 0, number < 1 << 8 * width) for number, width in zip(numbers, _WIDTHS, strict=True)]
+    fits = [tf.logical_and(number >= 0, number < 256**size) for number, size in zip(numbers, _WIDTHS, strict=True)]
     checks = [
         require(tf.reduce_all(sides >= 1), "a picture without pixels has no stream; its sides are", sides),
-        require(tf.reduce_all(sides <= MAX_SIDE), f"a picture's sides may be {MAX_SIDE} pixels at most; these are", sides),
+        require(tf.reduce_all(sides <= MAX_SIDE), f"a picture's sides may be {MAX_SIDE} pixels at most, not", sides),
         require(tf.reduce_all(fits), "a fingerprint or the flags do not fit their field"),
     ]
     with tf.control_dependencies(checks):
@@ -131,8 +131,8 @@ def describe(stream: bytes) -> dict[str, int | str]:
     """What the header of a stream says, read without TensorFlow's help; the checksum is not verified.
 
     Returns:
-        version, height and width (pixels), flags, bytes (of the whole stream), model_fingerprint and latents_fingerprint
-        (8 hexadecimal digits).
+        version, height and width (pixels), flags, bytes (of the whole stream), and model_fingerprint and
+        latents_fingerprint (8 hexadecimal digits).
 
     Raises:
         ValueError: if the bytes do not begin with the header of a Kompakt stream of this version.

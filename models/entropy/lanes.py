@@ -1,13 +1,13 @@
 """The heart of the interleaved rANS coder: vectors of states ("lanes") that code one row of symbols at a time.
 
 Range variant of asymmetric numeral systems (Duda 2013, arXiv 1311.2540), interleaved over lanes as in Giesen 2014
-(arXiv 1402.3392). A state is an int64 in [2**31, 2**63). Rows come in pairs: both symbols of a lane take at most 30 bits
-from its state, so one refill of a 32-bit word after each pair is enough, which halves the work of finding out which lane
-takes which word. The encoder runs backwards, the decoder forwards; both are exact in integers.
+(arXiv 1402.3392). A state is an int64 in [2**31, 2**63). Rows come in pairs: both symbols of a lane take at most 30
+bits from its state, so one refill of a 32-bit word after each pair is enough, which halves the work of finding out
+which lane takes which word. The encoder runs backwards, the decoder forwards; both are exact in integers.
 
 Lanes cost bits: each final state must be stored and each initial state is lost. The loss at the start is recovered by
-growing: coding starts on one lane, and the words it emits become the initial states 2**32 + word of new lanes, which the
-decoder gets back when those lanes end. Lane counts follow ``lane_plan``.
+growing: coding starts on one lane, and the words it emits become the initial states 2**32 + word of new lanes, which
+the decoder gets back when those lanes end. Lane counts follow ``lane_plan``.
 """
 
 import tensorflow as tf
@@ -28,21 +28,27 @@ def const(value: int) -> tf.Tensor:
 
 
 def lane_plan(lanes: tf.Tensor) -> tf.Tensor:
-    """Lane counts on the way down from lanes (int64 scalar) to one, each half of the last rounded up: int64 [levels]."""
+    """Lane counts from lanes (int64 scalar) down to one, each half of the last, rounded up: int64 [levels]."""
     halvings = tf.range(_LEVELS, dtype=tf.int64)
     counts = shift_right(lanes + shift_left(const(1), halvings) - 1, halvings)
     return counts[: 1 + tf.reduce_sum(tf.cast(counts > 1, tf.int64))]
 
 
-def to_rows(values: tf.Tensor, lanes: tf.Tensor, padding: tf.Tensor | int) -> tf.Tensor:
-    """Pairs of rows [R, 2, lanes] of a flat int64 vector, filled up with padding; R is one at least."""
-    size = tf.size(values, tf.int64)
-    missing = tf.maximum((size + 2 * lanes - 1) // (2 * lanes), 1) * 2 * lanes - size
+def to_rows(values: tf.Tensor, lanes: tf.Tensor, padding: int, unroll: int = 1) -> tf.Tensor:
+    """Pairs of rows [R, 2, lanes] of a flat int64 vector, filled up with padding; R is unroll or a multiple."""
+    size, unit = tf.size(values, tf.int64), 2 * unroll * lanes
+    missing = tf.maximum((size + unit - 1) // unit, 1) * unit - size
     return tf.reshape(tf.pad(values, [[0, missing]], constant_values=padding), tf.stack([-1, 2, lanes]))
 
 
 def decode_rows(
-    table: tf.Tensor, precision: int, states: tf.Tensor, words: tf.Tensor, pointer: tf.Tensor, rows: tf.Tensor
+    table: tf.Tensor,
+    precision: int,
+    states: tf.Tensor,
+    words: tf.Tensor,
+    pointer: tf.Tensor,
+    rows: tf.Tensor,
+    unroll: int = 1,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Decodes pairs of rows.
 
@@ -53,34 +59,40 @@ def decode_rows(
         words: int64 [W], one unused entry, the stream's words, and at least 2 + A entries of padding.
         pointer: int64 scalar, words taken so far.
         rows: int64 [R, 2, A], for each symbol its table's number << precision.
+        unroll: pairs that one turn of the loop decodes; R is a multiple of it.
 
     Returns:
         The states and the pointer afterwards, and the table's entries, int64 [R, 2, A].
     """
     mask, low, half = const((1 << precision) - 1), const(1 << STATE_BITS), const(0xFFFF)
-    count = tf.shape(rows)[0]
-    last = tf.size(words, tf.int64) - tf.size(states, tf.int64) - 1
+    rows, count = _turns(rows, unroll)
+    last_lane = tf.size(states) - 1
+    last_place = tf.size(words, tf.int64) - tf.size(states, tf.int64) - 1
 
-    def body(row, states, pointer, entries):
-        for place, base in enumerate(tf.unstack(tf.gather(rows, row), num=2)):
+    def body(turn, states, pointer, entries):
+        found = []
+        for place, base in enumerate(tf.unstack(tf.gather(rows, turn), num=2 * unroll)):
             entry = tf.gather(table, base + bit_and(states, mask))
             states = shift_right(entry, const(32)) * shift_right(states, const(precision)) + bit_and(entry, half)
-            entries = entries.write(2 * row + place, entry)
-        short = states < low
-        places = tf.cumsum(tf.cast(short, tf.int64)) + pointer
-        refilled = shift_left(states, const(WORD_BITS)) + tf.gather(words, places)
-        # Damage may ask for more words than there are: the pointer then stops in the padding.
-        return row + 1, tf.raw_ops.Select(condition=short, x=refilled, y=states), tf.minimum(places[-1], last), entries
+            found.append(entry)
+            if place % 2:
+                short = states < low
+                places = tf.cumsum(tf.cast(short, tf.int64)) + pointer
+                refilled = shift_left(states, const(WORD_BITS)) + tf.gather(words, places)
+                states = tf.raw_ops.Select(condition=short, x=refilled, y=states)
+                # Damage may ask for more words than there are: the pointer then stops in the padding.
+                pointer = tf.minimum(tf.gather(places, last_lane), last_place)
+        return turn + 1, states, pointer, entries.write(turn, tf.stack(found))
 
-    entries = tf.TensorArray(tf.int64, 2 * count, element_shape=states.shape, clear_after_read=False)
+    entries = tf.TensorArray(tf.int64, count, element_shape=[2 * unroll, None])
     _, states, pointer, entries = tf.while_loop(
-        lambda row, *_: row < count, body, (0, states, pointer, entries), parallel_iterations=1
+        lambda turn, *_: turn < count, body, (0, states, pointer, entries), parallel_iterations=1
     )
-    return states, pointer, tf.reshape(entries.stack(), tf.shape(rows))
+    return states, pointer, entries.stack()
 
 
 def encode_rows(
-    precision: int, states: tf.Tensor, frequencies: tf.Tensor, starts: tf.Tensor
+    precision: int, states: tf.Tensor, frequencies: tf.Tensor, starts: tf.Tensor, unroll: int = 1
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Encodes pairs of rows, from the last one to the first.
 
@@ -89,37 +101,47 @@ def encode_rows(
         states: int64 [A].
         frequencies: int64 [R, 2, A], 1 to 2**precision.
         starts: int64 [R, 2, A].
+        unroll: pairs that one turn of the loop encodes; R is a multiple of it.
 
     Returns:
         The states afterwards, and the emitted words, int64 [W], in the order in which the decoder takes them.
     """
-    count = tf.shape(frequencies)[0]
     rest = 2 * STATE_BITS + 1 - 2 * precision
     # The largest state that may take both symbols without a word leaving first: frequencies << rest, less one.
     largest = shift_left(frequencies[:, 0] * frequencies[:, 1] - 1, const(rest)) + ((1 << rest) - 1)
     gaps = (1 << precision) - frequencies
     columns = (largest, frequencies[:, 1], gaps[:, 1], starts[:, 1], frequencies[:, 0], gaps[:, 0], starts[:, 0])
-    data = tf.stack(columns, 1)
+    data, count = _turns(tf.stack(columns, 1), unroll)
 
-    def body(row, states, emitted):
-        largest, *symbols = tf.unstack(tf.gather(data, row), num=7)
-        full = states > largest
-        emitted = emitted.write(row, tf.where(full, bit_and(states, const(_WORD)), const(-1)))
-        states = tf.raw_ops.Select(condition=full, x=shift_right(states, const(WORD_BITS)), y=states)
-        for frequency, gap, start in (symbols[:3], symbols[3:]):
-            states += tf.raw_ops.TruncateDiv(x=states, y=frequency) * gap + start
-        return row - 1, states, emitted
+    def body(turn, states, emitted):
+        numbers = tf.unstack(tf.gather(data, turn), num=7 * unroll)
+        leaving = []
+        for pair in reversed(range(unroll)):
+            largest, *symbols = numbers[7 * pair : 7 * pair + 7]
+            full = states > largest
+            word = tf.where(full, bit_and(states, const(_WORD)), const(-1))
+            leaving.insert(0, word)
+            states = tf.raw_ops.Select(condition=full, x=shift_right(states, const(WORD_BITS)), y=states)
+            for frequency, gap, start in (symbols[:3], symbols[3:]):
+                states += tf.raw_ops.TruncateDiv(x=states, y=frequency) * gap + start
+        return turn - 1, states, emitted.write(turn, tf.stack(leaving))
 
-    emitted = tf.TensorArray(tf.int64, count, element_shape=states.shape)
+    emitted = tf.TensorArray(tf.int64, count, element_shape=[unroll, None])
     _, states, emitted = tf.while_loop(
-        lambda row, *_: row >= 0, body, (count - 1, states, emitted), parallel_iterations=1
+        lambda turn, *_: turn >= 0, body, (count - 1, states, emitted), parallel_iterations=1
     )
     words = tf.reshape(emitted.stack(), [-1])
     return states, tf.boolean_mask(words, words >= 0)
 
 
+def _turns(rows: tf.Tensor, unroll: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Rows [R, k, A] as [R / unroll, k * unroll, A], and how many turns that makes, an int32 scalar."""
+    turns = tf.reshape(rows, tf.stack([-1, unroll * rows.shape[1], tf.shape(rows)[2]]))
+    return turns, tf.shape(turns)[0]
+
+
 def grow(states: tf.Tensor, words: tf.Tensor, lanes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Adds lanes until there are ``lanes``, each from one of the words that the decoder takes next; at least so many exist."""
+    """Adds lanes until there are ``lanes``, each from one word of those that the decoder takes next."""
     fresh = lanes - tf.size(states, tf.int64)
     return tf.concat([states, words[:fresh] + START], 0), words[fresh:]
 

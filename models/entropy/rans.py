@@ -1,53 +1,19 @@
-"""The entropy coder that lives inside the graph: symbols and integer tables in, one string out, stock TensorFlow ops only.
+"""The entropy coder inside the graph: symbols and integer tables in, one string out, stock TensorFlow ops only.
 
-A stream is: varints (lanes, escapes, further counts), the final states at their real length in bits, the escaped values
-as varints, the 32-bit words. It knows neither its length nor its symbols' number: the caller's indexes say that.
+``lanes`` holds the arithmetic, ``rans_stream`` the layout of the string.
 """
-
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from models.entropy import bit_fields
 from models.entropy.bit_fields import require
-from models.entropy.lanes import (
-    MAX_LANES,
-    START,
-    STATE_BITS,
-    bit_and,
-    const,
-    decode_rows,
-    encode_rows,
-    grow,
-    lane_plan,
-    shift_left,
-    shift_right,
-    shrink,
-    to_rows,
-)
+from models.entropy.lanes import bit_and, const, decode_rows, shift_left, shift_right, shrink, to_rows
+from models.entropy.rans_stream import DAMAGED, DecoderState, encode_all, encode_steps, end_checks, open_stream
 from models.entropy.tables import CdfTables
 
 MAX_SYMBOL = 1 << 30  # magnitude; leaves room for offsets and signs in 32 bits
 ESCAPE = -(1 << 15)  # stands in the lookup table for symbols outside their alphabet
-_DAMAGED = "damaged stream: "
-_LENGTH_BITS = 5
-_MAX_STEP_LANES = 256
-
-
-class DecoderState(NamedTuple):
-    """Where an incremental decoder stands; every tensor but ``states`` and ``words`` keeps its shape."""
-
-    states: tf.Tensor  # int64 [A], the lanes
-    words: tf.Tensor  # int64 [W], words not yet taken, from ``pointer`` on
-    pointer: tf.Tensor  # int64 scalar
-    limit: tf.Tensor  # int64 scalar, words there are
-    good: tf.Tensor  # bool scalar, no damage seen yet
-    step: tf.Tensor  # int64 scalar, steps done
-    ends: tf.Tensor  # int64 [levels], the step before which each lane count of the plan ends
-    plan: tf.Tensor  # int64 [levels], lane counts
-    escapes: tf.Tensor  # int64 [M], escaped values
-    escaped: tf.Tensor  # int64 scalar, escapes taken
+_UNROLL = 2  # pairs a turn of the loop; more gains nothing
 
 
 class RansCoder(tf.Module):
@@ -68,12 +34,14 @@ class RansCoder(tf.Module):
         sizes = np.append(tables.sizes, 2).astype(np.int32)
         largest = tables.offsets.astype(np.int64) + tables.sizes - 2
         if tables.offsets.min() <= ESCAPE or largest.max() >= -ESCAPE:
-            raise ValueError(f"alphabets reach from {tables.offsets.min()} to {largest.max()}; the coder takes +-32767")
+            reach = f"{tables.offsets.min()} to {largest.max()}"
+            raise ValueError(f"alphabets reach from {reach}; the coder takes -32767 to 32767")
         rows = [row[: size + 1] for row, size in zip(tables.cdfs, tables.sizes, strict=True)]
         cdf = np.concatenate([*rows, [0, 1 << self.precision, 1 << self.precision]]).astype(np.int32)
         with tf.device("CPU:0"), tf.init_scope():
             self._cdf = _stored(cdf, "cdf")
-            self._first = _stored((np.cumsum(sizes + 1) - sizes - 1).astype(np.int32), "first")  # where each table begins in cdf
+            # Where each table begins in cdf.
+            self._first = _stored((np.cumsum(sizes + 1) - sizes - 1).astype(np.int32), "first")
             self._escape = _stored(sizes - 1, "escape")  # slot
             self._offset = _stored(np.append(tables.offsets, 0).astype(np.int32), "offset")
             self._slots = tf.Variable(tf.zeros([0], tf.int64), False, shape=[None], name="slots")
@@ -94,7 +62,7 @@ class RansCoder(tf.Module):
         """
         with tf.device("CPU:0"):
             frequencies, starts, escapes = self._intervals(symbols, indexes, None)
-            return _encode_all(self.precision, frequencies, starts, escapes)
+            return encode_all(self.precision, frequencies, starts, escapes)
 
     def decode(self, stream: tf.Tensor, indexes: tf.Tensor) -> tf.Tensor:
         """The symbols of a string written by ``encode``.
@@ -110,26 +78,26 @@ class RansCoder(tf.Module):
             tf.errors.InvalidArgumentError: if the stream does not fit these tables and indexes, or is damaged.
         """
         with tf.device("CPU:0"):
-            state, counts = _open(stream)
+            state, counts = open_stream(stream)
             bases = self._bases(indexes, None)
             size, levels = tf.size(bases, tf.int64), tf.size(state.plan, tf.int64)
             counts *= 2 * state.plan
             main = size - tf.reduce_sum(counts[1:])
-            with tf.control_dependencies([require(main >= 0, _DAMAGED + "it holds more symbols than expected")]):
+            with tf.control_dependencies([require(main >= 0, DAMAGED + "it holds more symbols than expected")]):
                 counts = tf.concat([main[None], counts[1:]], 0)
                 begins = tf.cumsum(counts, exclusive=True)
             table = self._table()
 
             def body(level, state, parts):
                 part = bases[begins[level] : begins[level] + counts[level]]
-                state, entries = self._advance(table, state, part, state.plan[level])
+                state, entries = self._advance(table, state, part, state.plan[level], _UNROLL)
                 return level + 1, state, parts.write(tf.cast(level, tf.int32), entries)
 
             parts = tf.TensorArray(tf.int64, tf.cast(levels, tf.int32), infer_shape=False, element_shape=[None])
             loop = (const(0), state, parts)
             _, state, parts = tf.while_loop(lambda level, *_: level < levels, body, loop, parallel_iterations=1)
             state, symbols = self._symbols(state, parts.concat(), indexes)
-            with tf.control_dependencies(_checks(state)):
+            with tf.control_dependencies(end_checks(state)):
                 return tf.identity(symbols)
 
     def encode_steps(self, symbols: tf.Tensor, indexes: tf.Tensor, valid: tf.Tensor | None = None) -> tf.Tensor:
@@ -150,9 +118,7 @@ class RansCoder(tf.Module):
             shape = tf.shape(symbols)
             flat = None if valid is None else tf.reshape(valid, [-1])
             frequencies, starts, escapes = self._intervals(tf.reshape(symbols, [-1]), tf.reshape(indexes, [-1]), flat)
-            return _encode_steps(
-                self.precision, tf.reshape(frequencies, shape), tf.reshape(starts, shape), escapes
-            )
+            return encode_steps(self.precision, tf.reshape(frequencies, shape), tf.reshape(starts, shape), escapes)
 
     def begin(self, stream: tf.Tensor) -> DecoderState:
         """The state before the first step of a string (scalar) written by ``encode_steps``.
@@ -160,7 +126,7 @@ class RansCoder(tf.Module):
         Loop variables of a ``tf.while_loop`` may hold it: static shapes of what changes in size are unknown.
         """
         with tf.device("CPU:0"):
-            state, counts = _open(stream, steps=True)
+            state, counts = open_stream(stream, steps=True)
             # Counted from the front, lane count i ends after the steps of counts 0 to i.
             return state._replace(ends=tf.cumsum(counts))
 
@@ -192,8 +158,8 @@ class RansCoder(tf.Module):
             tf.errors.InvalidArgumentError: if steps were left out, or the stream is damaged.
         """
         with tf.device("CPU:0"):
-            steps = require(tf.equal(state.step, state.ends[-1]), _DAMAGED + "its number of steps is another")
-            return tf.group(steps, *_checks(state))
+            steps = require(tf.equal(state.step, state.ends[-1]), DAMAGED + "its number of steps is another")
+            return tf.group(steps, *end_checks(state))
 
     def _bases(self, indexes: tf.Tensor, valid: tf.Tensor | None) -> tf.Tensor:
         """Begin of each symbol's part of the lookup table, int64 [N]; the null table's where invalid."""
@@ -231,16 +197,14 @@ class RansCoder(tf.Module):
             distance = tf.cast(tf.where(far < 0, -far, far - last), tf.int64)
             return tf.tensor_scatter_nd_update(slots, where, last), 2 * distance - tf.cast(far < 0, tf.int64)
 
-        slots, beyond = tf.cond(
-            tf.reduce_any(outside), mark, lambda: (tf.identity(slots), tf.zeros([0], tf.int64))
-        )
+        slots, beyond = tf.cond(tf.reduce_any(outside), mark, lambda: (tf.identity(slots), tf.zeros([0], tf.int64)))
         cdf = tf.cast(self._cdf.read_value(), tf.int64)
         both = cdf + shift_left(tf.concat([cdf[1:], [0]], 0) - cdf, const(32))
         intervals = tf.gather(both, slots + tf.cast(table, tf.int32))
         return shift_right(intervals, const(32)), bit_and(intervals, 0xFFFF), beyond
 
     def _table_fields(self) -> tf.Tensor:
-        """For each table its smallest symbol << 48 | its escape slot << 32 | where it begins in the flat tables, int64."""
+        """For each table its smallest symbol << 48 | escape slot << 32 | begin in the flat tables, int64 [T + 1]."""
         fields = (self._offset.read_value(), self._escape.read_value(), self._first.read_value())
         offset, escape, first = (tf.cast(field, tf.int64) for field in fields)
         return shift_left(offset, const(48)) + shift_left(escape, const(32)) + first
@@ -276,7 +240,7 @@ class RansCoder(tf.Module):
         return tf.cumsum(tf.scatter_nd(begins[:, None], steps, size[None])) + tf.range(size)
 
     def _advance(
-        self, table: tf.Tensor, state: DecoderState, bases: tf.Tensor, lanes: tf.Tensor
+        self, table: tf.Tensor, state: DecoderState, bases: tf.Tensor, lanes: tf.Tensor, unroll: int = 1
     ) -> tuple[DecoderState, tf.Tensor]:
         """Decodes symbols on so many lanes; returns the state and the lookup table's entries, int64 [N]."""
 
@@ -289,14 +253,12 @@ class RansCoder(tf.Module):
         states, words, pointer, limit, good = tf.cond(
             lanes < tf.size(state.states, tf.int64), end_lanes, lambda: tuple(map(tf.identity, state[:5]))
         )
-        rows = to_rows(bases, lanes, self.table_count << self.precision)
-        states, pointer, entries = decode_rows(table, self.precision, states, words, pointer, rows)
+        rows = to_rows(bases, lanes, self.table_count << self.precision, unroll)
+        states, pointer, entries = decode_rows(table, self.precision, states, words, pointer, rows, unroll)
         state = state._replace(states=states, words=words, pointer=pointer, limit=limit, good=good)
         return state, tf.reshape(entries, [-1])[: tf.size(bases)]
 
-    def _symbols(
-        self, state: DecoderState, entries: tf.Tensor, indexes: tf.Tensor
-    ) -> tuple[DecoderState, tf.Tensor]:
+    def _symbols(self, state: DecoderState, entries: tf.Tensor, indexes: tf.Tensor) -> tuple[DecoderState, tf.Tensor]:
         """Symbols, int32 [N], of lookup entries, escapes filled in."""
         symbols = shift_right(tf.cast(entries, tf.int32), 16)  # the cast keeps the low half, the shift its sign
 
@@ -326,187 +288,3 @@ class RansCoder(tf.Module):
 def _stored(values: np.ndarray, name: str) -> tf.Variable:
     """Integers as a variable, so that a SavedModel holds them once however many functions read them."""
     return tf.Variable(values, trainable=False, name=name)
-
-
-def _ideal_bits(precision: int, frequencies: tf.Tensor) -> tf.Tensor:
-    """About the bits that all symbols take: int64 scalar, within a tenth, the same on every machine.
-
-    The exponent and mantissa of a float are a piecewise linear logarithm of it, and integers.
-    """
-    logs = shift_right(tf.bitcast(tf.cast(frequencies, tf.float32), tf.int32), 15)
-    costs = ((127 + precision) << 8) - logs
-    return tf.reduce_sum(tf.cast(costs, tf.int64)) // 256
-
-
-def _lanes_for(bits: tf.Tensor, limit: int) -> tf.Tensor:
-    """How many lanes a stream of so many bits bears; each costs about five bits (0.4 to 0.7 % in all)."""
-    return tf.clip_by_value(tf.minimum(bits // 750, 40 + bits // 1400), 1, limit)
-
-
-def _encode_all(precision: int, frequencies: tf.Tensor, starts: tf.Tensor, escapes: tf.Tensor) -> tf.Tensor:
-    """The string of all symbols (int64 [N] each): lanes grow over the last ones, then code the rest in one go."""
-    plan = lane_plan(_lanes_for(_ideal_bits(precision, frequencies), MAX_LANES))
-    final = tf.size(plan, tf.int64) - 1
-
-    def one_level(level, end, states, words, counts, _):
-        lanes = plan[level]
-        needed = plan[level - 1] - lanes
-
-        def body(end, states, words):
-            begin = end - 2 * lanes
-            shape = tf.stack([1, 2, lanes])
-            pair = [tf.reshape(numbers[begin:end], shape) for numbers in (frequencies, starts)]
-            states, emitted = encode_rows(precision, states, *pair)
-            return begin, states, tf.concat([emitted, words], 0)
-
-        def unfinished(end, _, words):
-            return tf.logical_and(tf.size(words, tf.int64) < needed, end >= 2 * lanes)
-
-        reached, after, emitted = tf.while_loop(
-            unfinished,
-            body,
-            (end, states, words),
-            shape_invariants=(end.shape, tf.TensorShape([None]), tf.TensorShape([None])),
-            parallel_iterations=1,
-        )
-
-        def grown():
-            count = (end - reached) // (2 * lanes)
-            return level - 1, reached, *grow(after, emitted, lanes + needed), tf.concat([[count], counts], 0), True
-
-        # Without enough symbols the level is left as it was, and the rest is coded on its lanes.
-        return tf.cond(
-            tf.size(emitted, tf.int64) >= needed, grown, lambda: (level, end, states, words, counts, tf.constant(False))
-        )
-
-    vector = tf.TensorShape([None])
-    empty = tf.zeros([0], tf.int64)
-    level, end, states, words, counts, _ = tf.while_loop(
-        lambda level, _a, _b, _c, _d, going: tf.logical_and(level > 0, going),
-        one_level,
-        (final, tf.size(frequencies, tf.int64), tf.constant([START], tf.int64), empty, empty, tf.constant(True)),
-        shape_invariants=(final.shape, final.shape, vector, vector, vector, tf.TensorShape([])),
-        parallel_iterations=1,
-    )
-    rows = to_rows(frequencies[:end], plan[level], 1 << precision), to_rows(starts[:end], plan[level], 0)
-    states, emitted = encode_rows(precision, states, *rows)
-    return _close(states, tf.concat([emitted, words], 0), counts, escapes)
-
-
-def _encode_steps(precision: int, frequencies: tf.Tensor, starts: tf.Tensor, escapes: tf.Tensor) -> tf.Tensor:
-    """The string of all steps (int64 [steps, n] each): lanes grow between steps, as soon as enough words are there."""
-    steps, slots = tf.unstack(tf.shape(frequencies, tf.int64))
-    lanes = _lanes_for(_ideal_bits(precision, tf.reshape(frequencies, [-1])), _MAX_STEP_LANES)
-    plan = lane_plan(tf.maximum(tf.minimum(lanes, slots), 1))
-    vector = tf.TensorShape([None])
-
-    def code(step, states):
-        lanes = tf.size(states, tf.int64)
-        rows = to_rows(frequencies[step], lanes, 1 << precision), to_rows(starts[step], lanes, 0)
-        return encode_rows(precision, states, *rows)
-
-    def growing(step, level, states, words, counts):
-        states, emitted = code(step, states)
-        words = tf.concat([emitted, words], 0)
-        lanes = plan[level]
-        counts = tf.tensor_scatter_nd_add(counts, level[None, None], [const(1)])
-        affordable = tf.cast(plan[: level + 1] - lanes <= tf.size(words, tf.int64), tf.int64)
-        level = level + 1 - tf.reduce_sum(affordable)
-        return step - 1, level, *grow(states, words, plan[level]), counts
-
-    level = tf.size(plan, tf.int64) - 1
-    step, level, states, words, counts = tf.while_loop(
-        lambda step, level, *_: tf.logical_and(step >= 0, level > 0),
-        growing,
-        (steps - 1, level, tf.constant([START], tf.int64), tf.zeros([0], tf.int64), tf.zeros_like(plan)),
-        shape_invariants=(steps.shape, level.shape, vector, vector, vector),
-        parallel_iterations=1,
-    )
-
-    def steady(step, states, parts):
-        states, emitted = code(step, states)
-        return step - 1, states, parts.write(tf.cast(step, tf.int32), emitted)
-
-    left = step + 1
-    parts = tf.TensorArray(tf.int64, tf.cast(left, tf.int32), infer_shape=False, element_shape=[None])
-    _, states, parts = tf.while_loop(
-        lambda step, *_: step >= 0, steady, (step, states, parts), parallel_iterations=1
-    )
-    emitted = tf.cond(left > 0, parts.concat, lambda: tf.zeros([0], tf.int64))
-    counts = tf.tensor_scatter_nd_add(counts, level[None, None], left[None])[level:]
-    return _close(states, tf.concat([emitted, words], 0), counts, escapes)
-
-
-def _close(states: tf.Tensor, words: tf.Tensor, counts: tf.Tensor, escapes: tf.Tensor) -> tf.Tensor:
-    """Writes the string: header, states, escapes, words.
-
-    Args:
-        states: int64 [A].
-        words: int64 [W], in the order of decoding.
-        counts: int64 [levels - 1] or [levels], units coded on each lane count of the plan.
-        escapes: int64 [M].
-    """
-    header = tf.concat([tf.shape(states, tf.int64), tf.shape(escapes, tf.int64), counts], 0)
-    above = tf.reduce_sum(tf.cast(states[:, None] >= shift_left(const(1), tf.range(32, 63, dtype=tf.int64)), tf.int64), 1)
-    low = bit_and(states, (1 << STATE_BITS) - 1)
-    high = bit_and(shift_right(states, const(STATE_BITS)), shift_left(tf.ones_like(above), above) - 1)
-    widths = tf.fill(tf.shape(above), const(1))
-    packed = bit_fields.write_fields(
-        tf.concat([above, low, high], 0), tf.concat([widths * _LENGTH_BITS, widths * STATE_BITS, above], 0)
-    )
-    return bit_fields.bytes_to_string(
-        [
-            bit_fields.write_varints(header),
-            packed,
-            bit_fields.write_varints(escapes),
-            bit_fields.words_to_bytes(words),
-        ]
-    )
-
-
-def _open(stream: tf.Tensor, steps: bool = False) -> tuple[DecoderState, tf.Tensor]:
-    """Reads all but the symbols: the first state, and the counts of the header, int64 [levels].
-
-    Without steps the first count, which the number of symbols gives, is zero.
-    """
-    data = bit_fields.string_to_bytes(stream)
-    size = tf.size(data, tf.int64)
-    (lanes, escapes), end, good = _pair(*bit_fields.read_varints(data, const(0), const(2)))
-    sane = tf.reduce_all([good, lanes >= 1, lanes <= MAX_LANES, escapes <= size])
-    with tf.control_dependencies([require(sane, _DAMAGED + "its header is not one")]):
-        plan = lane_plan(lanes)
-    levels = tf.size(plan, tf.int64)
-    counts, end, good = bit_fields.read_varints(data, end, levels - (0 if steps else 1))
-    if not steps:
-        counts = tf.concat([[const(0)], counts], 0)
-    body = data[tf.minimum(end, size) :]
-    ones = tf.fill(lanes[None], const(1))
-    above = bit_fields.read_fields(body, tf.range(lanes) * _LENGTH_BITS, ones * _LENGTH_BITS)
-    low = bit_fields.read_fields(body, lanes * _LENGTH_BITS + tf.range(lanes) * STATE_BITS, ones * STATE_BITS)
-    begin = lanes * (_LENGTH_BITS + STATE_BITS)
-    high = bit_fields.read_fields(body, begin + tf.cumsum(above, exclusive=True), above)
-    states = low + shift_left(high + shift_left(ones, above), const(STATE_BITS))
-    end += (begin + tf.reduce_sum(above) + 7) // 8
-    escaped, end, read = bit_fields.read_varints(data, end, escapes)
-    whole = tf.reduce_all([good, read, end <= size, tf.equal((size - end) % 4, 0)])
-    with tf.control_dependencies([require(whole, _DAMAGED + "it ends early")]):
-        words = bit_fields.bytes_to_words(data[end:])
-    padded = tf.concat([tf.zeros([1], tf.int64), words, tf.zeros(lanes[None] + 1, tf.int64)], 0)
-    zero = tf.zeros([], tf.int64)
-    state = DecoderState(
-        states, padded, zero, tf.size(words, tf.int64), tf.constant(True), zero, counts, plan, escaped, zero
-    )
-    return state, counts
-
-
-def _pair(values: tf.Tensor, end: tf.Tensor, good: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
-    """The two values that read_varints was asked for, as scalars."""
-    return tf.unstack(values, num=2), end, good
-
-
-def _checks(state: DecoderState) -> list[tf.Operation]:
-    """What holds at the end of every undamaged stream."""
-    all_back = tf.reduce_all(tf.equal(state.states, START))
-    consumed = tf.logical_and(tf.equal(state.pointer, state.limit), tf.equal(state.escaped, tf.size(state.escapes, tf.int64)))
-    message = _DAMAGED + "its symbols do not end where their encoder began"
-    return [require(tf.reduce_all([state.good, all_back, consumed]), message)]

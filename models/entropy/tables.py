@@ -1,7 +1,8 @@
 """Integer probability tables: what the coder sees of a distribution.
 
-A distribution over integer symbols enters the bitstream only as a row of integers that sums to ``2**precision``, so that
-encoder and decoder never compare floating-point numbers. Tables are built once, after training, and stored in the model.
+A distribution over integer symbols enters the bitstream only as a row of integers that sums to ``2**precision``, so
+that encoder and decoder never compare floating-point numbers. Tables are built once, after training, and stored in the
+model.
 """
 
 from collections.abc import Sequence
@@ -39,7 +40,8 @@ class CdfTables:
         if not 1 <= self.precision <= MAX_PRECISION:
             raise ValueError(f"precision is {self.precision} bits; the coder takes 1 to {MAX_PRECISION}")
         if cdfs.ndim != 2 or sizes.shape != (len(cdfs),) or self.offsets.shape != (len(cdfs),) or not len(cdfs):
-            raise ValueError(f"tables of shapes {cdfs.shape}, {sizes.shape} and {self.offsets.shape} do not belong together")
+            shapes = f"{cdfs.shape}, {sizes.shape} and {self.offsets.shape}"
+            raise ValueError(f"tables of shapes {shapes} do not belong together")
         if sizes.min() < 1 or sizes.max() >= min(cdfs.shape[1], MAX_SLOTS):
             raise ValueError(f"table sizes {sizes.min()} to {sizes.max()} do not fit rows of {cdfs.shape[1]} entries")
         inside = np.arange(cdfs.shape[1] - 1) < sizes[:, None]
@@ -57,12 +59,11 @@ class CdfTables:
         slots = np.asarray(symbols, np.int64) - self.offsets[indexes]
         escape = self.sizes[indexes] - 1
         slots = np.where((slots < 0) | (slots > escape), escape, slots)
-        return float(-np.log2((self.cdfs[indexes, slots + 1] - self.cdfs[indexes, slots]) / (1 << self.precision)).sum())
+        frequencies = self.cdfs[indexes, slots + 1] - self.cdfs[indexes, slots]
+        return float((self.precision - np.log2(frequencies)).sum())
 
 
-def gaussian_tables(
-    scales: np.ndarray, precision: int = DEFAULT_PRECISION, tail_mass: float = 2.0**-12
-) -> CdfTables:
+def gaussian_tables(scales: np.ndarray, precision: int = DEFAULT_PRECISION, tail_mass: float = 2.0**-12) -> CdfTables:
     """Tables of zero-mean Gaussians integrated over unit intervals around each integer.
 
     Args:
@@ -87,9 +88,7 @@ def gaussian_tables(
     upper = 0.5 * tf.math.erfc(edges * np.sqrt(0.5)).numpy()  # mass above each edge; exact in the tails
     centre = 1 - 2 * upper[:, :1]
     side = np.where(np.arange(1, width + 1) <= half[:, None], upper[:, :-1] - upper[:, 1:], 0)
-    pmfs = [
-        np.concatenate([side[t, : half[t]][::-1], centre[t], side[t, : half[t]]]) for t in range(len(scales))
-    ]
+    pmfs = [np.concatenate([side[t, : half[t]][::-1], centre[t], side[t, : half[t]]]) for t in range(len(scales))]
     overflow = 2 * upper[np.arange(len(scales)), half]
     return tables_from_pmfs(pmfs, -half, overflow, precision)
 
@@ -127,8 +126,8 @@ def tables_from_pmfs(
 def quantise(rows: np.ndarray, sizes: np.ndarray, precision: int) -> np.ndarray:
     """Integer frequencies that sum to 2**precision and cost the fewest bits.
 
-    Raising a frequency f to f + 1 saves p * log((f + 1) / f); the best table takes every raise that saves more than some
-    price. That price is found by bisection for all tables at once, and the last few raises go to the dearest slots.
+    Raising a frequency f to f + 1 saves p * log((f + 1) / f); the best table takes every raise that saves more than
+    some price. It is found by bisection for all tables at once, and the last few raises go to the dearest slots.
 
     Args:
         rows: float64 [T, S], probabilities, zero behind each table's size.
@@ -147,8 +146,7 @@ def quantise(rows: np.ndarray, sizes: np.ndarray, precision: int) -> np.ndarray:
             raised = np.ceil(1 / np.expm1(price[:, None] / share))
         return np.where(inside, np.maximum(raised, 1), 0)
 
-    low, high = np.full(len(rows), -50.0), np.full(len(rows), 5.0)  # natural log of the price
-    low = np.maximum(low, np.log(1 / (4.0 * total)) - 20)
+    low, high = np.full(len(rows), -40.0), np.full(len(rows), 5.0)  # natural log of the price
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
         dear = at(np.exp(middle)).sum(1) <= total
