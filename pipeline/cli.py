@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import os
 import pathlib
 import sys
 
@@ -87,6 +88,7 @@ def run(recipe, out, push_to, verbose, **chosen) -> None:
     """
     out = (out or pathlib.Path("runs") / recipe).absolute()
     push_to = (push_to or out / "serving" / recipe).absolute()
+    _must_be_writable(push_to)
     with _errors():
         found, config, data = _checked(recipe, **chosen)
         from rich.console import Console
@@ -158,6 +160,13 @@ def _checked(recipe: str, *, data, dataset, preset, settings, **_):
     return found, config, (name, folder, dataset_digest(name, folder))
 
 
+def _must_be_writable(folder: pathlib.Path) -> None:
+    """Raises UserError if the serving folder cannot be made or written: better now than when the model is trained."""
+    existing = next(p for p in (folder, *folder.parents) if p.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"--push-to {folder}: cannot be written ({existing} is no folder that may be written)")
+
+
 def _options(recipe, config, data, chosen, **places):
     from pipeline.codec_dag import LOCAL_BEAM, Options
 
@@ -202,7 +211,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         cli.main(arguments, prog_name="python -m pipeline", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        UserError.show(error)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("\nstopped; the same command goes on from where it was", err=True)

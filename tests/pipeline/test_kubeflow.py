@@ -1,0 +1,95 @@
+"""The Kubeflow file of every recipe: what the open-source backend accepts, from the very DAG that runs here."""
+
+import importlib
+import json
+
+import pytest
+import yaml
+
+from models import registry
+from pipeline import cli, kubeflow_entry
+
+STEPS = {
+    "TfdsExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Trainer", "Baseline", "Evaluator",
+    "ServingCheck", "Pusher", "Report",
+}  # fmt: skip
+
+
+def compiled(tmp_path, *arguments):
+    path = tmp_path / "pipeline.yaml"
+    assert cli.main(["compile", *arguments, "--out", str(path), "--image", "registry.example/kompakt:1"]) == 0
+    return yaml.safe_load(path.read_text())
+
+
+@pytest.mark.parametrize("recipe", sorted(registry.recipes()))
+def test_every_recipe_compiles_to_what_kubeflow_accepts(tmp_path, recipe):
+    spec = compiled(tmp_path, recipe)
+    assert spec["schemaVersion"] == "2.1.0"
+    assert spec["pipelineInfo"]["name"] == "kompakt-" + recipe.replace("_", "-")
+    assert set(spec["root"]["dag"]["tasks"]) == STEPS
+    executors = spec["deploymentSpec"]["executors"]
+    for name, executor in executors.items():
+        assert set(executor) <= {"container", "importer"}, name
+        container = executor["container"]
+        assert "lifecycle" not in container, name
+        assert container["image"] == "registry.example/kompakt:1"
+        assert "resources" not in container, name
+        assert container["command"] == ["python", "-m", "pipeline.kubeflow_entry"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["pipeline.yaml"]
+
+
+def test_accelerators_go_where_they_pay_and_tuning_adds_its_step(tmp_path):
+    spec = compiled(tmp_path, "hyperprior", "--gpus", "2", "--tune", "3", "--set", "channels=8")
+    tasks = spec["root"]["dag"]["tasks"]
+    assert set(tasks) == STEPS | {"Tuner"}
+    assert "Tuner" in tasks["Trainer"]["dependentTasks"]
+    executors = spec["deploymentSpec"]["executors"]
+    limits = {name: e["container"].get("resources") for name, e in executors.items()}
+    wanted = {"accelerator": {"type": "nvidia.com/gpu", "count": "2"}}
+    with_gpu = {name.removesuffix("_executor") for name, limit in limits.items() if limit == wanted}
+    assert with_gpu == {"Trainer", "Tuner", "Evaluator"}
+    assert sum(limit is not None for limit in limits.values()) == 3
+    custom = tasks["Trainer"]["inputs"]["parameters"]["custom_config"]["runtimeValue"]["constant"]
+    assert json.loads(custom)["config"]["channels"] == 8
+
+
+def test_steps_that_read_more_than_their_inputs_are_not_cached(tmp_path):
+    tasks = compiled(tmp_path, "factorized")["root"]["dag"]["tasks"]
+    cached = {name for name, task in tasks.items() if task.get("cachingOptions", {}).get("enableCache")}
+    assert cached == STEPS - {"Baseline"}
+
+
+def test_addresses_become_paths_and_paths_addresses():
+    text = '{"uri": "minio://bucket/a", "other": "gs://b/c", "s3": "s3://d"}'
+    assert kubeflow_entry.to_paths(text) == '{"uri": "/minio/bucket/a", "other": "/gcs/b/c", "s3": "/s3/d"}'
+    value = {"artifacts": {"model": {"artifacts": [{"uri": "/minio/bucket/a", "name": "/minio/x"}, {"uri": "/gcs/b"}]}}}
+    back = kubeflow_entry.to_addresses(value, {"minio://"})
+    assert back["artifacts"]["model"]["artifacts"] == [
+        {"uri": "minio://bucket/a", "name": "/minio/x"},
+        {"uri": "/gcs/b"},
+    ]
+
+
+def test_a_compiled_step_runs_behind_the_container_entry(tmp_path):
+    """Baseline as Kubeflow starts it: the file's own arguments, with the invocation in place of its placeholder."""
+    spec = compiled(tmp_path, "hyperprior", "--push-to", str(tmp_path / "serving"))
+    given = spec["root"]["dag"]["tasks"]["Baseline"]["inputs"]["parameters"]
+    model_uri, output_file = tmp_path / "model", tmp_path / "out" / "metadata.json"
+    outputs = spec["components"]["Baseline"]["outputDefinitions"]["artifacts"]
+    model = {"uri": str(model_uri), "type": outputs["model"]["artifactType"]}
+    invocation = {
+        "inputs": {"parameterValues": {k: v["runtimeValue"]["constant"] for k, v in given.items()}},
+        "outputs": {"artifacts": {"model": {"artifacts": [model]}}, "outputFile": str(output_file)},
+    }
+    arguments = spec["deploymentSpec"]["executors"]["Baseline_executor"]["container"]["args"]
+    kubeflow_entry.main(["kubeflow_entry", *(json.dumps(invocation) if a == "{{$}}" else a for a in arguments)])
+    reported = json.loads(output_file.read_text())["artifacts"]["model"]["artifacts"][0]
+    assert reported["uri"] == str(model_uri)
+    assert model_uri.is_dir() and not list(model_uri.iterdir())
+
+
+def test_the_reports_type_can_be_imported_by_its_name():
+    from components.report.component import HtmlReport
+
+    package, name = HtmlReport.TYPE_NAME.split(".")
+    assert getattr(importlib.import_module(package), name) is HtmlReport
