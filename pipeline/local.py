@@ -7,6 +7,7 @@ import fcntl
 import logging
 import os
 import pathlib
+import re
 import time
 import traceback
 import warnings
@@ -179,8 +180,9 @@ def _first_line(error: BaseException) -> str:
     if _is_input_error(error):
         return str(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no message"]
-    # Errors from inside a graph begin with "in user code:" and say the reason last.
-    line = lines[-1] if lines[0].endswith(":") else lines[0]
+    # Errors from inside a graph begin with "in user code:" and name the reason after a traceback.
+    named = [line for line in lines if re.match(r"[A-Za-z.]*(Error|Exception): ", line)]
+    line = named[-1] if named and lines[0].endswith(":") else lines[0]
     return f"{type(error).__name__}: {line} (more in run.log)"
 
 
