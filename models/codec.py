@@ -11,11 +11,15 @@ import dataclasses
 import keras
 from keras import ops
 
+from models.layers import haar
 from models.layers.conv import downsample, upsample
 from models.layers.gdn import GDN
 from models.recipe import Config, ConfigError, Evaluation, Metric, Search, option
 
 STRIDE = 16  # pixels a latent, each way
+# Latents are this many times the values that the networks work with, whose weights then are all of one order of
+# magnitude, as Adam wants them. A power of two: exact in fixed-point arithmetic.
+GAIN = 16.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +30,7 @@ class CodecConfig(Config):
     latents: int = option(192, "channels of the latents (M)", search=Search(choices=(64, 96, 128, 192, 320)), low=1)
     lmbda: float = option(0.0067, "weight of distortion against rate: bpp + lmbda * 255^2 * MSE", low=0.0)
     activation: str = option("gdn", "normalisation of the transforms", choices=("gdn", "simplified_gdn"))
+    start: str = option("haar", "first weights of the transforms: a wavelet or noise", choices=("haar", "random"))
     crop_size: int = option(256, "side of a training crop, pixels, a multiple of 64", low=64)
 
     def __post_init__(self):
@@ -37,7 +42,8 @@ class CodecConfig(Config):
 # Lambdas of the published rate points, for the documentation and the sweeps: .0018 .0035 .0067 .013 .025 .0483
 PAPER = {"channels": 128, "latents": 192, "learning_rate": 1e-4, "steps": 1_000_000, "steps_per_epoch": 5000,
          "batch_size": 16, "warmup_fraction": 0.001}  # fmt: skip
-SMALL = {"channels": 64, "latents": 96, "activation": "simplified_gdn", "crop_size": 128, "batch_size": 8}
+SMALL = {"channels": 64, "latents": 96, "crop_size": 192, "batch_size": 4, "learning_rate": 4e-4,
+         "warmup_fraction": 0.01}  # fmt: skip
 
 
 def analysis(config: CodecConfig) -> keras.Sequential:
@@ -45,12 +51,12 @@ def analysis(config: CodecConfig) -> keras.Sequential:
     layers = [keras.Input((None, None, 3))]
     for _ in range(3):
         layers += [downsample(config.channels), GDN(simplified=config.activation == "simplified_gdn")]
-    return keras.Sequential([*layers, downsample(config.latents)], name="analysis")
+    return keras.Sequential([*layers, downsample(config.latents), keras.layers.Rescaling(GAIN)], name="analysis")
 
 
 def synthesis(config: CodecConfig) -> keras.Sequential:
     """Rounded latents [B, h, w, latents] -> pixels [B, 16h, 16w, 3], not clipped."""
-    layers = [keras.Input((None, None, config.latents))]
+    layers = [keras.Input((None, None, config.latents)), keras.layers.Rescaling(1 / GAIN)]
     for _ in range(3):
         layers += [upsample(config.channels), GDN(inverse=True, simplified=config.activation == "simplified_gdn")]
     return keras.Sequential([*layers, upsample(3)], name="synthesis")
@@ -134,6 +140,8 @@ def build(model_class: type[Codec], config: CodecConfig) -> Codec:
     try:
         model = model_class(config)
         model(ops.zeros((1, 64, 64, 3), "float32"))
+        if config.start == "haar":
+            haar.initialize(model.analysis, model.synthesis, GAIN)
     finally:
         keras.config.set_dtype_policy(before)
     return model

@@ -1,3 +1,163 @@
-class FactorizedLatents: pass
-class GaussianLatents: pass
-def signatures(*a): pass
+"""The served form of every image codec: `compress`, `decompress` and `serving_default`, of stock TensorFlow ops.
+
+A stream is `models.entropy.container`'s: the sections of the latents and, if the picture has one, the alpha plane as a
+PNG (kept without loss). The transforms run in tiles, so that memory does not grow with the picture.
+"""
+
+import hashlib
+
+import numpy as np
+import tensorflow as tf
+
+from models import codec, data, metrics
+from models import pictures_serving as pictures
+from models.entropy import container
+from models.latents_serving import FactorizedLatents, GaussianLatents
+
+__all__ = ["FactorizedLatents", "GaussianLatents", "signatures"]
+
+TILE, HALO = 64, 4  # latents: tiles of 1024 pixels, 64 pixels around; the transforms reach 30 pixels and 4 latents
+_FORMAT = "latents of 12 fraction bits, level tables 0.11 to 256, 1"
+
+
+def model_fingerprint(model) -> bytes:
+    """Eight bytes that tell models apart whose streams do not fit together: all weights and the coding's version."""
+    digest = hashlib.sha256(_FORMAT.encode() + type(model).__name__.encode())
+    for variable in model.trainable_variables:
+        digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
+    return digest.digest()[:8]
+
+
+def signatures(latents_class: type[tf.Module], model, config) -> "CodecServer":
+    """The module to save: `signatures` of a recipe, with the class that codes its latents."""
+    return CodecServer(latents_class, model, config)
+
+
+class CodecServer(tf.Module):
+    """Holds a trained codec, its coder and the served functions in `signatures`."""
+
+    def __init__(self, latents_class: type[tf.Module], model, config):
+        super().__init__(name="codec")
+        self.model, self.lmbda = model, config.lmbda
+        self.latents = latents_class(model)
+        self.fingerprint = model_fingerprint(model)
+        # Keras' functional models cannot be called under a `tf.function` that is saved without being tracked.
+        strings = tf.TensorSpec([None], tf.string)
+        self.signatures = {
+            "compress": tf.function(self.compress, [tf.TensorSpec([None], tf.string, "image_bytes")]),
+            "decompress": tf.function(self.decompress, [tf.TensorSpec([None], tf.string, "bitstream_bytes")]),
+            "serving_default": tf.function(self.evaluate, [tf.TensorSpec(strings.shape, tf.string, "examples")]),
+        }
+
+    # -- one picture -------------------------------------------------------------------------------------------------
+
+    def analyse(self, pixels: tf.Tensor) -> tf.Tensor:
+        """Latents before rounding, [1, h, w, M] float32, of uint8 pixels [H, W, 3]."""
+        padded = pictures.pad_to_multiple(pixels, codec.STRIDE)
+        height, width = tf.shape(padded)[0] // codec.STRIDE, tf.shape(padded)[1] // codec.STRIDE
+
+        def function(part):
+            return tf.cast(self.model.analysis(tf.cast(part, tf.float32) / 255.0), tf.float32)
+
+        return pictures.in_tiles(
+            function, padded, height, width, scale_in=codec.STRIDE, scale_out=1, tile=TILE, halo=HALO, dtype=tf.float32
+        )[None]
+
+    def synthesise(self, y_hat: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+        """uint8 pixels [height, width, 3] of decoded latents [1, h, w, M] float32."""
+
+        def function(part):
+            x = tf.cast(self.model.synthesis(part), tf.float32)
+            return tf.cast(tf.round(255.0 * tf.clip_by_value(x, 0.0, 1.0)), tf.uint8)
+
+        shape = tf.shape(y_hat)
+        pixels = pictures.in_tiles(
+            function, y_hat[0], shape[1], shape[2], scale_in=1, scale_out=codec.STRIDE, tile=TILE, halo=HALO,
+            dtype=tf.uint8,
+        )  # fmt: skip
+        return tf.ensure_shape(pixels[:height, :width], (None, None, 3))
+
+    def write_stream(self, pixels: tf.Tensor, flags: tf.Tensor, plane: tf.Tensor):
+        """Codes one picture.
+
+        Args:
+          pixels: uint8 [H, W, 3]; flags: int32; plane: alpha as PNG bytes or empty.
+
+        Returns:
+          (stream, latents before rounding, decoded latents).
+        """
+        y = self.analyse(pixels)
+        sections, y_hat = self.latents.encode(y)
+        shape = tf.shape(pixels)
+        stream = container.pack(
+            shape[0], shape[1], flags, latents_fingerprint(y_hat), self.fingerprint, [*sections, plane]
+        )
+        return stream, y, y_hat
+
+    def read_stream(self, stream: tf.Tensor):
+        """Decodes one stream to (pixels uint8 [H, W, 3], flags, alpha plane).
+
+        Raises:
+          tf.errors.InvalidArgumentError: not a stream, another model's, damaged, or this machine's arithmetic gives
+            other latents than the writer's.
+        """
+        header, sections = container.unpack(stream, self.fingerprint, self.latents.section_count + 1)
+        height, width = ((side + codec.STRIDE - 1) // codec.STRIDE for side in (header.height, header.width))
+        y_hat = self.latents.decode(sections[:-1], height, width)
+        same = tf.debugging.Assert(
+            tf.reduce_all(latents_fingerprint(y_hat) == header.latents_fingerprint),
+            ["the latents decoded here are not the writer's: this machine's arithmetic differs; nothing was decoded"],
+        )
+        with tf.control_dependencies([same]):
+            y_hat = tf.identity(y_hat)
+        return self.synthesise(y_hat, header.height, header.width), header.flags, sections[-1]
+
+    # -- signatures --------------------------------------------------------------------------------------------------
+
+    def compress(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """image_bytes string [B] (PNG, JPEG, BMP) -> {"bitstream_bytes": string [B]}."""
+
+        def one(encoded):
+            return self.write_stream(*pictures.read_picture(encoded))[0]
+
+        return {"bitstream_bytes": _map(one, image_bytes, tf.string)}
+
+    def decompress(self, bitstream_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """bitstream_bytes string [B] -> {"image_bytes": string [B]}, PNG."""
+
+        def one(stream):
+            return pictures.write_picture(*self.read_stream(stream))
+
+        return {"image_bytes": _map(one, bitstream_bytes, tf.string)}
+
+    def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Really codes and decodes pictures: serialised records, string [B] -> numbers, each float32 [B, 1].
+
+        bpp counts all bits of the stream; estimated_bpp is what the model's own likelihoods expect of the latents;
+        rd_cost = bpp + lmbda * MSE on [0, 255] pixels.
+        """
+        encoded = data.parse(examples)[data.ENCODED]
+        names = ("bpp", "estimated_bpp", "psnr_db", "ms_ssim", "rd_cost")
+        numbers = _map(lambda e: tf.stack(self._measure(e)), encoded, tf.TensorSpec([len(names)], tf.float32))
+        return {name: numbers[:, i : i + 1] for i, name in enumerate(names)}
+
+    def _measure(self, encoded: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        pixels, flags, plane = pictures.read_picture(encoded)
+        stream, y, y_hat = self.write_stream(pixels, flags, plane)
+        decoded, _, _ = self.read_stream(stream)
+        area = tf.cast(tf.shape(pixels)[0] * tf.shape(pixels)[1], tf.float32)
+        bpp = 8.0 * tf.cast(tf.strings.length(stream), tf.float32) / area
+        estimated = self.latents.estimated_bits(y, y_hat)[0] / area
+        error = tf.cast(pixels, tf.float32) - tf.cast(decoded, tf.float32)
+        psnr, similarity = metrics.psnr_db(pixels[None], decoded[None])[0], metrics.ms_ssim(pixels[None], decoded[None])
+        return bpp, estimated, psnr, similarity[0], bpp + self.lmbda * tf.reduce_mean(tf.square(error))
+
+
+def latents_fingerprint(y_hat: tf.Tensor) -> tf.Tensor:
+    """Eight bytes, uint8 [8], of decoded latents, any shape."""
+    return tf.fingerprint(tf.reshape(y_hat, [1, -1]))[0]
+
+
+def _map(function, values: tf.Tensor, signature) -> tf.Tensor:
+    """Applies a function to each element, one after the other, so that memory is that of one picture."""
+    return tf.map_fn(function, values, fn_output_signature=signature, parallel_iterations=1)

@@ -35,7 +35,7 @@ class Hyperprior(codec.Codec):
 
     def hyper_latents(self, y):
         """Hyper-latents before rounding: [B, h, w, M] -> [B, ceil(h/4), ceil(w/4), N] float32."""
-        return ops.cast(self.hyper_analysis(ops.abs(y)), "float32")
+        return ops.cast(self.hyper_analysis(ops.abs(y) / codec.GAIN), "float32")
 
     def split(self, parameters):
         """Outputs of the hyper-synthesis [B, h, w, C] -> (mean, level), both [B, h, w, M] float32."""

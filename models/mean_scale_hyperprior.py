@@ -28,12 +28,12 @@ class MeanScaleHyperprior(Hyperprior):
 
     def hyper_latents(self, y):
         """Hyper-latents before rounding: [B, h, w, M] -> [B, ceil(h/4), ceil(w/4), N] float32."""
-        return ops.cast(self.hyper_analysis(y), "float32")
+        return ops.cast(self.hyper_analysis(y / codec.GAIN), "float32")
 
     def split(self, parameters):
         """Outputs of the hyper-synthesis [B, h, w, 2M] -> (mean, level), both [B, h, w, M] float32."""
         mean, level = ops.split(parameters, 2, axis=-1)
-        return mean, level + self.START_LEVEL
+        return codec.GAIN * mean, level + self.START_LEVEL
 
 
 RECIPE = Recipe(

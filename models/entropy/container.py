@@ -92,6 +92,7 @@ def unpack(stream: tf.Tensor, model_fingerprint: tf.Tensor, section_count: int) 
         tf.errors.InvalidArgumentError: saying whether the stream is empty, not a Kompakt stream, of an unsupported
             version, truncated or damaged, written by another model, or of impossible sizes.
     """
+    stream = tf.ensure_shape(stream, [])
     length = tf.strings.length(stream)
     start = tf.strings.substr(stream, 0, tf.minimum(length, len(MAGIC)))
     version = tf.io.decode_raw(tf.strings.substr(tf.strings.join([stream, b"\0" * _FIXED]), len(MAGIC), 1), tf.uint8)[0]

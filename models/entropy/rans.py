@@ -123,7 +123,8 @@ class RansCoder(tf.Module):
     def begin(self, stream: tf.Tensor) -> DecoderState:
         """The state before the first step of a string (scalar) written by ``encode_steps``.
 
-        Loop variables of a ``tf.while_loop`` may hold it: static shapes of what changes in size are unknown.
+        Loop variables of a ``tf.while_loop`` may hold it: static shapes of what changes in size are unknown, unless
+        the stream is a constant of the graph.
         """
         with tf.device("CPU:0"):
             state, counts = open_stream(stream, steps=True)

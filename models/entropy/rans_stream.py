@@ -189,12 +189,14 @@ def open_stream(stream: tf.Tensor, steps: bool = False) -> tuple[DecoderState, t
 
     Without steps the first count, which the number of symbols gives, is zero.
     """
-    data = bit_fields.string_to_bytes(stream)
+    data = bit_fields.string_to_bytes(tf.ensure_shape(stream, []))
     size = tf.size(data, tf.int64)
     (lanes, escapes), end, good = _pair(*bit_fields.read_varints(data, const(0), const(2)))
     sane = tf.reduce_all([good, lanes >= 1, lanes <= MAX_LANES, escapes <= size])
     with tf.control_dependencies([require(sane, DAMAGED + "its header is not one")]):
-        plan = lane_plan(lanes)
+        # Only from here on may the numbers set how much is allocated.
+        lanes, escapes = tf.identity(lanes), tf.identity(escapes)
+    plan = lane_plan(lanes)
     levels = tf.size(plan, tf.int64)
     counts, end, good = bit_fields.read_varints(data, end, levels - (0 if steps else 1))
     if not steps:

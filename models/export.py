@@ -1,0 +1,79 @@
+"""Trained models as SavedModels that any TensorFlow serves.
+
+Beside the graph a model keeps `assets.extra/kompakt.json` (recipe, configuration, fingerprint) and the weights, from
+which another training can start (`Config.init`).
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+from typing import Any
+
+import keras
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from models.recipe import Config, Recipe
+from models.train import WEIGHTS
+
+ABOUT = "kompakt.json"
+
+
+def export(recipe: Recipe, config: Config, model: keras.Model, directory: str) -> None:
+    """Writes the SavedModel with the recipe's signatures; complete or not at all.
+
+    Args:
+      recipe, config, model: what was trained.
+      directory: is created; must be empty or missing.
+
+    Raises:
+      ValueError: the graph uses ops that a plain TensorFlow does not know.
+    """
+    target = pathlib.Path(directory)
+    temporary = target.with_name(target.name + ".partial")
+    shutil.rmtree(temporary, ignore_errors=True)
+    module = recipe.signatures(model, config)
+    tf.saved_model.save(module, str(temporary), signatures=module.signatures)
+    if foreign := foreign_ops(str(temporary)):
+        raise ValueError(f"{recipe.name} uses ops that no plain TensorFlow serves: {', '.join(sorted(foreign))}")
+    extra = temporary / "assets.extra"
+    extra.mkdir(exist_ok=True)
+    bare = recipe.build(config)  # without the optimizer's state
+    bare.set_weights(model.get_weights())
+    bare.save_weights(extra / WEIGHTS)
+    about = {"recipe": recipe.name, "config": dataclasses.asdict(config), "fingerprint": module.fingerprint.hex()}
+    (extra / ABOUT).write_text(json.dumps(about, indent=1))
+    target.mkdir(parents=True, exist_ok=True)
+    target.rmdir()
+    os.replace(temporary, target)
+
+
+def describe(directory: str) -> dict[str, Any]:
+    """What a pushed model says of itself: {"recipe", "config", "fingerprint"}.
+
+    Raises:
+      FileNotFoundError: no model of ours there.
+    """
+    path = pathlib.Path(directory) / "assets.extra" / ABOUT
+    if not path.is_file():
+        raise FileNotFoundError(f"no pushed model at {directory} ({ABOUT} is missing)")
+    return json.loads(path.read_text())
+
+
+def used_ops(directory: str) -> set[str]:
+    """Names of the ops of every node in every graph and function of a SavedModel."""
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString((pathlib.Path(directory) / "saved_model.pb").read_bytes())
+    used = set()
+    for graph in (meta.graph_def for meta in saved.meta_graphs):
+        functions = {f.signature.name for f in graph.library.function}
+        nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
+        used |= {node.op for node in nodes} - functions
+    return used
+
+
+def foreign_ops(directory: str) -> set[str]:
+    """The ops of a SavedModel that are not TensorFlow's own (`tf.raw_ops` lists those, whatever else is loaded)."""
+    return used_ops(directory) - set(dir(tf.raw_ops))

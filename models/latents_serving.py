@@ -1,0 +1,114 @@
+"""Latents to strings and back, as they are served: integer symbols, integer tables, exact parameters.
+
+A latent coder is made from a trained model. `encode` takes latents [1, h, w, M] float32 and gives the sections of the
+stream; `decode` gives the same latents, bit for bit, on every machine.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from models.entropy import gaussian
+from models.entropy.rans import RansCoder
+from models.entropy.tables import gaussian_tables, tables_from_pmfs
+from models.layers import fixed_point
+
+
+def factorized_coder(prior) -> RansCoder:
+    """The coder of a trained FactorizedPrior; table c is channel c."""
+    pmfs, offsets = prior.pmf()
+    overflow = np.array([max(1.0 - p.sum(), 2.0**-20) for p in pmfs])
+    return RansCoder(tables_from_pmfs(pmfs, offsets, overflow))
+
+
+def channel_indexes(height: tf.Tensor, width: tf.Tensor, channels: int) -> tf.Tensor:
+    """Table of every symbol of [h, w, C] in order: int32 [h*w*C]."""
+    return tf.tile(tf.range(channels), [height * width])
+
+
+def to_symbols(values: tf.Tensor) -> tf.Tensor:
+    """Rounded values, any shape, to int32 [N]; what no integer holds becomes too large a symbol for the coder."""
+    values = tf.where(tf.math.is_finite(values), values, 2.0**30 + 2.0**8)
+    return tf.reshape(tf.cast(tf.clip_by_value(tf.round(values), -(2.0**30) - 2.0**8, 2.0**30 + 2.0**8), tf.int32), [-1])
+
+
+class FactorizedLatents(tf.Module):
+    """One section: every latent by its channel's table."""
+
+    section_count = 1
+
+    def __init__(self, model):
+        super().__init__(name="latents")
+        self.model, self.channels = model, model.config.latents
+        self.coder = factorized_coder(model.prior)
+
+    def encode(self, y: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """Returns (sections, decoded latents) of y [1, h, w, M] float32."""
+        shape = tf.shape(y)
+        symbols = to_symbols(y)
+        section = self.coder.encode(symbols, channel_indexes(shape[1], shape[2], self.channels))
+        return [section], tf.cast(tf.reshape(symbols, shape), tf.float32)
+
+    def decode(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+        """Returns latents [1, height, width, M] float32."""
+        symbols = self.coder.decode(sections[0], channel_indexes(height, width, self.channels))
+        return tf.cast(tf.reshape(symbols, [1, height, width, self.channels]), tf.float32)
+
+    def estimated_bits(self, y: tf.Tensor, y_hat: tf.Tensor) -> tf.Tensor:
+        """What the model itself expects the latents to cost: [1] float32 bits."""
+        return self.model.prior(y_hat)
+
+
+class GaussianLatents(tf.Module):
+    """Two sections: hyper-latents by channel tables, latents by Gaussians whose parameters the hyper-latents give."""
+
+    section_count = 2
+
+    def __init__(self, model):
+        super().__init__(name="latents")
+        self.model, self.channels, self.hyper_channels = model, model.config.latents, model.config.channels
+        fixed_point.check(model.hyper_synthesis)
+        self.hyper_coder = factorized_coder(model.prior)
+        self.coder = RansCoder(gaussian_tables(gaussian.level_scales()))
+
+    def parameters(self, z_hat: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+        """Outputs of the hyper-synthesis, exact: z_hat [1, h', w', N] -> float64 [1, height, width, C], fixed-point."""
+        outputs = fixed_point.apply(self.model.hyper_synthesis, fixed_point.to_fixed(z_hat))
+        return outputs[:, :height, :width]
+
+    def means_and_levels(self, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Fixed-point parameters [..., C] -> (means float32 [..., M], table indexes int32 [..., M])."""
+        mean, level = self.model.split(fixed_point.from_fixed(parameters))
+        return mean, tf.cast(tf.clip_by_value(tf.round(level), 0, gaussian.LEVELS - 1), tf.int32)
+
+    def encode_hyper(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns (section, decoded hyper-latents [1, h', w', N] float32) of latents y."""
+        z = self.model.hyper_latents(y)
+        shape, symbols = tf.shape(z), to_symbols(z)
+        section = self.hyper_coder.encode(symbols, channel_indexes(shape[1], shape[2], self.hyper_channels))
+        return section, tf.cast(tf.reshape(symbols, shape), tf.float32)
+
+    def decode_hyper(self, section: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+        """Hyper-latents [1, ceil(height/4), ceil(width/4), N] float32 of latents of that height and width."""
+        height, width = (height + 3) // 4, (width + 3) // 4
+        symbols = self.hyper_coder.decode(section, channel_indexes(height, width, self.hyper_channels))
+        return tf.cast(tf.reshape(symbols, [1, height, width, self.hyper_channels]), tf.float32)
+
+    def encode(self, y: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """Returns (sections, decoded latents) of y [1, h, w, M] float32."""
+        shape = tf.shape(y)
+        hyper_section, z_hat = self.encode_hyper(y)
+        mean, level = self.means_and_levels(self.parameters(z_hat, shape[1], shape[2]))
+        symbols = to_symbols(y - mean)
+        section = self.coder.encode(symbols, tf.reshape(level, [-1]))
+        return [hyper_section, section], tf.cast(tf.reshape(symbols, shape), tf.float32) + mean
+
+    def decode(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+        """Returns latents [1, height, width, M] float32."""
+        z_hat = self.decode_hyper(sections[0], height, width)
+        mean, level = self.means_and_levels(self.parameters(z_hat, height, width))
+        symbols = self.coder.decode(sections[1], tf.reshape(level, [-1]))
+        return tf.cast(tf.reshape(symbols, tf.shape(mean)), tf.float32) + mean
+
+    def estimated_bits(self, y: tf.Tensor, y_hat: tf.Tensor) -> tf.Tensor:
+        """What the model itself, in floating point and with analytic densities, expects: [1] float32 bits."""
+        return self.model.estimated_bits(y_hat, tf.round(self.model.hyper_latents(y)))

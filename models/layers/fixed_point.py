@@ -1,0 +1,90 @@
+"""Networks in exact fixed-point arithmetic: the same numbers on every machine, thread count and summation order.
+
+The decoder needs the very parameters that the encoder used; one last bit off, and the rest of a stream is noise. So the
+trained network is evaluated on integers held in float64: weights are multiples of 2^-14, values between layers multiples
+of 2^-12 and below 2^12, hence every product and every partial sum is an integer below 2^53, where float64 adds exactly
+in any order (the idea of Balle, Johnston, Minnen 2019, "Integer networks for data compression with latent-variable
+models", with wide integers, which need no retraining).
+"""
+
+import math
+
+import keras
+from keras import ops
+
+VALUE_BITS = 12  # fraction bits of values between layers
+WEIGHT_BITS = 14  # fraction bits of weights
+_LIMIT = 2.0**24  # values, in units of 2^-VALUE_BITS
+_LARGEST_SUM = 2.0**53
+
+
+def to_fixed(values):
+    """Real values, any shape, to integers in units of 2^-VALUE_BITS, held in float64 and clipped to +-2^24."""
+    return ops.clip(ops.round(ops.cast(values, "float64") * 2.0**VALUE_BITS), -_LIMIT, _LIMIT)
+
+
+def from_fixed(values):
+    """Integers in units of 2^-VALUE_BITS to float32 (exact)."""
+    return ops.cast(values * 2.0**-VALUE_BITS, "float32")
+
+
+def fixed_weights(layer) -> tuple:
+    """Kernel and bias of a convolution as integers in float64, in units of 2^-14 and 2^-26."""
+    kernel = ops.round(ops.cast(layer.kernel, "float64") * 2.0**WEIGHT_BITS)
+    if hasattr(layer, "mask"):
+        kernel = kernel * ops.cast(layer.mask, "float64")
+    return kernel, ops.round(ops.cast(layer.bias, "float64") * 2.0 ** (WEIGHT_BITS + VALUE_BITS))
+
+
+def rescale(sums):
+    """Sums in units of 2^-26 back to values in units of 2^-VALUE_BITS, rounded and clipped."""
+    return ops.clip(ops.round(sums * 2.0**-WEIGHT_BITS), -_LIMIT, _LIMIT)
+
+
+def leaky(sums, slope: float):
+    """Leaky ReLU; exact because the slope is zero or a power of two and `rescale` follows."""
+    return ops.where(sums < 0, sums * slope, sums)
+
+
+def check(network: keras.Sequential) -> None:
+    """Makes sure that a network can be evaluated exactly.
+
+    Raises:
+      ValueError: a layer that has no exact form, or weights so large that a sum could leave 2^53.
+    """
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.LeakyReLU):
+            slope = float(layer.negative_slope)
+            if slope and math.frexp(slope)[0] != 0.5:
+                raise ValueError(f"{layer.name}: the slope {slope} is no power of two")
+        elif isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose):
+            kernel, bias = (ops.convert_to_numpy(w) for w in fixed_weights(layer))
+            outputs = 2 if isinstance(layer, keras.layers.Conv2DTranspose) else 3
+            axes = tuple(a for a in range(4) if a != outputs)
+            if not (abs(kernel).sum(axes) * _LIMIT + abs(bias)).max() < _LARGEST_SUM:
+                raise ValueError(f"{layer.name}: its weights are too large for exact sums (or not finite)")
+        elif not isinstance(layer, keras.layers.InputLayer):
+            raise ValueError(f"{layer.name}: {type(layer).__name__} has no exact form")
+
+
+def apply(network: keras.Sequential, values):
+    """Evaluates a network of convolutions and (leaky) ReLUs exactly.
+
+    Args:
+      network: layers with stride and padding "same", checked by `check`.
+      values: [B, H, W, C] float64, integers in units of 2^-VALUE_BITS.
+
+    Returns:
+      [B, H', W', C'] float64, likewise.
+    """
+    sums = None
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.LeakyReLU):
+            sums = leaky(sums, float(layer.negative_slope))
+        elif isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose):
+            values = values if sums is None else rescale(sums)
+            kernel, bias = fixed_weights(layer)
+            transposed = isinstance(layer, keras.layers.Conv2DTranspose)
+            convolve = ops.conv_transpose if transposed else ops.conv
+            sums = convolve(values, kernel, layer.strides, padding="same", data_format="channels_last") + bias
+    return rescale(sums)

@@ -1,0 +1,116 @@
+"""Pictures at the edge of a served codec: decoding and encoding files, and transforms in tiles of bounded memory."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+GREY, ALPHA = 1, 2  # flags of the stream
+MAX_SIDE = 65535
+
+
+def read_picture(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Decodes a PNG, JPEG, BMP or GIF (first frame).
+
+    Args:
+      encoded: string scalar. 16-bit values are cut to 8 bits, palettes are looked up.
+
+    Returns:
+      (uint8 [H, W, 3], flags int32, alpha plane as a PNG or the empty string). Grey is repeated over the channels.
+
+    Raises:
+      tf.errors.InvalidArgumentError: no picture, damaged, or a side above 65535 pixels.
+    """
+    pixels = tf.io.decode_image(encoded, channels=0, expand_animations=False)
+    shape = tf.shape(pixels)
+    height, width, channels = shape[0], shape[1], shape[2]
+    size = tf.debugging.Assert(
+        tf.logical_and(tf.minimum(height, width) > 0, tf.maximum(height, width) <= MAX_SIDE),
+        ["a picture's sides must be 1 to 65535 pixels, not", height, width],
+    )
+    with tf.control_dependencies([size]):
+        grey, alpha = channels < 3, channels % 2 == 0
+    places = tf.where(grey, [0, 0, 0], [0, 1, 2])
+    flags = GREY * tf.cast(grey, tf.int32) + ALPHA * tf.cast(alpha, tf.int32)
+    plane = tf.cond(alpha, lambda: tf.io.encode_png(pixels[:, :, channels - 1 :]), lambda: tf.constant(b""))
+    return tf.ensure_shape(tf.gather(pixels, places, axis=2), (None, None, 3)), flags, plane
+
+
+def write_picture(pixels: tf.Tensor, flags: tf.Tensor, plane: tf.Tensor) -> tf.Tensor:
+    """The inverse of `read_picture`: uint8 [H, W, 3] to PNG bytes, grey and with alpha as the flags say."""
+    shape = tf.shape(pixels)
+
+    def grey():
+        mean = tf.round(tf.reduce_mean(tf.cast(pixels, tf.float32), axis=2, keepdims=True))
+        return tf.cast(mean, tf.uint8)
+
+    pixels = tf.cond(flags % 2 == GREY, grey, lambda: pixels)
+
+    def with_alpha():
+        alpha = tf.reshape(tf.io.decode_png(plane, channels=1), (shape[0], shape[1], 1))
+        return tf.concat([pixels, alpha], axis=2)
+
+    pixels = tf.cond(flags >= ALPHA, with_alpha, lambda: pixels)
+    return tf.io.encode_png(tf.ensure_shape(pixels, (None, None, None)))
+
+
+def pad_to_multiple(pixels: tf.Tensor, multiple: int) -> tf.Tensor:
+    """Repeats the last row and column until `multiple` divides height and width; [H, W, C], any dtype."""
+    for axis in (0, 1):
+        length = tf.shape(pixels)[axis]
+        padded = (length + multiple - 1) // multiple * multiple
+        pixels = tf.gather(pixels, tf.minimum(tf.range(padded), length - 1), axis=axis)
+    return pixels
+
+
+def in_tiles(
+    function: Callable[[tf.Tensor], tf.Tensor],
+    values: tf.Tensor,
+    height: tf.Tensor,
+    width: tf.Tensor,
+    *,
+    scale_in: int,
+    scale_out: int,
+    tile: int,
+    halo: int,
+    dtype: tf.DType,
+) -> tf.Tensor:
+    """Applies a convolutional function tile by tile; the result is that of one piece, the memory that of one tile.
+
+    Args:
+      function: [1, a * scale_in, b * scale_in, C] -> [1, a * scale_out, b * scale_out, D] for any a, b.
+      values: [height * scale_in, width * scale_in, C].
+      height, width: int32 scalars, in latents.
+      scale_in, scale_out: rows of the input and of the output a latent.
+      tile: side of a tile, in latents.
+      halo: latents around a tile that the function sees too; at least its receptive field's reach.
+      dtype: of the result.
+
+    Returns:
+      [height * scale_out, width * scale_out, D].
+    """
+
+    def one(top, left):
+        bottom, right = tf.minimum(top + tile, height), tf.minimum(left + tile, width)
+        a, b = tf.maximum(top - halo, 0), tf.maximum(left - halo, 0)
+        c, d = tf.minimum(bottom + halo, height), tf.minimum(right + halo, width)
+        result = function(values[None, a * scale_in : c * scale_in, b * scale_in : d * scale_in])[0]
+        rows = slice((top - a) * scale_out, (bottom - a) * scale_out)
+        columns = slice((left - b) * scale_out, (right - b) * scale_out)
+        return result[rows, columns]
+
+    def joined(starts, part):
+        parts = tf.TensorArray(dtype, tf.size(starts), infer_shape=False, element_shape=(None, None, None))
+        _, parts = tf.while_loop(
+            lambda i, _: i < tf.size(starts),
+            lambda i, parts: (i + 1, parts.write(i, part(starts[i]))),
+            (0, parts),
+            parallel_iterations=1,
+        )
+        return parts.concat()
+
+    def row(top):
+        columns = joined(tf.range(0, width, tile), lambda left: tf.transpose(one(top, left), (1, 0, 2)))
+        return tf.transpose(columns, (1, 0, 2))
+
+    whole = tf.logical_and(height <= tile, width <= tile)
+    return tf.cond(whole, lambda: one(0, 0), lambda: joined(tf.range(0, height, tile), row))
