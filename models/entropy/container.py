@@ -30,11 +30,13 @@ class Header(NamedTuple):
     latents_fingerprint: tf.Tensor  # below 2**32
 
 
+@tf.autograph.experimental.do_not_convert
 def fingerprint(data: tf.Tensor) -> tf.Tensor:
     """A number below 2**32 (int64 scalar) that differs for different contents of data (any scalar string)."""
     return _little_endian(tf.cast(tf.fingerprint(data[None])[0, :4], tf.int64))
 
 
+@tf.autograph.experimental.do_not_convert
 def pack(
     height: tf.Tensor,
     width: tf.Tensor,
@@ -77,6 +79,7 @@ def pack(
     return tf.strings.join([start, _checksum(start, rest), rest])
 
 
+@tf.autograph.experimental.do_not_convert
 def unpack(stream: tf.Tensor, model_fingerprint: tf.Tensor, section_count: int) -> tuple[Header, list[tf.Tensor]]:
     """Reads a stream; nothing of it is used before all of it is known to be good.
 

@@ -11,6 +11,7 @@ from models.entropy.lanes import bit_and, const, decode_rows, shift_left, shift_
 from models.entropy.rans_stream import DAMAGED, DecoderState, encode_all, encode_steps, end_checks, open_stream
 from models.entropy.tables import CdfTables
 
+_plain = tf.autograph.experimental.do_not_convert  # nothing here needs AutoGraph, which is slow to trace
 MAX_SYMBOL = 1 << 30  # magnitude; leaves room for offsets and signs in 32 bits
 ESCAPE = -(1 << 15)  # stands in the lookup table for symbols outside their alphabet
 _UNROLL = 2  # pairs a turn of the loop; more gains nothing
@@ -47,6 +48,7 @@ class RansCoder(tf.Module):
             self._slots = tf.Variable(tf.zeros([0], tf.int64), False, shape=[None], name="slots")
             self._kept = tf.Variable(False, False, name="kept")
 
+    @_plain
     def encode(self, symbols: tf.Tensor, indexes: tf.Tensor) -> tf.Tensor:
         """One string for all symbols.
 
@@ -64,6 +66,7 @@ class RansCoder(tf.Module):
             frequencies, starts, escapes = self._intervals(symbols, indexes, None)
             return encode_all(self.precision, frequencies, starts, escapes)
 
+    @_plain
     def decode(self, stream: tf.Tensor, indexes: tf.Tensor) -> tf.Tensor:
         """The symbols of a string written by ``encode``.
 
@@ -100,6 +103,7 @@ class RansCoder(tf.Module):
             with tf.control_dependencies(end_checks(state)):
                 return tf.identity(symbols)
 
+    @_plain
     def encode_steps(self, symbols: tf.Tensor, indexes: tf.Tensor, valid: tf.Tensor | None = None) -> tf.Tensor:
         """One string for symbols that the decoder will ask for step by step.
 
@@ -120,6 +124,7 @@ class RansCoder(tf.Module):
             frequencies, starts, escapes = self._intervals(tf.reshape(symbols, [-1]), tf.reshape(indexes, [-1]), flat)
             return encode_steps(self.precision, tf.reshape(frequencies, shape), tf.reshape(starts, shape), escapes)
 
+    @_plain
     def begin(self, stream: tf.Tensor) -> DecoderState:
         """The state before the first step of a string (scalar) written by ``encode_steps``.
 
@@ -131,6 +136,7 @@ class RansCoder(tf.Module):
             # Counted from the front, lane count i ends after the steps of counts 0 to i.
             return state._replace(ends=tf.cumsum(counts))
 
+    @_plain
     def pull(
         self, state: DecoderState, indexes: tf.Tensor, valid: tf.Tensor | None = None
     ) -> tuple[DecoderState, tf.Tensor]:
@@ -152,6 +158,7 @@ class RansCoder(tf.Module):
             state, symbols = self._symbols(state, entries, indexes)
             return state._replace(step=state.step + 1), symbols
 
+    @_plain
     def finish(self, state: DecoderState) -> tf.Operation:
         """Checks that the stream ended where its encoder began; use as a control input of what must not see damage.
 
