@@ -1,6 +1,7 @@
 """A pushed codec as its users meet it: the signatures of a SavedModel, and nothing else of what made it."""
 
 import io
+import itertools
 import json
 import os
 import pathlib
@@ -107,9 +108,12 @@ class ServedCodec:
 def one_line(error: BaseException | str) -> str:
     """The sentence of an error, or of its text, that a person needs: TensorFlow wraps it in the graph's own story."""
     text = getattr(error, "message", None) or str(error)
-    match = re.search(r"assertion failed: \[(.*?)\]", text, re.DOTALL)
-    if match:
-        return " ".join(match.group(1).split())
+    if "assertion failed: " in text:
+        # What `tf.debugging.Assert` was given, each in brackets; TensorFlow's own checks add the condition behind it.
+        parts = re.findall(r"\[([^\[\]]*)\]", text.split("assertion failed: ", 1)[1].split("[[", 1)[0])
+        told = list(itertools.takewhile(lambda part: not part.startswith("Condition "), parts))
+        if told:
+            return " ".join(" ".join(told).replace("\\'", "'").split())
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     story = ("Graph execution error", "Detected at node", "<stack traces", "File ", "[[", "defined at")
     told = [line for line in lines if not line.startswith(story)]

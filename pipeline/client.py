@@ -4,6 +4,7 @@ TensorFlow is imported only once the arguments have been checked, so that help a
 """
 
 import collections
+import io
 import os
 import pathlib
 from collections.abc import Callable, Sequence
@@ -183,11 +184,12 @@ def decompress(streams, model, url, out, overwrite):
     """Decompress STREAMS (files, or folders searched for *.kmp) to OUT/<stem>.png."""
     pairs = plan(gather(streams, (STREAM_SUFFIX,)), out, ".png", overwrite)
     codec = open_codec(model, url)
-    from components import classic
+    from PIL import Image
 
     def work(content: bytes) -> tuple[bytes, str]:
         image = codec.decompress(content)
-        height, width, _ = classic.decode(image).shape
+        with Image.open(io.BytesIO(image)) as header:
+            width, height = header.size
         return image, f"{width}x{height} pixels  {len(image):,} bytes"
 
     process(pairs, "decompressing", work)

@@ -45,6 +45,20 @@ def test_a_refused_stream_is_one_line(versions):
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 200
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("assertion failed: [model] [ab] [but isn\\'t] [7]\n\t [[{{node a/Assert}}]]", "model ab but isn't 7"),
+        ("assertion failed: [bad header] [Condition x == y did not hold.] [x] [1]\n\t [[{{node b}}]]", "bad header"),
+        ("Graph execution error:\n\nDetected at node x defined at (most recent call last):\n"
+         "<stack traces unavailable>\nInvalid PNG data, size 3\n\t [[{{node DecodePng}}]]", "Invalid PNG data, size 3"),
+        ("", "str"),
+    ],
+)  # fmt: skip
+def test_one_line_of_what_tensorflow_says(text, said):
+    assert served_codec.one_line(text) == said
+
+
 def test_other_models_and_damaged_ones_are_refused(tmp_path):
     module = tf.Module()
     module.f = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([], tf.float32)])
