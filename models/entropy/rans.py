@@ -81,19 +81,18 @@ class RansCoder(tf.Module):
             tf.errors.InvalidArgumentError: if the stream does not fit these tables and indexes, or is damaged.
         """
         with tf.device("CPU:0"):
-            state, counts = open_stream(stream)
-            bases = self._bases(indexes, None)
+            state, counts = open_stream(stream, self._table())
+            bases = shift_left(tf.cast(self._indexes(indexes, None), tf.int64), const(self.precision))
             size, levels = tf.size(bases, tf.int64), tf.size(state.plan, tf.int64)
             counts *= 2 * state.plan
             main = size - tf.reduce_sum(counts[1:])
             with tf.control_dependencies([require(main >= 0, DAMAGED + "it holds more symbols than expected")]):
                 counts = tf.concat([main[None], counts[1:]], 0)
                 begins = tf.cumsum(counts, exclusive=True)
-            table = self._table()
 
             def body(level, state, parts):
                 part = bases[begins[level] : begins[level] + counts[level]]
-                state, entries = self._advance(table, state, part, state.plan[level], _UNROLL)
+                state, entries = self._advance(state, part, state.plan[level], _UNROLL)
                 return level + 1, state, parts.write(tf.cast(level, tf.int32), entries)
 
             parts = tf.TensorArray(tf.int64, tf.cast(levels, tf.int32), infer_shape=False, element_shape=[None])
@@ -132,7 +131,7 @@ class RansCoder(tf.Module):
         the stream is a constant of the graph.
         """
         with tf.device("CPU:0"):
-            state, counts = open_stream(stream, steps=True)
+            state, counts = open_stream(stream, self._table(), steps=True)
             # Counted from the front, lane count i ends after the steps of counts 0 to i.
             return state._replace(ends=tf.cumsum(counts))
 
@@ -154,7 +153,11 @@ class RansCoder(tf.Module):
         with tf.device("CPU:0"):
             level = tf.reduce_sum(tf.cast(state.ends <= state.step, tf.int64))
             lanes = state.plan[tf.minimum(level, tf.size(state.plan, tf.int64) - 1)]
-            state, entries = self._advance(self._table(), state, self._bases(indexes, valid), lanes)
+            # Indexes are not checked as ``decode`` does it, which takes as long as decoding some hundred symbols; the
+            # look-up itself refuses what lies outside the tables.
+            chosen = indexes if valid is None else tf.where(valid, indexes, self.table_count)
+            bases = shift_left(tf.cast(chosen, tf.int64), const(self.precision))
+            state, entries = self._advance(state, bases, lanes)
             state, symbols = self._symbols(state, entries, indexes)
             return state._replace(step=state.step + 1), symbols
 
@@ -168,10 +171,6 @@ class RansCoder(tf.Module):
         with tf.device("CPU:0"):
             steps = require(tf.equal(state.step, state.ends[-1]), DAMAGED + "its number of steps is another")
             return tf.group(steps, *end_checks(state))
-
-    def _bases(self, indexes: tf.Tensor, valid: tf.Tensor | None) -> tf.Tensor:
-        """Begin of each symbol's part of the lookup table, int64 [N]; the null table's where invalid."""
-        return shift_left(tf.cast(self._indexes(indexes, valid), tf.int64), const(self.precision))
 
     def _indexes(self, indexes: tf.Tensor, valid: tf.Tensor | None) -> tf.Tensor:
         """Indexes, int32 [N], all in range, and the null table's where invalid."""
@@ -248,7 +247,7 @@ class RansCoder(tf.Module):
         return tf.cumsum(tf.scatter_nd(begins[:, None], steps, size[None])) + tf.range(size)
 
     def _advance(
-        self, table: tf.Tensor, state: DecoderState, bases: tf.Tensor, lanes: tf.Tensor, unroll: int = 1
+        self, state: DecoderState, bases: tf.Tensor, lanes: tf.Tensor, unroll: int = 1
     ) -> tuple[DecoderState, tf.Tensor]:
         """Decodes symbols on so many lanes; returns the state and the lookup table's entries, int64 [N]."""
 
@@ -262,7 +261,7 @@ class RansCoder(tf.Module):
             lanes < tf.size(state.states, tf.int64), end_lanes, lambda: tuple(map(tf.identity, state[:5]))
         )
         rows = to_rows(bases, lanes, self.table_count << self.precision, unroll)
-        states, pointer, entries = decode_rows(table, self.precision, states, words, pointer, rows, unroll)
+        states, pointer, entries = decode_rows(state.table, self.precision, states, words, pointer, rows, unroll)
         state = state._replace(states=states, words=words, pointer=pointer, limit=limit, good=good)
         return state, tf.reshape(entries, [-1])[: tf.size(bases)]
 
@@ -280,17 +279,13 @@ class RansCoder(tf.Module):
             half = shift_right(values, const(1))
             above = smallest + tf.cast(tf.gather(self._escape, chosen), tf.int64) + half
             far = tf.where(tf.equal(bit_and(values, const(1)), 0), above, smallest - 1 - half)
-            good = tf.reduce_all(tf.abs(far) <= MAX_SYMBOL)
+            good = tf.logical_and(state.good, tf.reduce_all(tf.abs(far) <= MAX_SYMBOL))
             filled = tf.tensor_scatter_nd_update(symbols, where, tf.cast(far, tf.int32))
             return filled, state.escaped + count, good
 
-        def none():
-            stray = tf.logical_and(tf.reduce_any(tf.equal(symbols, ESCAPE)), tf.size(symbols) > 0)
-            return tf.identity(symbols), tf.identity(state.escaped), tf.logical_not(stray)
-
-        some = tf.logical_and(tf.size(state.escapes) > 0, tf.size(symbols) > 0)
-        symbols, escaped, good = tf.cond(some, fill, none)
-        return state._replace(escaped=escaped, good=tf.logical_and(state.good, good)), symbols
+        some = tf.equal(tf.reduce_min(symbols), ESCAPE)  # nothing in a table is smaller
+        symbols, escaped, good = tf.cond(some, fill, lambda: (symbols, state.escaped, state.good))
+        return state._replace(escaped=escaped, good=good), symbols
 
 
 def _stored(values: np.ndarray, name: str) -> tf.Variable:
