@@ -183,6 +183,7 @@ def _first_line(error: BaseException) -> str:
     # Errors from inside a graph begin with "in user code:" and name the reason after a traceback.
     named = [line for line in lines if re.match(r"[A-Za-z.]*(Error|Exception): ", line)]
     line = named[-1] if named and lines[0].endswith(":") else lines[0]
+    line = line.removeprefix(f"{type(error).__name__}: ")
     return f"{type(error).__name__}: {line} (more in run.log)"
 
 
