@@ -20,12 +20,12 @@ TILE, HALO = 64, 4  # latents: tiles of 1024 pixels, 64 pixels around; the trans
 _FORMAT = "latents of 12 fraction bits, level tables 0.11 to 256, 1"
 
 
-def model_fingerprint(model) -> bytes:
-    """Eight bytes that tell models apart whose streams do not fit together: all weights and the coding's version."""
+def model_fingerprint(model) -> int:
+    """A number below 2^32 that tells models apart whose streams do not fit together: all weights and `_FORMAT`."""
     digest = hashlib.sha256(_FORMAT.encode() + type(model).__name__.encode())
     for variable in model.trainable_variables:
         digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
-    return digest.digest()[:8]
+    return int.from_bytes(digest.digest()[:4], "little")
 
 
 def signatures(latents_class: type[tf.Module], model, config) -> "CodecServer":
@@ -34,48 +34,53 @@ def signatures(latents_class: type[tf.Module], model, config) -> "CodecServer":
 
 
 class CodecServer(tf.Module):
-    """Holds a trained codec, its coder and the served functions in `signatures`."""
+    """Holds a trained codec, its coder and the served functions in `functions`."""
 
     def __init__(self, latents_class: type[tf.Module], model, config):
         super().__init__(name="codec")
         self.model, self.lmbda = model, config.lmbda
         self.latents = latents_class(model)
         self.fingerprint = model_fingerprint(model)
-        # Keras' functional models cannot be called under a `tf.function` that is saved without being tracked.
-        strings = tf.TensorSpec([None], tf.string)
-        self.signatures = {
+        # One trace of each, whichever signature calls it.
+        pixels, scalar = tf.TensorSpec([None, None, 3], tf.uint8), tf.TensorSpec([], tf.string)
+        self._write = tf.function(self.write_stream, [pixels, tf.TensorSpec([], tf.int32), scalar])
+        self._read = tf.function(self.read_stream, [scalar])
+        tiles = tf.TensorSpec([1, None, None, 3], tf.uint8), tf.TensorSpec([1, None, None, config.latents], tf.float32)
+        self._analyse_tile = tf.function(self.analyse_tile, tiles[:1])
+        self._synthesise_tile = tf.function(self.synthesise_tile, tiles[1:])
+        self.functions = {
             "compress": tf.function(self.compress, [tf.TensorSpec([None], tf.string, "image_bytes")]),
             "decompress": tf.function(self.decompress, [tf.TensorSpec([None], tf.string, "bitstream_bytes")]),
-            "serving_default": tf.function(self.evaluate, [tf.TensorSpec(strings.shape, tf.string, "examples")]),
+            "serving_default": tf.function(self.evaluate, [tf.TensorSpec([None], tf.string, "examples")]),
         }
 
-    # -- one picture -------------------------------------------------------------------------------------------------
+    def analyse_tile(self, pixels: tf.Tensor) -> tf.Tensor:
+        """uint8 [1, 16h, 16w, 3] -> latents before rounding, [1, h, w, M] float32."""
+        return tf.cast(self.model.analysis(tf.cast(pixels, tf.float32) / 255.0), tf.float32)
+
+    def synthesise_tile(self, y_hat: tf.Tensor) -> tf.Tensor:
+        """Decoded latents [1, h, w, M] float32 -> uint8 [1, 16h, 16w, 3]."""
+        x = tf.cast(self.model.synthesis(y_hat), tf.float32)
+        return tf.cast(tf.round(255.0 * tf.clip_by_value(x, 0.0, 1.0)), tf.uint8)
 
     def analyse(self, pixels: tf.Tensor) -> tf.Tensor:
         """Latents before rounding, [1, h, w, M] float32, of uint8 pixels [H, W, 3]."""
         padded = pictures.pad_to_multiple(pixels, codec.STRIDE)
         height, width = tf.shape(padded)[0] // codec.STRIDE, tf.shape(padded)[1] // codec.STRIDE
 
-        def function(part):
-            return tf.cast(self.model.analysis(tf.cast(part, tf.float32) / 255.0), tf.float32)
-
         return pictures.in_tiles(
-            function, padded, height, width, scale_in=codec.STRIDE, scale_out=1, tile=TILE, halo=HALO, dtype=tf.float32
-        )[None]
+            self._analyse_tile, padded, height, width, scale_in=codec.STRIDE, scale_out=1, tile=TILE, halo=HALO,
+            channels=self.model.config.latents, dtype=tf.float32,
+        )[None]  # fmt: skip
 
     def synthesise(self, y_hat: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
         """uint8 pixels [height, width, 3] of decoded latents [1, h, w, M] float32."""
-
-        def function(part):
-            x = tf.cast(self.model.synthesis(part), tf.float32)
-            return tf.cast(tf.round(255.0 * tf.clip_by_value(x, 0.0, 1.0)), tf.uint8)
-
         shape = tf.shape(y_hat)
         pixels = pictures.in_tiles(
-            function, y_hat[0], shape[1], shape[2], scale_in=1, scale_out=codec.STRIDE, tile=TILE, halo=HALO,
-            dtype=tf.uint8,
+            self._synthesise_tile, y_hat[0], shape[1], shape[2], scale_in=1, scale_out=codec.STRIDE, tile=TILE, halo=HALO,
+            channels=3, dtype=tf.uint8,
         )  # fmt: skip
-        return tf.ensure_shape(pixels[:height, :width], (None, None, 3))
+        return pixels[:height, :width]
 
     def write_stream(self, pixels: tf.Tensor, flags: tf.Tensor, plane: tf.Tensor):
         """Codes one picture.
@@ -89,9 +94,8 @@ class CodecServer(tf.Module):
         y = self.analyse(pixels)
         sections, y_hat = self.latents.encode(y)
         shape = tf.shape(pixels)
-        stream = container.pack(
-            shape[0], shape[1], flags, latents_fingerprint(y_hat), self.fingerprint, [*sections, plane]
-        )
+        fingerprints = latents_fingerprint(y_hat), tf.constant(self.fingerprint, tf.int64)
+        stream = container.pack(shape[0], shape[1], flags, *fingerprints, [*sections, plane])
         return stream, y, y_hat
 
     def read_stream(self, stream: tf.Tensor):
@@ -101,24 +105,23 @@ class CodecServer(tf.Module):
           tf.errors.InvalidArgumentError: not a stream, another model's, damaged, or this machine's arithmetic gives
             other latents than the writer's.
         """
-        header, sections = container.unpack(stream, self.fingerprint, self.latents.section_count + 1)
-        height, width = ((side + codec.STRIDE - 1) // codec.STRIDE for side in (header.height, header.width))
+        header, sections = container.unpack(stream, tf.constant(self.fingerprint, tf.int64), self.latents.section_count + 1)
+        sides = tf.cast(header.height, tf.int32), tf.cast(header.width, tf.int32)
+        height, width = ((side + codec.STRIDE - 1) // codec.STRIDE for side in sides)
         y_hat = self.latents.decode(sections[:-1], height, width)
         same = tf.debugging.Assert(
-            tf.reduce_all(latents_fingerprint(y_hat) == header.latents_fingerprint),
+            latents_fingerprint(y_hat) == header.latents_fingerprint,
             ["the latents decoded here are not the writer's: this machine's arithmetic differs; nothing was decoded"],
         )
         with tf.control_dependencies([same]):
             y_hat = tf.identity(y_hat)
-        return self.synthesise(y_hat, header.height, header.width), header.flags, sections[-1]
-
-    # -- signatures --------------------------------------------------------------------------------------------------
+        return self.synthesise(y_hat, *sides), tf.cast(header.flags, tf.int32), sections[-1]
 
     def compress(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """image_bytes string [B] (PNG, JPEG, BMP) -> {"bitstream_bytes": string [B]}."""
 
         def one(encoded):
-            return self.write_stream(*pictures.read_picture(encoded))[0]
+            return self._write(*pictures.read_picture(encoded))[0]
 
         return {"bitstream_bytes": _map(one, image_bytes, tf.string)}
 
@@ -126,7 +129,7 @@ class CodecServer(tf.Module):
         """bitstream_bytes string [B] -> {"image_bytes": string [B]}, PNG."""
 
         def one(stream):
-            return pictures.write_picture(*self.read_stream(stream))
+            return pictures.write_picture(*self._read(stream))
 
         return {"image_bytes": _map(one, bitstream_bytes, tf.string)}
 
@@ -143,8 +146,8 @@ class CodecServer(tf.Module):
 
     def _measure(self, encoded: tf.Tensor) -> tuple[tf.Tensor, ...]:
         pixels, flags, plane = pictures.read_picture(encoded)
-        stream, y, y_hat = self.write_stream(pixels, flags, plane)
-        decoded, _, _ = self.read_stream(stream)
+        stream, y, y_hat = self._write(pixels, flags, plane)
+        decoded, _, _ = self._read(stream)
         area = tf.cast(tf.shape(pixels)[0] * tf.shape(pixels)[1], tf.float32)
         bpp = 8.0 * tf.cast(tf.strings.length(stream), tf.float32) / area
         estimated = self.latents.estimated_bits(y, y_hat)[0] / area
@@ -154,8 +157,9 @@ class CodecServer(tf.Module):
 
 
 def latents_fingerprint(y_hat: tf.Tensor) -> tf.Tensor:
-    """Eight bytes, uint8 [8], of decoded latents, any shape."""
-    return tf.fingerprint(tf.reshape(y_hat, [1, -1]))[0]
+    """A number below 2^32, int64 scalar, of decoded latents, float32 of any shape."""
+    first = tf.fingerprint(tf.reshape(y_hat, [1, -1]))[0, :4]
+    return tf.cast(tf.bitcast(first, tf.uint32), tf.int64)
 
 
 def _map(function, values: tf.Tensor, signature) -> tf.Tensor:

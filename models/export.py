@@ -35,7 +35,7 @@ def export(recipe: Recipe, config: Config, model: keras.Model, directory: str) -
     temporary = target.with_name(target.name + ".partial")
     shutil.rmtree(temporary, ignore_errors=True)
     module = recipe.signatures(model, config)
-    tf.saved_model.save(module, str(temporary), signatures=module.signatures)
+    tf.saved_model.save(module, str(temporary), signatures=module.functions)
     if foreign := foreign_ops(str(temporary)):
         raise ValueError(f"{recipe.name} uses ops that no plain TensorFlow serves: {', '.join(sorted(foreign))}")
     extra = temporary / "assets.extra"
@@ -43,7 +43,7 @@ def export(recipe: Recipe, config: Config, model: keras.Model, directory: str) -
     bare = recipe.build(config)  # without the optimizer's state
     bare.set_weights(model.get_weights())
     bare.save_weights(extra / WEIGHTS)
-    about = {"recipe": recipe.name, "config": dataclasses.asdict(config), "fingerprint": module.fingerprint.hex()}
+    about = {"recipe": recipe.name, "config": dataclasses.asdict(config), "fingerprint": f"{module.fingerprint:08x}"}
     (extra / ABOUT).write_text(json.dumps(about, indent=1))
     target.mkdir(parents=True, exist_ok=True)
     target.rmdir()

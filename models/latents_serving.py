@@ -31,6 +31,14 @@ def to_symbols(values: tf.Tensor) -> tf.Tensor:
     return tf.reshape(tf.cast(tf.clip_by_value(tf.round(values), -(2.0**30) - 2.0**8, 2.0**30 + 2.0**8), tf.int32), [-1])
 
 
+def unflatten(symbols: tf.Tensor, height: tf.Tensor, width: tf.Tensor, channels: int) -> tf.Tensor:
+    """int32 [height*width*channels] to float32 [1, height, width, channels].
+
+    The number of channels stays a static one: Keras would have XLA compile a convolution of unknown depth.
+    """
+    return tf.cast(tf.reshape(symbols, [1, height, width, channels]), tf.float32)
+
+
 class FactorizedLatents(tf.Module):
     """One section: every latent by its channel's table."""
 
@@ -46,12 +54,12 @@ class FactorizedLatents(tf.Module):
         shape = tf.shape(y)
         symbols = to_symbols(y)
         section = self.coder.encode(symbols, channel_indexes(shape[1], shape[2], self.channels))
-        return [section], tf.cast(tf.reshape(symbols, shape), tf.float32)
+        return [section], unflatten(symbols, shape[1], shape[2], self.channels)
 
     def decode(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
         """Returns latents [1, height, width, M] float32."""
         symbols = self.coder.decode(sections[0], channel_indexes(height, width, self.channels))
-        return tf.cast(tf.reshape(symbols, [1, height, width, self.channels]), tf.float32)
+        return unflatten(symbols, height, width, self.channels)
 
     def estimated_bits(self, y: tf.Tensor, y_hat: tf.Tensor) -> tf.Tensor:
         """What the model itself expects the latents to cost: [1] float32 bits."""
@@ -85,13 +93,13 @@ class GaussianLatents(tf.Module):
         z = self.model.hyper_latents(y)
         shape, symbols = tf.shape(z), to_symbols(z)
         section = self.hyper_coder.encode(symbols, channel_indexes(shape[1], shape[2], self.hyper_channels))
-        return section, tf.cast(tf.reshape(symbols, shape), tf.float32)
+        return section, unflatten(symbols, shape[1], shape[2], self.hyper_channels)
 
     def decode_hyper(self, section: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
         """Hyper-latents [1, ceil(height/4), ceil(width/4), N] float32 of latents of that height and width."""
         height, width = (height + 3) // 4, (width + 3) // 4
         symbols = self.hyper_coder.decode(section, channel_indexes(height, width, self.hyper_channels))
-        return tf.cast(tf.reshape(symbols, [1, height, width, self.hyper_channels]), tf.float32)
+        return unflatten(symbols, height, width, self.hyper_channels)
 
     def encode(self, y: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Returns (sections, decoded latents) of y [1, h, w, M] float32."""
@@ -100,14 +108,14 @@ class GaussianLatents(tf.Module):
         mean, level = self.means_and_levels(self.parameters(z_hat, shape[1], shape[2]))
         symbols = to_symbols(y - mean)
         section = self.coder.encode(symbols, tf.reshape(level, [-1]))
-        return [hyper_section, section], tf.cast(tf.reshape(symbols, shape), tf.float32) + mean
+        return [hyper_section, section], unflatten(symbols, shape[1], shape[2], self.channels) + mean
 
     def decode(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
         """Returns latents [1, height, width, M] float32."""
         z_hat = self.decode_hyper(sections[0], height, width)
         mean, level = self.means_and_levels(self.parameters(z_hat, height, width))
         symbols = self.coder.decode(sections[1], tf.reshape(level, [-1]))
-        return tf.cast(tf.reshape(symbols, tf.shape(mean)), tf.float32) + mean
+        return unflatten(symbols, height, width, self.channels) + mean
 
     def estimated_bits(self, y: tf.Tensor, y_hat: tf.Tensor) -> tf.Tensor:
         """What the model itself, in floating point and with analytic densities, expects: [1] float32 bits."""

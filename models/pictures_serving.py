@@ -72,6 +72,7 @@ def in_tiles(
     scale_out: int,
     tile: int,
     halo: int,
+    channels: int,
     dtype: tf.DType,
 ) -> tf.Tensor:
     """Applies a convolutional function tile by tile; the result is that of one piece, the memory that of one tile.
@@ -83,7 +84,7 @@ def in_tiles(
       scale_in, scale_out: rows of the input and of the output a latent.
       tile: side of a tile, in latents.
       halo: latents around a tile that the function sees too; at least its receptive field's reach.
-      dtype: of the result.
+      channels, dtype: D, the result's depth, and its type.
 
     Returns:
       [height * scale_out, width * scale_out, D].
@@ -113,4 +114,5 @@ def in_tiles(
         return tf.transpose(columns, (1, 0, 2))
 
     whole = tf.logical_and(height <= tile, width <= tile)
-    return tf.cond(whole, lambda: one(0, 0), lambda: joined(tf.range(0, height, tile), row))
+    result = tf.cond(whole, lambda: one(0, 0), lambda: joined(tf.range(0, height, tile), row))
+    return tf.ensure_shape(result, (None, None, channels))  # Keras has XLA compile convolutions of unknown depth

@@ -148,8 +148,8 @@ class Recipe:
       presets: option values by preset name; "small" trains on two cores, "paper" has the paper's sizes.
       build: config -> keras.Model, with every variable made and `compute_loss` of its own.
       inputs: (files, config, training) -> tf.data.Dataset of batches; infinite and shuffled when training.
-      signatures: (model, config) -> tf.Module whose `signatures` are saved and served; one of them is
-        `serving_default`: examples string [B] -> dict of float32 [B, 1].
+      signatures: (model, config) -> tf.Module with `functions`, name -> tf.function, that are saved as signatures, and
+        an integer `fingerprint`; one function is `serving_default`: examples string [B] -> dict of float32 [B, 1].
       evaluation: what is measured and what blesses a model.
     """
 

@@ -56,7 +56,7 @@ def decode_rows(
         table: int64 [tables * 2**precision], for each number frequency << 32 | symbol << 16 | number - start.
         precision: bits.
         states: int64 [A].
-        words: int64 [W], one unused entry, the stream's words, and at least 2 + A entries of padding.
+        words: int64 [W], one unused entry, the stream's words, and at least 1 + unroll * A of padding.
         pointer: int64 scalar, words taken so far.
         rows: int64 [R, 2, A], for each symbol its table's number << precision.
         unroll: pairs that one turn of the loop decodes; R is a multiple of it.
@@ -67,7 +67,7 @@ def decode_rows(
     mask, low, half = const((1 << precision) - 1), const(1 << STATE_BITS), const(0xFFFF)
     rows, count = _turns(rows, unroll)
     last_lane = tf.size(states) - 1
-    last_place = tf.size(words, tf.int64) - tf.size(states, tf.int64) - 1
+    last_place = tf.size(words, tf.int64) - unroll * tf.size(states, tf.int64) - 1
 
     def body(turn, states, pointer, entries):
         found = []
@@ -80,9 +80,9 @@ def decode_rows(
                 places = tf.cumsum(tf.cast(short, tf.int64)) + pointer
                 refilled = shift_left(states, const(WORD_BITS)) + tf.gather(words, places)
                 states = tf.raw_ops.Select(condition=short, x=refilled, y=states)
-                # Damage may ask for more words than there are: the pointer then stops in the padding.
-                pointer = tf.minimum(tf.gather(places, last_lane), last_place)
-        return turn + 1, states, pointer, entries.write(turn, tf.stack(found))
+                pointer = tf.gather(places, last_lane)
+        # Damage may ask for more words than there are: the pointer then stops in the padding.
+        return turn + 1, states, tf.minimum(pointer, last_place), entries.write(turn, tf.stack(found))
 
     entries = tf.TensorArray(tf.int64, count, element_shape=[2 * unroll, None])
     _, states, pointer, entries = tf.while_loop(

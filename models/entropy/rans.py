@@ -8,13 +8,12 @@ import tensorflow as tf
 
 from models.entropy.bit_fields import require
 from models.entropy.lanes import bit_and, const, decode_rows, shift_left, shift_right, shrink, to_rows
-from models.entropy.rans_stream import DAMAGED, DecoderState, encode_all, encode_steps, end_checks, open_stream
+from models.entropy.rans_stream import DAMAGED, UNROLL, DecoderState, encode_all, encode_steps, end_checks, open_stream
 from models.entropy.tables import CdfTables
 
 _plain = tf.autograph.experimental.do_not_convert  # nothing here needs AutoGraph, which is slow to trace
 MAX_SYMBOL = 1 << 30  # magnitude; leaves room for offsets and signs in 32 bits
 ESCAPE = -(1 << 15)  # stands in the lookup table for symbols outside their alphabet
-_UNROLL = 2  # pairs a turn of the loop; more gains nothing
 
 
 class RansCoder(tf.Module):
@@ -92,7 +91,7 @@ class RansCoder(tf.Module):
 
             def body(level, state, parts):
                 part = bases[begins[level] : begins[level] + counts[level]]
-                state, entries = self._advance(state, part, state.plan[level], _UNROLL)
+                state, entries = self._advance(state, part, state.plan[level], UNROLL)
                 return level + 1, state, parts.write(tf.cast(level, tf.int32), entries)
 
             parts = tf.TensorArray(tf.int64, tf.cast(levels, tf.int32), infer_shape=False, element_shape=[None])

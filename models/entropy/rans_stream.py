@@ -28,7 +28,7 @@ from models.entropy.lanes import (
 DAMAGED = "damaged stream: "
 _LENGTH_BITS = 5
 _MAX_STEP_LANES = 256
-_UNROLL = 4  # pairs a turn of the loop; more gains nothing
+UNROLL = 4  # pairs a turn of the loop; more gains nothing
 
 
 class DecoderState(NamedTuple):
@@ -108,10 +108,10 @@ def encode_all(precision: int, frequencies: tf.Tensor, starts: tf.Tensor, escape
         parallel_iterations=1,
     )
     rows = [
-        to_rows(numbers[:end], plan[level], null, _UNROLL)
+        to_rows(numbers[:end], plan[level], null, UNROLL)
         for numbers, null in ((frequencies, 1 << precision), (starts, 0))
     ]
-    states, emitted = encode_rows(precision, states, *rows, _UNROLL)
+    states, emitted = encode_rows(precision, states, *rows, UNROLL)
     return close(states, tf.concat([emitted, words], 0), counts, escapes)
 
 
@@ -215,7 +215,7 @@ def open_stream(stream: tf.Tensor, table: tf.Tensor, steps: bool = False) -> tup
     whole = tf.reduce_all([good, read, end <= size, tf.equal((size - end) % 4, 0)])
     with tf.control_dependencies([require(whole, DAMAGED + "it ends early")]):
         words = bit_fields.bytes_to_words(data[end:])
-    padded = tf.concat([tf.zeros([1], tf.int64), words, tf.zeros(lanes[None] + 1, tf.int64)], 0)
+    padded = tf.concat([tf.zeros([1], tf.int64), words, tf.zeros(lanes[None] * UNROLL + 1, tf.int64)], 0)
     zero = tf.zeros([], tf.int64)
     state = DecoderState(
         states, padded, zero, tf.size(words, tf.int64), tf.constant(True), zero, counts, plan, escaped, zero, table
