@@ -4,7 +4,7 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 124, 58, 20, 16
+_WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 138, 58, 30, 16
 _STATES = {"done": "", "cached": "from cache", "failed": "failed", "skipped": "skipped"}
 
 
@@ -61,6 +61,7 @@ def _rows(edges: Mapping[str, Sequence[str]], column: Mapping[str, int]) -> tupl
     """Row of each node, and the way of each edge; edges over several columns keep a row of their own in between."""
     columns: list[list[Any]] = [[] for _ in range(1 + max(column.values()))]
     above: dict[Any, list] = {}
+    below: dict[Any, list] = {}
     ways: dict[tuple[str, str], list] = {}
     for node, parents in edges.items():
         columns[column[node]].append(node)
@@ -70,13 +71,16 @@ def _rows(edges: Mapping[str, Sequence[str]], column: Mapping[str, int]) -> tupl
             ways[parent, node] = way
             for left, right in zip(way, way[1:], strict=False):
                 above.setdefault(right, []).append(left)
+                below.setdefault(left, []).append(right)
             for bend in way[1:-1]:
                 columns[bend[2]].append(bend)
-    row: dict[Any, float] = {}
-    for nodes in columns:
-        nodes.sort(key=lambda n: (sum(row[p] for p in above[n]) / len(above[n])) if above[n] else 0)
-        for i, node in enumerate(nodes):
-            row[node] = i - (len(nodes) - 1) / 2
+    row: dict[Any, float] = {node: i for nodes in columns for i, node in enumerate(nodes)}
+    # Each column is sorted by where its neighbours stand, to the right and back, which undoes most crossings.
+    for order, neighbours in ((columns, above), (columns[::-1], below), (columns, above)):
+        for nodes in order:
+            places = {n: [row[p] for p in neighbours.get(n, ())] or [row[n]] for n in nodes}
+            nodes.sort(key=lambda n: sum(places[n]) / len(places[n]))  # noqa: B023 (used at once)
+            row |= {node: i - (len(nodes) - 1) / 2 for i, node in enumerate(nodes)}
     return row, ways
 
 
@@ -104,7 +108,8 @@ def draw(steps: Sequence[Mapping[str, Any]]) -> str:
     longest = max((s.get("seconds") or 0 for s in steps), default=0)
     parts += [_box(step, *corner(step["name"]), longest) for step in steps]
     return (
-        f'<svg class="dag" viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="the steps of the run">'
+        f'<svg class="dag" viewBox="0 0 {width:.0f} {height:.0f}" style="max-width:{width:.0f}px" role="img" '
+        'aria-label="the steps of the run">'
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         f'<path d="M0 0L8 4L0 8z" class="tip"/></marker></defs>{"".join(parts)}</svg>'
     )

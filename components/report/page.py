@@ -108,7 +108,8 @@ def _cards(data: Mapping[str, Any]) -> tuple[list[dict[str, str]], str]:
     if values.get("estimated_bpp") and "bpp" in values:
         excess = 100 * (values["bpp"] / values["estimated_bpp"] - 1)
         told = f"estimated {values['estimated_bpp']:.3f} bpp"
-        cards.append({"label": "Real over estimated", "value": f"{excess:+.2f}", "unit": "%", "about": told})
+        shown = f"{excess:+.2f}".replace("-", "−")
+        cards.append({"label": "Real over estimated", "value": shown, "unit": "%", "about": told})
     if not cards:
         units = {m["name"]: m["unit"] for m in data.get("metrics") or ()}
         cards = [{"label": k, "value": number(v), "unit": units.get(k, ""), "about": ""} for k, v in values.items()][:4]
@@ -192,7 +193,9 @@ def _data(ingest: Mapping[str, Any] | None) -> dict[str, Any]:
         for name, c in (ingest.get("splits") or {}).items()
     ]
     facts = [(key, str(ingest[key])) for key in ("dataset", "folder", "digest") if ingest.get(key)]
-    for key in ("formats", "ignored", "source_splits"):
+    # Where each split came from is only worth a line if a split was made of another.
+    carved = any(value != [name] for name, value in (ingest.get("source_splits") or {}).items())
+    for key in ("formats", "ignored", *(("source_splits",) if carved else ())):
         if ingest.get(key):
             facts.append((key.replace("_", " "), ", ".join(f"{k}: {_listed(v)}" for k, v in ingest[key].items())))
     titles = {"unreadable": "unreadable file", "duplicates": "duplicate", "lent": "picture lent to an empty split"}
