@@ -122,7 +122,8 @@ def markdown(result: Mapping[str, Any], plot_name: str) -> str:
         "PSNR is over RGB, the mean of the pictures' values in dB.",
         f"![rate-distortion curves]({plot_name})",
         "**BD-rate** (negative: the model needs fewer bits; log rate interpolated by PCHIP over the common range):",
-        table(("codec", "against", "measure", "BD-rate", "common range"), rates),
+        table(("codec", "against", "measure", "BD-rate", "common range"), rates)
+        if rates else "None: a curve takes at least two models of one recipe.",
         f"**The models.** Excess: the largest of a picture's real bits, less {HEADER_BYTES} bytes of header, over the "
         "model's own estimate. The last columns: rate against a classic codec's at the same PSNR.",
         table(("codec", "lambda", "bpp", "estimated", "PSNR, dB", "MS-SSIM", "excess, %", *result["classic"]), points),
