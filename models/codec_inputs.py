@@ -20,7 +20,7 @@ def inputs(files: Sequence[str], config, training: bool) -> tf.data.Dataset:
       FileNotFoundError: no files, or one is missing.
     """
     pictures = data.records(files).map(
-        lambda r: data.decode_rgb(data.parse(r)[data.ENCODED]), tf.data.AUTOTUNE, deterministic=True
+        lambda r: data.decode(data.parse(r)[data.ENCODED]), tf.data.AUTOTUNE, deterministic=True
     )
     if sum(os.path.getsize(f) for f in files) < _CACHE_LIMIT:
         pictures = pictures.cache()

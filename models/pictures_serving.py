@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from models import data
+
 GREY, ALPHA = 1, 2  # flags of the stream
 MAX_SIDE = 65535
 
@@ -20,7 +22,7 @@ def read_picture(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     Raises:
       tf.errors.InvalidArgumentError: no picture, damaged, or a side above 65535 pixels.
     """
-    pixels = tf.io.decode_image(encoded, channels=0, expand_animations=False)
+    pixels = data.decode(encoded, channels=0)
     shape = tf.shape(pixels)
     height, width, channels = shape[0], shape[1], shape[2]
     size = tf.debugging.Assert(

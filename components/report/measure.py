@@ -32,7 +32,7 @@ def choose_pictures(files: Sequence[str], count: int) -> tuple[list[str], list[n
             continue
         pixels += size
         keys.append(features[data.ID].numpy().decode("utf-8", "replace"))
-        pictures.append(data.decode_rgb(features[data.ENCODED]).numpy())
+        pictures.append(data.decode(features[data.ENCODED]).numpy())
         if len(pictures) == count:
             break
     return keys, pictures

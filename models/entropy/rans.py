@@ -8,11 +8,22 @@ import tensorflow as tf
 
 from models.entropy.bit_fields import require
 from models.entropy.lanes import bit_and, const, decode_rows, shift_left, shift_right, shrink, to_rows
-from models.entropy.rans_stream import DAMAGED, UNROLL, DecoderState, encode_all, encode_steps, end_checks, open_stream
+from models.entropy.rans_stream import (
+    DAMAGED,
+    UNROLL,
+    DecoderState,
+    encode_all,
+    encode_steps,
+    end_checks,
+    join_chunks,
+    open_stream,
+    split_chunks,
+)
 from models.entropy.tables import CdfTables
 
 _plain = tf.autograph.experimental.do_not_convert  # nothing here needs AutoGraph, which is slow to trace
 MAX_SYMBOL = 1 << 30  # magnitude; leaves room for offsets and signs in 32 bits
+CHUNK = 1 << 20  # symbols coded at a time: their temporary numbers take some 100 bytes each
 ESCAPE = -(1 << 15)  # stands in the lookup table for symbols outside their alphabet
 
 
@@ -62,8 +73,12 @@ class RansCoder(tf.Module):
             tf.errors.InvalidArgumentError: on a symbol or an index out of range.
         """
         with tf.device("CPU:0"):
-            frequencies, starts, escapes = self._intervals(symbols, indexes, None)
-            return encode_all(self.precision, frequencies, starts, escapes)
+
+            def one(begin):
+                part = symbols[begin : begin + CHUNK], indexes[begin : begin + CHUNK]
+                return encode_all(self.precision, *self._intervals(*part, None))
+
+            return join_chunks(one, tf.size(symbols), CHUNK)
 
     @_plain
     def decode(self, stream: tf.Tensor, indexes: tf.Tensor) -> tf.Tensor:
@@ -80,26 +95,12 @@ class RansCoder(tf.Module):
             tf.errors.InvalidArgumentError: if the stream does not fit these tables and indexes, or is damaged.
         """
         with tf.device("CPU:0"):
-            state, counts = open_stream(stream, self._table())
-            bases = shift_left(tf.cast(self._indexes(indexes, None), tf.int64), const(self.precision))
-            size, levels = tf.size(bases, tf.int64), tf.size(state.plan, tf.int64)
-            counts *= 2 * state.plan
-            main = size - tf.reduce_sum(counts[1:])
-            with tf.control_dependencies([require(main >= 0, DAMAGED + "it holds more symbols than expected")]):
-                counts = tf.concat([main[None], counts[1:]], 0)
-                begins = tf.cumsum(counts, exclusive=True)
+            table = self._table()
 
-            def body(level, state, parts):
-                part = bases[begins[level] : begins[level] + counts[level]]
-                state, entries = self._advance(state, part, state.plan[level], UNROLL)
-                return level + 1, state, parts.write(tf.cast(level, tf.int32), entries)
+            def one(part, begin):
+                return self._decode_chunk(part, indexes[begin : begin + CHUNK], table)
 
-            parts = tf.TensorArray(tf.int64, tf.cast(levels, tf.int32), infer_shape=False, element_shape=[None])
-            loop = (const(0), state, parts)
-            _, state, parts = tf.while_loop(lambda level, *_: level < levels, body, loop, parallel_iterations=1)
-            state, symbols = self._symbols(state, parts.concat(), indexes)
-            with tf.control_dependencies(end_checks(state)):
-                return tf.identity(symbols)
+            return split_chunks(one, stream, tf.size(indexes), CHUNK)
 
     @_plain
     def encode_steps(self, symbols: tf.Tensor, indexes: tf.Tensor, valid: tf.Tensor | None = None) -> tf.Tensor:
@@ -170,6 +171,29 @@ class RansCoder(tf.Module):
         with tf.device("CPU:0"):
             steps = require(tf.equal(state.step, state.ends[-1]), DAMAGED + "its number of steps is another")
             return tf.group(steps, *end_checks(state))
+
+    def _decode_chunk(self, stream: tf.Tensor, indexes: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
+        """Symbols, int32 [n], of what ``encode_all`` wrote."""
+        state, counts = open_stream(stream, table)
+        bases = shift_left(tf.cast(self._indexes(indexes, None), tf.int64), const(self.precision))
+        size, levels = tf.size(bases, tf.int64), tf.size(state.plan, tf.int64)
+        counts *= 2 * state.plan
+        main = size - tf.reduce_sum(counts[1:])
+        with tf.control_dependencies([require(main >= 0, DAMAGED + "it holds more symbols than expected")]):
+            counts = tf.concat([main[None], counts[1:]], 0)
+            begins = tf.cumsum(counts, exclusive=True)
+
+        def body(level, state, parts):
+            part = bases[begins[level] : begins[level] + counts[level]]
+            state, entries = self._advance(state, part, state.plan[level], UNROLL)
+            return level + 1, state, parts.write(tf.cast(level, tf.int32), entries)
+
+        parts = tf.TensorArray(tf.int64, tf.cast(levels, tf.int32), infer_shape=False, element_shape=[None])
+        loop = (const(0), state, parts)
+        _, state, parts = tf.while_loop(lambda level, *_: level < levels, body, loop, parallel_iterations=1)
+        state, symbols = self._symbols(state, parts.concat(), indexes)
+        with tf.control_dependencies(end_checks(state)):
+            return tf.identity(symbols)
 
     def _indexes(self, indexes: tf.Tensor, valid: tf.Tensor | None) -> tf.Tensor:
         """Indexes, int32 [N], all in range, and the null table's where invalid."""

@@ -1,10 +1,11 @@
 """The bytes around the lanes: how many lanes a stream has, when they begin and end, what is written before the words.
 
 A stream is: varints (lanes, escapes, then how much was coded on each lane count), the final states at their real length
-in bits, the escaped values as varints, the 32-bit words. It knows neither its length nor its symbols' number: what the
+in bits, the escaped values as varints, the 32-bit words. More than ``rans.CHUNK`` symbols make several streams, their lengths before them. A stream knows neither its length nor its symbols' number: what the
 caller asks for must end exactly where the encoder began.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -158,6 +159,52 @@ def encode_steps(precision: int, frequencies: tf.Tensor, starts: tf.Tensor, esca
     emitted = tf.cond(left > 0, parts.concat, lambda: tf.zeros([0], tf.int64))
     counts = tf.tensor_scatter_nd_add(counts, level[None, None], left[None])[level:]
     return close(states, tf.concat([emitted, words], 0), counts, escapes)
+
+
+def join_chunks(encode: Callable[[tf.Tensor], tf.Tensor], size: tf.Tensor, chunk: int) -> tf.Tensor:
+    """Strings of chunk after chunk, one after another, before them the lengths of all but the last as varints.
+
+    Args:
+        encode: takes the begin of a chunk, int32 scalar, and gives its string.
+        size: int32 scalar, symbols in all.
+        chunk: symbols of each chunk but the last.
+    """
+
+    def body(place, parts):
+        return place + 1, parts.write(place, encode(place * chunk))
+
+    count = _chunk_count(size, chunk)
+    parts = tf.TensorArray(tf.string, count, element_shape=[])
+    _, parts = tf.while_loop(lambda place, _: place < count, body, (0, parts), parallel_iterations=1)
+    parts = parts.stack()
+    lengths = bit_fields.write_varints(tf.cast(tf.strings.length(parts[:-1]), tf.int64))
+    return tf.strings.join([bit_fields.bytes_to_string([lengths]), tf.strings.reduce_join(parts)])
+
+
+def split_chunks(
+    decode: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], stream: tf.Tensor, size: tf.Tensor, chunk: int
+) -> tf.Tensor:
+    """What ``decode`` (of a chunk's string and begin) makes of a string of ``join_chunks``: int32 [size]."""
+    count = _chunk_count(size, chunk)
+    head = bit_fields.string_to_bytes(tf.strings.substr(stream, 0, tf.minimum(tf.strings.length(stream), 5 * count)))
+    lengths, begin, good = bit_fields.read_varints(head, const(0), tf.cast(count, tf.int64) - 1)
+    last = tf.strings.length(stream, out_type=tf.int32) - tf.cast(begin + tf.reduce_sum(lengths), tf.int32)
+    with tf.control_dependencies([require(tf.logical_and(good, last >= 0), DAMAGED + "its chunks do not fit it")]):
+        lengths = tf.concat([tf.cast(lengths, tf.int32), last[None]], 0)
+    begins = tf.cast(begin, tf.int32) + tf.cumsum(lengths, exclusive=True)
+
+    def body(place, parts):
+        part = tf.strings.substr(stream, begins[place], lengths[place])
+        return place + 1, parts.write(place, decode(part, place * chunk))
+
+    parts = tf.TensorArray(tf.int32, count, infer_shape=False, element_shape=[None])
+    _, parts = tf.while_loop(lambda place, _: place < count, body, (0, parts), parallel_iterations=1)
+    return parts.concat()
+
+
+def _chunk_count(size: tf.Tensor, chunk: int) -> tf.Tensor:
+    """Chunks of so many symbols; one at least."""
+    return tf.maximum((size + chunk - 1) // chunk, 1)
 
 
 def close(states: tf.Tensor, words: tf.Tensor, counts: tf.Tensor, escapes: tf.Tensor) -> tf.Tensor:

@@ -117,7 +117,7 @@ def test_a_run_writes_records_statistics_and_is_cached_until_a_file_comes(tmp_pa
     by_id = {r[data.ID].numpy().decode(): r for split in records.values() for r in split}
     assert by_id["005.png"][data.ENCODED].numpy() == (folder / "005.png").read_bytes()
     wide = by_id["wide.webp"]
-    np.testing.assert_array_equal(data.decode_rgb(wide[data.ENCODED]), np.asarray(noise(5, 50, 7)))
+    np.testing.assert_array_equal(data.decode(wide[data.ENCODED]), np.asarray(noise(5, 50, 7)))
     assert wide[data.FORMAT].numpy() == b"webp" and wide[data.BYTES] == (folder / "wide.webp").stat().st_size
     assert [int(wide[name]) for name in (data.HEIGHT, data.WIDTH, data.CHANNELS)] == [5, 50, 3]
     assert by_id["deep.png"][data.CHANNELS] == 1
@@ -205,7 +205,7 @@ def test_a_catalogue_set_keeps_its_splits_and_carves_the_missing_one(tmp_path, m
     assert sizes["test"] == 5 and sizes["train"] + sizes["validation"] == 60 and 1 <= sizes["validation"] <= 20
     assert report["source_splits"] == {"train": ["train", "validation"], "test": ["test"]}
     expected = {np.asarray(noise(6, 7, seed)).tobytes() for seed in range(60)}
-    decoded = [data.decode_rgb(r[data.ENCODED]).numpy().tobytes() for r in records["train"] + records["validation"]]
+    decoded = [data.decode(r[data.ENCODED]).numpy().tobytes() for r in records["train"] + records["validation"]]
     assert set(decoded) == expected
     assert records["test"][0][data.FORMAT].numpy() == b"png" and records["test"][0][data.HEIGHT] == 6
     assert report["digest"] == "tiny_pictures/2.0.0#image"

@@ -25,7 +25,7 @@ class TinyCodec(tf.Module):
 
     def compress(self, image_bytes):
         def one(encoded):
-            return MAGIC + tf.io.encode_png(data.decode_rgb(encoded) // self.step)
+            return MAGIC + tf.io.encode_png(data.decode(encoded) // self.step)
 
         return {"bitstream_bytes": tf.map_fn(one, image_bytes)}
 
@@ -43,8 +43,8 @@ class TinyCodec(tf.Module):
         def one(example):
             encoded = data.parse(example)[data.ENCODED]
             stream = self.compress(encoded[None])["bitstream_bytes"]
-            picture = data.decode_rgb(encoded)
-            decoded = data.decode_rgb(self.decompress(stream)["image_bytes"][0])
+            picture = data.decode(encoded)
+            decoded = data.decode(self.decompress(stream)["image_bytes"][0])
             pixels = tf.cast(tf.size(picture) // 3, tf.float32)
             bits = 8 * tf.cast(tf.strings.length(stream[0]), tf.float32)
             psnr, ms_ssim = metrics.psnr_db(picture[None], decoded[None]), metrics.ms_ssim(picture[None], decoded[None])
