@@ -13,6 +13,14 @@ import time
 
 
 def main(model_dir: str, work_dir: str) -> None:
+    """Calls every signature of the model, each once.
+
+    Args:
+      model_dir: SavedModel. work_dir: holds `inputs` and an empty `outputs`.
+
+    Raises:
+      ValueError: a signature cannot be fed, gives a wrong answer, or something of the project was imported.
+    """
     import tensorflow as tf
 
     work = pathlib.Path(work_dir)
