@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from models.entropy import rans_stream
+from models.entropy import rans, rans_stream
 from models.entropy.lanes import lane_plan
 from models.entropy.rans import ESCAPE, MAX_SYMBOL, RansCoder
 from models.entropy.tables import CdfTables, gaussian_tables, tables_from_pmfs
@@ -81,6 +81,25 @@ def test_extreme_distributions(precision):
         indexes = rng.choice(3, 5000, p=probabilities).astype(np.int32)
         drawn = np.stack([np.zeros(5000), rng.integers(-3, len(uniform) - 3, 5000), rng.integers(8, 99, 5000)])
         coder.check(drawn[indexes, np.arange(5000)].astype(np.int32), indexes)
+
+
+def test_more_symbols_than_one_chunk(gaussians, monkeypatch):
+    monkeypatch.setattr(rans, "CHUNK", 1000)
+    coder = Coder(gaussians.tables)
+    for count in (999, 1000, 1001, 2000, 6400):
+        symbols, indexes = draw(count, 0, 64)
+        stream = coder.check(symbols, indexes)
+        with pytest.raises(tf.errors.InvalidArgumentError, match="damaged stream"):
+            coder.decode(stream[:-9], indexes)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="chunks do not fit"):
+        coder.decode(b"\xff\xff\xff\xff\x01" * 6 + stream, indexes)
+
+
+def test_many_cheap_symbols_do_not_wait_for_one_lane(gaussians):
+    symbols, indexes = draw(12_000, 2, 5)
+    ideal = gaussians.tables.bits(symbols, indexes)
+    stream = gaussians.check(symbols, indexes)
+    assert ideal < 2000 and stream[0] >= 8 and len(stream) <= ideal / 8 + 24
 
 
 def test_escapes_of_every_size(gaussians):
