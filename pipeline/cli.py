@@ -116,29 +116,37 @@ def run(recipe, out, push_to, verbose, **chosen) -> None:
 @click.option("--out", type=_PATH, required=True, help="The Kubeflow file to write (.yaml).")
 @click.option("--image", default="kompakt:latest", show_default=True, help="Container image with this project.")
 @click.option("--root", default="minio://mlpipeline/kompakt", show_default=True, help="Where artifacts go.")
-@click.option("--push-to", default="/models", show_default=True, help="Folder that the model servers read.")
-@click.option("--work", default="/work", show_default=True, help="Volume that keeps unfinished trainings.")
+@click.option("--claim", help="Volume claim that is mounted at --mount in every step; without it nothing lasts there.")
+@click.option("--mount", default="/kompakt", show_default=True, help="Holds pushed models and unfinished trainings.")
 @click.option("--gpus", default=0, type=click.IntRange(0), help="GPUs for training, tuning and evaluation.")
-def compile_(recipe, out, image, root, push_to, work, gpus, **chosen) -> None:
-    """Write the Kubeflow file of the pipeline that `run RECIPE` runs."""
+def compile_(recipe, out, image, root, claim, mount, gpus, **chosen) -> None:
+    """Write the Kubeflow file of the pipeline that `run RECIPE` runs.
+
+    A --data folder that is not on this machine is taken as a path in the cluster, and read anew by every run.
+    """
     if out.suffix not in (".yaml", ".yml"):
         raise UserError(f"--out {out}: must end in .yaml")
     if not out.absolute().parent.is_dir():
         raise UserError(f"--out {out}: there is no folder {out.parent}")
     with _errors():
-        found, config, data = _checked(recipe, **chosen)
+        found, config, data = _checked(recipe, elsewhere=True, **chosen)
         from pipeline import kubeflow
 
         options = _options(
-            found, config, data, chosen, root=f"{root}/{recipe}", resume_dir=f"{work}/{recipe}",
-            push_dir=f"{push_to}/{recipe}", gpus=gpus,
+            found, config, data, chosen, root=f"{root}/{recipe}", resume_dir=f"{mount}/training/{recipe}",
+            push_dir=f"{mount}/serving/{recipe}", gpus=gpus,
         )  # fmt: skip
-        kubeflow.compile_to(_pipeline(options), out.absolute(), image=image)
+        volume = (claim, mount) if claim else None
+        fresh = () if options.data_digest else ("TfdsExampleGen",)
+        kubeflow.compile_to(_pipeline(options), out.absolute(), image=image, volume=volume, uncached=fresh)
     click.echo(str(out))
 
 
-def _checked(recipe: str, *, data, dataset, preset, settings, **_):
-    """Recipe, configuration and (data set, folder, digest of the data), or the error that names what is wrong."""
+def _checked(recipe: str, *, data, dataset, preset, settings, elsewhere=False, **_):
+    """Recipe, configuration and (data set, folder, digest of the data), or the error that names what is wrong.
+
+    The digest is empty for a folder that is not here, which only a run elsewhere allows.
+    """
     if data and dataset:
         raise UserError("--data and --dataset exclude each other: a folder is read by the data set 'photos'")
     overrides = {}
@@ -147,7 +155,8 @@ def _checked(recipe: str, *, data, dataset, preset, settings, **_):
         if not equals:
             raise UserError(f"--set {setting}: wanted is KEY=VALUE")
         overrides[key] = value
-    if data and not data.is_dir():
+    elsewhere = elsewhere and data and not data.exists()
+    if data and not data.is_dir() and not elsewhere:
         raise UserError(f"--data {data}: no such folder")
     from models import registry
 
@@ -157,7 +166,7 @@ def _checked(recipe: str, *, data, dataset, preset, settings, **_):
 
     folder = str(data.absolute()) if data else ""
     name = dataset or ("photos" if data else "sample_photos")
-    return found, config, (name, folder, dataset_digest(name, folder))
+    return found, config, (name, folder, "" if elsewhere else dataset_digest(name, folder))
 
 
 def _must_be_writable(folder: pathlib.Path) -> None:

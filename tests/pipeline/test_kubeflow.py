@@ -3,6 +3,7 @@
 import importlib
 import json
 
+import kfp.components
 import pytest
 import yaml
 
@@ -18,7 +19,7 @@ STEPS = {
 def compiled(tmp_path, *arguments):
     path = tmp_path / "pipeline.yaml"
     assert cli.main(["compile", *arguments, "--out", str(path), "--image", "registry.example/kompakt:1"]) == 0
-    return yaml.safe_load(path.read_text())
+    return next(yaml.safe_load_all(path.read_text()))
 
 
 @pytest.mark.parametrize("recipe", sorted(registry.recipes()))
@@ -59,6 +60,23 @@ def test_steps_that_read_more_than_their_inputs_are_not_cached(tmp_path):
     assert cached == STEPS - {"Baseline"}
 
 
+def test_a_folder_of_the_cluster_is_read_anew_by_every_run(tmp_path):
+    tasks = compiled(tmp_path, "factorized", "--data", "/volume/pictures")["root"]["dag"]["tasks"]
+    assert "cachingOptions" not in tasks["TfdsExampleGen"]
+    parameters = tasks["TfdsExampleGen"]["inputs"]["parameters"]
+    assert parameters["folder"]["runtimeValue"]["constant"] == "/volume/pictures"
+
+
+def test_a_volume_claim_is_mounted_in_every_step(tmp_path):
+    executors = compiled(tmp_path, "factorized", "--claim", "models", "--mount", "/m")["deploymentSpec"]["executors"]
+    _, platforms = yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text())
+    mounted = platforms["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert set(mounted) == set(executors)
+    assert mounted["Trainer_executor"] == {"pvcMount": [{"constant": "models", "mountPath": "/m"}]}
+    loaded = kfp.components.load_component_from_file(str(tmp_path / "pipeline.yaml"))
+    assert "kubernetes" in loaded.platform_spec.platforms
+
+
 def test_addresses_become_paths_and_paths_addresses():
     text = '{"uri": "minio://bucket/a", "other": "gs://b/c", "s3": "s3://d"}'
     assert kubeflow_entry.to_paths(text) == '{"uri": "/minio/bucket/a", "other": "/gcs/b/c", "s3": "/s3/d"}'
@@ -72,7 +90,7 @@ def test_addresses_become_paths_and_paths_addresses():
 
 def test_a_compiled_step_runs_behind_the_container_entry(tmp_path):
     """Baseline as Kubeflow starts it: the file's own arguments, with the invocation in place of its placeholder."""
-    spec = compiled(tmp_path, "hyperprior", "--push-to", str(tmp_path / "serving"))
+    spec = compiled(tmp_path, "hyperprior", "--mount", str(tmp_path))
     given = spec["root"]["dag"]["tasks"]["Baseline"]["inputs"]["parameters"]
     model_uri, output_file = tmp_path / "model", tmp_path / "out" / "metadata.json"
     outputs = spec["components"]["Baseline"]["outputDefinitions"]["artifacts"]
