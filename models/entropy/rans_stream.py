@@ -30,6 +30,7 @@ from models.entropy.lanes import (
 DAMAGED = "damaged stream: "
 _LENGTH_BITS = 5
 _MAX_STEP_LANES = 256
+_GROWING_PAIRS = 8
 UNROLL = 4  # pairs a turn of the loop; more gains nothing
 
 
@@ -78,8 +79,9 @@ def encode_all(precision: int, frequencies: tf.Tensor, starts: tf.Tensor, escape
         needed = plan[level - 1] - lanes
 
         def body(end, states, words):
-            begin = end - 2 * lanes
-            shape = tf.stack([1, 2, lanes])
+            # A few pairs at a time: the bookkeeping around them takes longer than one.
+            begin = end - 2 * lanes * tf.minimum(end // (2 * lanes), _GROWING_PAIRS)
+            shape = tf.stack([-1, 2, lanes])
             pair = [tf.reshape(numbers[begin:end], shape) for numbers in (frequencies, starts)]
             states, emitted = encode_rows(precision, states, *pair)
             return begin, states, tf.concat([emitted, words], 0)
