@@ -1,8 +1,8 @@
 """Joint autoregressive and hierarchical codec: each latent's distribution from side information and decoded neighbours.
 
 Minnen, Balle, Toderici, arXiv:1809.02736 (section 2, figure 2). Published: 30.93 dB at 0.264 bpp on Kodak. Decoding
-visits the latents in causal order: `order` "raster" one position after the other as published, "wavefront" all positions
-of a diagonal whose neighbours are known at once, which gives the same distributions in fewer steps.
+visits the latents in causal order: `order` "raster" one position after the other as published, "wavefront" all
+positions of a diagonal whose neighbours are known at once, which gives the same distributions in fewer steps.
 """
 
 import dataclasses

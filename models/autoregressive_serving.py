@@ -1,8 +1,8 @@
 """Serial coding of latents whose distributions depend on the ones decoded before, in exact fixed-point arithmetic.
 
-The positions are skewed: step t holds the positions (i, t - skew * i). With skew 3 the 5x5 causal neighbourhood of every
-position of a step was decoded in earlier steps, so a step is one small batch (a wavefront); with skew = width it is the
-raster order, one position a step. Encoder and decoder run the same loop body; only the symbols' source differs.
+The positions are skewed: step t holds the positions (i, t - skew * i). With skew 3 the 5x5 causal neighbourhood of
+every position of a step was decoded in earlier steps, so a step is one small batch (a wavefront); with skew = width it
+is the raster order, one position a step. Encoder and decoder run the same loop body; only the symbols' source differs.
 """
 
 from typing import NamedTuple
@@ -109,7 +109,8 @@ class ContextLatents(GaussianLatents):
         margin, depth = -min(row for row, _ in self.taps), self._depth(schedule)
         # Rows above the picture and, for the slices of short steps, below it.
         history = tf.zeros(tf.stack([depth, schedule.height + schedule.lanes + 2 * margin, channels]), tf.float64)
-        arrays = [tf.TensorArray(t, schedule.steps, element_shape=(None, None)) for t in (tf.int32, tf.int32, tf.float32)]
+        types = (tf.int32, tf.int32, tf.float32)
+        arrays = [tf.TensorArray(t, schedule.steps, element_shape=(None, None)) for t in types]
         rows = tf.range(schedule.height + schedule.lanes + 2 * margin)
 
         def body(step, history, arrays, state):

@@ -1,7 +1,7 @@
 """Factorised codec: transforms with GDN and one learned density a latent channel, without side information.
 
-Balle, Laparra, Simoncelli, arXiv:1611.01704, in the sizes of arXiv:1802.01436 (figure 4, "factorized prior"). Published:
-30.02 dB at 0.316 bpp on Kodak (RGB, mean over 24 pictures).
+Balle, Laparra, Simoncelli, arXiv:1611.01704, in the sizes of arXiv:1802.01436 (figure 4, "factorized prior").
+Published: 30.02 dB at 0.316 bpp on Kodak (RGB, mean over 24 pictures).
 """
 
 import functools

@@ -27,8 +27,9 @@ def channel_indexes(height: tf.Tensor, width: tf.Tensor, channels: int) -> tf.Te
 
 def to_symbols(values: tf.Tensor) -> tf.Tensor:
     """Rounded values, any shape, to int32 [N]; what no integer holds becomes too large a symbol for the coder."""
-    values = tf.where(tf.math.is_finite(values), values, 2.0**30 + 2.0**8)
-    return tf.reshape(tf.cast(tf.clip_by_value(tf.round(values), -(2.0**30) - 2.0**8, 2.0**30 + 2.0**8), tf.int32), [-1])
+    limit = 2.0**30 + 2.0**8
+    values = tf.where(tf.math.is_finite(values), values, limit)
+    return tf.reshape(tf.cast(tf.clip_by_value(tf.round(values), -limit, limit), tf.int32), [-1])
 
 
 def unflatten(symbols: tf.Tensor, height: tf.Tensor, width: tf.Tensor, channels: int) -> tf.Tensor:

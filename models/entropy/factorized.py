@@ -95,7 +95,7 @@ class FactorizedPrior(keras.layers.Layer):
         first = np.argmax(below[:, 1:] > tail_mass / 2, axis=1)
         last = mass.shape[1] - 1 - np.argmax((above[:, :-1] > tail_mass / 2)[:, ::-1], axis=1)
         last = np.maximum(first, last)
-        tables = [np.maximum(m[f : l + 1], 0) for m, f, l in zip(mass, first, last, strict=True)]
+        tables = [np.maximum(m[a : b + 1], 0) for m, a, b in zip(mass, first, last, strict=True)]
         return tables, (first - widest).astype(np.int32)
 
     def get_config(self):

@@ -1,10 +1,10 @@
 """Networks in exact fixed-point arithmetic: the same numbers on every machine, thread count and summation order.
 
 The decoder needs the very parameters that the encoder used; one last bit off, and the rest of a stream is noise. So the
-trained network is evaluated on integers held in float64: weights are multiples of 2^-14, values between layers multiples
-of 2^-12 and below 2^12, hence every product and every partial sum is an integer below 2^53, where float64 adds exactly
-in any order (the idea of Balle, Johnston, Minnen 2019, "Integer networks for data compression with latent-variable
-models", with wide integers, which need no retraining).
+trained network is evaluated on integers held in float64: weights are multiples of 2^-14, values between layers are
+multiples of 2^-12 and below 2^12, hence every product and every partial sum is an integer below 2^53, where float64
+adds exactly in any order (the idea of Balle, Johnston, Minnen 2019, "Integer networks for data compression with
+latent-variable models", with wide integers, which need no retraining).
 """
 
 import math

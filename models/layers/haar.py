@@ -43,8 +43,9 @@ def _packet_level(costs: np.ndarray, shape: tuple, weight: float, first: bool) -
     A channel's cost is about -log2 of its expected energy: a high band of a fine level holds less than one of a coarse
     level. The first len(costs) inputs are the packet's; in the first level they are brightness and colour.
     """
-    bands = [(costs[c] + (weight * (1.0 if b < 3 else 1.5) if b else 0.0), b, c) for c in range(costs.size) for b in range(4)]
-    chosen = sorted(bands)[: shape[3]]
+    extra = weight * np.array([0.0, 1.0, 1.0, 1.5])
+    bands = sorted((costs[c] + extra[b], b, c) for c in range(costs.size) for b in range(4))
+    chosen = bands[: shape[3]]
     kernel = np.zeros(shape)
     for output, (_, band, channel) in enumerate(chosen):
         inputs = _COLOUR[channel] if first else np.eye(shape[2])[channel]
@@ -54,4 +55,6 @@ def _packet_level(costs: np.ndarray, shape: tuple, weight: float, first: bool) -
 
 def _overwrite(variable, kernel: np.ndarray, outputs: int) -> None:
     """Puts the wavelet over the first `outputs` channels; the random start stays at a small scale beside and below."""
-    variable.assign(np.array(variable) * _REST + np.pad(kernel[..., :outputs], [(0, 0)] * 3 + [(0, kernel.shape[3] - outputs)]))
+    wavelet = np.zeros(kernel.shape)
+    wavelet[..., :outputs] = kernel[..., :outputs]
+    variable.assign(np.array(variable) * _REST + wavelet)
