@@ -4,6 +4,7 @@ A stream is `models.entropy.container`'s: the sections of the latents and, if th
 PNG (kept without loss). The transforms run in tiles, so that memory does not grow with the picture.
 """
 
+import functools
 import hashlib
 
 import numpy as np
@@ -41,17 +42,18 @@ class CodecServer(tf.Module):
         self.model, self.lmbda = model, config.lmbda
         self.latents = latents_class(model)
         self.fingerprint = model_fingerprint(model)
-        # One trace of each, whichever signature calls it.
+        # One trace of each, whichever signature calls it; nothing here needs AutoGraph, which is slow to trace.
+        graph = functools.partial(tf.function, autograph=False)
         pixels, scalar = tf.TensorSpec([None, None, 3], tf.uint8), tf.TensorSpec([], tf.string)
-        self._write = tf.function(self.write_stream, [pixels, tf.TensorSpec([], tf.int32), scalar])
-        self._read = tf.function(self.read_stream, [scalar])
+        self._write = graph(self.write_stream, [pixels, tf.TensorSpec([], tf.int32), scalar])
+        self._read = graph(self.read_stream, [scalar])
         tiles = tf.TensorSpec([1, None, None, 3], tf.uint8), tf.TensorSpec([1, None, None, config.latents], tf.float32)
-        self._analyse_tile = tf.function(self.analyse_tile, tiles[:1])
-        self._synthesise_tile = tf.function(self.synthesise_tile, tiles[1:])
+        self._analyse_tile = graph(self.analyse_tile, tiles[:1])
+        self._synthesise_tile = graph(self.synthesise_tile, tiles[1:])
         self.functions = {
-            "compress": tf.function(self.compress, [tf.TensorSpec([None], tf.string, "image_bytes")]),
-            "decompress": tf.function(self.decompress, [tf.TensorSpec([None], tf.string, "bitstream_bytes")]),
-            "serving_default": tf.function(self.evaluate, [tf.TensorSpec([None], tf.string, "examples")]),
+            "compress": graph(self.compress, [tf.TensorSpec([None], tf.string, "image_bytes")]),
+            "decompress": graph(self.decompress, [tf.TensorSpec([None], tf.string, "bitstream_bytes")]),
+            "serving_default": graph(self.evaluate, [tf.TensorSpec([None], tf.string, "examples")]),
         }
 
     def analyse_tile(self, pixels: tf.Tensor) -> tf.Tensor:
@@ -77,8 +79,8 @@ class CodecServer(tf.Module):
         """uint8 pixels [height, width, 3] of decoded latents [1, h, w, M] float32."""
         shape = tf.shape(y_hat)
         pixels = pictures.in_tiles(
-            self._synthesise_tile, y_hat[0], shape[1], shape[2], scale_in=1, scale_out=codec.STRIDE, tile=TILE, halo=HALO,
-            channels=3, dtype=tf.uint8,
+            self._synthesise_tile, y_hat[0], shape[1], shape[2], scale_in=1, scale_out=codec.STRIDE, tile=TILE,
+            halo=HALO, channels=3, dtype=tf.uint8,
         )  # fmt: skip
         return pixels[:height, :width]
 
@@ -105,7 +107,8 @@ class CodecServer(tf.Module):
           tf.errors.InvalidArgumentError: not a stream, another model's, damaged, or this machine's arithmetic gives
             other latents than the writer's.
         """
-        header, sections = container.unpack(stream, tf.constant(self.fingerprint, tf.int64), self.latents.section_count + 1)
+        own = tf.constant(self.fingerprint, tf.int64)
+        header, sections = container.unpack(stream, own, self.latents.section_count + 1)
         sides = tf.cast(header.height, tf.int32), tf.cast(header.width, tf.int32)
         height, width = ((side + codec.STRIDE - 1) // codec.STRIDE for side in sides)
         y_hat = self.latents.decode(sections[:-1], height, width)
