@@ -15,6 +15,8 @@ DEFAULT_PRECISION = 14  # bits; a slot table then holds 2**14 entries a distribu
 MAX_PRECISION = 15  # bits; two symbols must fit into the 31 bits that a coder state gives between two refills
 MAX_SLOTS = 1 << 15
 _BISECTIONS = 40
+_LEAST_REACH = 3  # symbols on both sides of zero even where the Gaussian is narrow: a slot is cheaper than an escape
+_WIDE, _WIDE_TAIL_MASS = 40, 2.0**-12  # farther out, the many slots of an alphabet would cost more than the escapes
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,14 @@ class CdfTables:
         return float((self.precision - np.log2(frequencies)).sum())
 
 
-def gaussian_tables(scales: np.ndarray, precision: int = DEFAULT_PRECISION, tail_mass: float = 2.0**-12) -> CdfTables:
+def gaussian_tables(scales: np.ndarray, precision: int = DEFAULT_PRECISION, tail_mass: float = 2.0**-22) -> CdfTables:
     """Tables of zero-mean Gaussians integrated over unit intervals around each integer.
 
     Args:
         scales: float [T], standard deviations in quantisation steps, positive.
         precision: bits.
-        tail_mass: probability left to the escape slot; it sets how far each alphabet reaches on both sides.
+        tail_mass: probability left to the escape slot; it sets how far each alphabet reaches on both sides. Beyond 40
+            symbols no alphabet reaches farther than 2**-12 asks for.
 
     Raises:
         ValueError: on scales or a tail mass outside their range, or alphabets that 2**precision cannot hold.
@@ -81,8 +84,9 @@ def gaussian_tables(scales: np.ndarray, precision: int = DEFAULT_PRECISION, tail
         raise ValueError("scales must be a non-empty list of positive numbers")
     if not 0 < tail_mass < 1:
         raise ValueError(f"tail_mass is {tail_mass}; it must lie between 0 and 1")
-    reach = -float(tf.math.ndtri(tf.constant(tail_mass / 2, tf.float64)))
-    half = np.maximum(np.ceil(scales * reach - 0.5), 1).astype(np.int64)
+    reach, wide_reach = -tf.math.ndtri(tf.constant([tail_mass, max(tail_mass, _WIDE_TAIL_MASS)], tf.float64) / 2).numpy()
+    near, wide = np.ceil(scales * reach - 0.5), np.ceil(scales * wide_reach - 0.5)
+    half = np.maximum(np.minimum(near, np.maximum(wide, _WIDE)), _LEAST_REACH).astype(np.int64)
     width = int(half.max())
     edges = (np.arange(width + 1) + 0.5) / scales[:, None]
     upper = 0.5 * tf.math.erfc(edges * np.sqrt(0.5)).numpy()  # mass above each edge; exact in the tails
