@@ -22,7 +22,7 @@ env:
 	@scripts/setup.sh
 
 bench: env
-	@for file in tests/benchmarks/bench_*.py; do $(PYTHON) $$file || exit 1; done
+	@for file in tests/benchmarks/bench_*.py; do $(PYTHON) -m tests.benchmarks.$$(basename $$file .py) || exit 1; done
 
 lint: env
 	@$(PYTHON) -m ruff check .

@@ -1,6 +1,6 @@
 """Speed and overhead of the entropy coder, beside TensorFlow Compression's range coder on the same symbols and tables.
 
-    python -m tests.benchmarks.coder [--threads 1] [--runs 9]
+    python -m tests.benchmarks.bench_coder [--threads 1] [--runs 9]
 
 Both run inside a tf.function, in turns, in one process; each decoding is checked. Overhead is against the ideal code
 length under the quantised tables. Numbers of a busy machine are not comparable with those of another moment: only the
