@@ -22,7 +22,8 @@ def recipes() -> Mapping[str, Recipe]:
     """All recipes by name, in alphabetical order.
 
     Raises:
-      RegistryError: two files register one name, or a file does not import; the message names the files.
+      RegistryError: two files register one name, a file does not import, or its RECIPE is none; the message names the
+        files.
     """
     found: dict[str, Recipe] = {}
     for path in sorted(_ROOT.rglob("*.py")):
@@ -33,6 +34,8 @@ def recipes() -> Mapping[str, Recipe]:
             recipe = importlib.import_module(module).RECIPE
         except Exception as error:
             raise RegistryError(f"{path} does not import: {type(error).__name__}: {error}") from error
+        if not isinstance(recipe, Recipe):
+            raise RegistryError(f"{path}: RECIPE is an {type(recipe).__name__}, not a Recipe")
         if recipe.name in found:
             raise RegistryError(f"two recipes are named '{recipe.name}': {found[recipe.name].source} and {path}")
         found[recipe.name] = recipe
