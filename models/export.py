@@ -29,11 +29,25 @@ def export(recipe: Recipe, config: Config, model: keras.Model, directory: str) -
       directory: is created; must be empty or missing.
 
     Raises:
+      FileExistsError: something is there already.
       ValueError: the graph uses ops that a plain TensorFlow does not know.
     """
     target = pathlib.Path(directory)
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise FileExistsError(f"{directory} is not empty; a model is exported to a new folder")
     temporary = target.with_name(target.name + ".partial")
     shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        _write(recipe, config, model, temporary)
+        target.mkdir(parents=True, exist_ok=True)
+        target.rmdir()
+        os.replace(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write(recipe: Recipe, config: Config, model: keras.Model, temporary: pathlib.Path) -> None:
+    """Writes all that `export` promises to a folder that does not exist."""
     module = recipe.signatures(model, config)
     tf.saved_model.save(module, str(temporary), signatures=module.functions)
     if foreign := foreign_ops(str(temporary)):
@@ -45,9 +59,6 @@ def export(recipe: Recipe, config: Config, model: keras.Model, directory: str) -
     bare.save_weights(extra / WEIGHTS)
     about = {"recipe": recipe.name, "config": dataclasses.asdict(config), "fingerprint": f"{module.fingerprint:08x}"}
     (extra / ABOUT).write_text(json.dumps(about, indent=1))
-    target.mkdir(parents=True, exist_ok=True)
-    target.rmdir()
-    os.replace(temporary, target)
 
 
 def describe(directory: str) -> dict[str, Any]:
