@@ -165,7 +165,9 @@ class ContextLatents(GaussianLatents):
 
     def decode(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
         """Returns latents [1, height, width, M] float32."""
-        z_hat = self.decode_hyper(sections[0], height, width)
+        z_hat = self.decode_hyper(sections, height, width)
+        with tf.control_dependencies([z_hat]):  # only a size that was true so far may set how much is reserved
+            height, width = tf.identity(height), tf.identity(width)
 
         def symbols_of(state, mean, level, positions, valid):
             state, symbols = self.coder.pull(state, tf.reshape(level, [-1]), tf.repeat(valid, self.channels))

@@ -114,7 +114,7 @@ class CodecServer(tf.Module):
         y_hat = self.latents.decode(sections[:-1], height, width)
         same = tf.debugging.Assert(
             latents_fingerprint(y_hat) == header.latents_fingerprint,
-            ["the latents decoded here are not the writer's: this machine's arithmetic differs; nothing was decoded"],
+            ["the decoded latents differ from those written: damage, or another arithmetic on this machine; no picture"],
         )
         with tf.control_dependencies([same]):
             y_hat = tf.identity(y_hat)

@@ -8,16 +8,43 @@ import numpy as np
 import tensorflow as tf
 
 from models.entropy import gaussian
+from models.entropy.bit_fields import require
 from models.entropy.rans import RansCoder
-from models.entropy.tables import gaussian_tables, tables_from_pmfs
+from models.entropy.tables import CdfTables, gaussian_tables, tables_from_pmfs
 from models.layers import fixed_point
 
+_ROUNDING = 0.8  # share of a symbol's ideal bits that the coder's rounding leaves for sure: each loses below 2^-16 bits
 
-def factorized_coder(prior) -> RansCoder:
-    """The coder of a trained FactorizedPrior; table c is channel c."""
+
+def factorized_tables(prior) -> CdfTables:
+    """The tables of a trained FactorizedPrior; table c is channel c."""
     pmfs, offsets = prior.pmf()
     overflow = np.array([max(1.0 - p.sum(), 2.0**-20) for p in pmfs])
-    return RansCoder(tables_from_pmfs(pmfs, offsets, overflow))
+    return tables_from_pmfs(pmfs, offsets, overflow)
+
+
+def fewest_bits(tables: CdfTables) -> np.ndarray:
+    """Bits of the cheapest symbol of each table: float64 [T], above zero because every table has two slots or more."""
+    return tables.precision - np.log2(np.diff(tables.cdfs.astype(np.int64), axis=1).max(axis=1))
+
+
+def believed_sides(section: tf.Tensor, height: tf.Tensor, width: tf.Tensor, bits: float) -> tuple[tf.Tensor, tf.Tensor]:
+    """Height and width again, unless latents of that size cannot fit into the section.
+
+    A header that lies about the picture's size is found out before its size sets how much memory is reserved.
+
+    Args:
+      section: string scalar.
+      height, width: int32 scalars, positions.
+      bits: what the cheapest symbols of one position take.
+
+    Raises:
+      tf.errors.InvalidArgumentError: it is too short.
+    """
+    needed = tf.cast(height, tf.float64) * tf.cast(width, tf.float64) * (bits * _ROUNDING)
+    enough = needed <= 8.0 * tf.cast(tf.strings.length(section), tf.float64)
+    with tf.control_dependencies([require(enough, "damaged stream: it is too short for a picture of its size")]):
+        return tf.identity(height), tf.identity(width)
 
 
 def channel_indexes(height: tf.Tensor, width: tf.Tensor, channels: int) -> tf.Tensor:
@@ -48,7 +75,8 @@ class FactorizedLatents(tf.Module):
     def __init__(self, model):
         super().__init__(name="latents")
         self.model, self.channels = model, model.config.latents
-        self.coder = factorized_coder(model.prior)
+        tables = factorized_tables(model.prior)
+        self.coder, self.fewest_bits = RansCoder(tables), float(fewest_bits(tables).sum())
 
     def encode(self, y: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Returns (sections, decoded latents) of y [1, h, w, M] float32."""
@@ -59,6 +87,7 @@ class FactorizedLatents(tf.Module):
 
     def decode(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
         """Returns latents [1, height, width, M] float32."""
+        height, width = believed_sides(sections[0], height, width, self.fewest_bits)
         symbols = self.coder.decode(sections[0], channel_indexes(height, width, self.channels))
         return unflatten(symbols, height, width, self.channels)
 
@@ -76,8 +105,10 @@ class GaussianLatents(tf.Module):
         super().__init__(name="latents")
         self.model, self.channels, self.hyper_channels = model, model.config.latents, model.config.channels
         fixed_point.check(model.hyper_synthesis)
-        self.hyper_coder = factorized_coder(model.prior)
-        self.coder = RansCoder(gaussian_tables(gaussian.level_scales()))
+        tables = factorized_tables(model.prior)
+        self.hyper_coder, self.fewest_hyper_bits = RansCoder(tables), float(fewest_bits(tables).sum())
+        tables = gaussian_tables(gaussian.level_scales())
+        self.coder, self.fewest_bits = RansCoder(tables), self.channels * float(fewest_bits(tables).min())
 
     def parameters(self, z_hat: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
         """Outputs of the hyper-synthesis, exact: z_hat [1, h', w', N] -> float64 [1, height, width, C], fixed-point."""
@@ -96,10 +127,12 @@ class GaussianLatents(tf.Module):
         section = self.hyper_coder.encode(symbols, channel_indexes(shape[1], shape[2], self.hyper_channels))
         return section, unflatten(symbols, shape[1], shape[2], self.hyper_channels)
 
-    def decode_hyper(self, section: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+    def decode_hyper(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
         """Hyper-latents [1, ceil(height/4), ceil(width/4), N] float32 of latents of that height and width."""
+        height, width = believed_sides(sections[1], height, width, self.fewest_bits)
         height, width = (height + 3) // 4, (width + 3) // 4
-        symbols = self.hyper_coder.decode(section, channel_indexes(height, width, self.hyper_channels))
+        height, width = believed_sides(sections[0], height, width, self.fewest_hyper_bits)
+        symbols = self.hyper_coder.decode(sections[0], channel_indexes(height, width, self.hyper_channels))
         return unflatten(symbols, height, width, self.hyper_channels)
 
     def encode(self, y: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
@@ -113,7 +146,7 @@ class GaussianLatents(tf.Module):
 
     def decode(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
         """Returns latents [1, height, width, M] float32."""
-        z_hat = self.decode_hyper(sections[0], height, width)
+        z_hat = self.decode_hyper(sections, height, width)
         mean, level = self.means_and_levels(self.parameters(z_hat, height, width))
         symbols = self.coder.decode(sections[1], tf.reshape(level, [-1]))
         return unflatten(symbols, height, width, self.channels) + mean
