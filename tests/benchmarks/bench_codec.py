@@ -1,0 +1,172 @@
+"""Speed and memory of whole codecs at the papers' sizes: coding of one 768x512 picture, and training.
+
+    python -m tests.benchmarks.bench_codec [--runs 5] [--recipe NAME ...] [--large SIDE [--preset paper]]
+
+Weights are untrained: the wavelet start gives latents of a picture's kind at some 2 bits a pixel, more than a trained
+model's, so the coder's share here is an upper bound. Processor seconds are those of all threads together; on a busy
+machine only they and the shares mean something. With --large, each recipe instead codes a square picture of that side
+in a process of its own, whose peak memory is printed.
+"""
+
+import argparse
+import io
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import skimage.data
+import tensorflow as tf
+from PIL import Image
+
+from models import registry
+from models.entropy.rans import RansCoder
+from models.train import compiled_model
+
+RECIPES = ("factorized", "hyperprior", "mean_scale_hyperprior", "autoregressive")
+
+
+def picture(height: int, width: int) -> np.ndarray:
+    """A photograph brought to a size by mirroring, uint8 [height, width, 3]."""
+    photo = skimage.data.coffee()
+    for axis, size in enumerate((height, width)):
+        places = np.arange(size) % (2 * photo.shape[axis])
+        photo = photo.take(np.minimum(places, 2 * photo.shape[axis] - 1 - places), axis)
+    return photo
+
+
+def median_seconds(call: Callable, runs: int) -> np.ndarray:
+    """Medians of wall clock and processor, after one call to warm up: float [2]."""
+    call()
+    taken = []
+    for _ in range(runs):
+        start = np.array([time.perf_counter(), time.process_time()])
+        call()
+        taken.append(np.array([time.perf_counter(), time.process_time()]) - start)
+    return np.median(taken, axis=0)
+
+
+def graph(function: Callable) -> Callable:
+    return tf.function(function, autograph=False)
+
+
+def served_codec(name: str, preset: str, overrides: dict[str, str] | None = None):
+    """An untrained codec's (module, config)."""
+    recipe = registry.get(name)
+    config = recipe.make_config(preset, {"precision": "float32"} | (overrides or {}))
+    return recipe.signatures(recipe.build(config), config), config
+
+
+def coder_seconds(latents, y: tf.Tensor, runs: int) -> tuple[np.ndarray, np.ndarray]:
+    """Seconds that the coder takes to encode and to decode latents; all sections, no network: float [2] each."""
+    jobs: list[tuple[RansCoder, tf.Tensor, tf.Tensor]] = []
+    coders = {latents.coder: latents.coder.encode}
+    if hasattr(latents, "hyper_coder"):
+        coders[latents.hyper_coder] = latents.hyper_coder.encode
+    for coder, encode in coders.items():  # listens to what the codec gives its coders
+        coder.encode = lambda s, i, coder=coder, encode=encode: (jobs.append((coder, s, i)), encode(s, i))[1]
+    latents.encode(y)
+    for coder, encode in coders.items():
+        coder.encode = encode
+    total = np.zeros((2, 2))
+    for coder, symbols, indexes in jobs:
+        encode, decode = graph(coder.encode), graph(coder.decode)
+        stream = encode(symbols, indexes)
+        total[0] += median_seconds(lambda e=encode, s=symbols, i=indexes: e(s, i).numpy(), runs)
+        total[1] += median_seconds(lambda d=decode, s=stream, i=indexes: d(s, i).numpy(), runs)
+    return total[0], total[1]
+
+
+def bench(name: str, runs: int, overrides: dict[str, str] | None = None) -> None:
+    """Prints the row of one recipe at the paper's size."""
+    server, _ = served_codec(name, "paper", overrides)
+    pixels = picture(512, 768)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    source = tf.constant([buffer.getvalue()])
+    compress, decompress = server.functions["compress"], server.functions["decompress"]
+    stream = compress(source)["bitstream_bytes"]
+    whole = np.stack([
+        median_seconds(lambda: compress(source)["bitstream_bytes"].numpy(), runs),
+        median_seconds(lambda: decompress(stream)["image_bytes"].numpy(), runs),
+    ])  # fmt: skip
+    label = name + "".join(f" {v}" for v in (overrides or {}).values())
+    line = f"{label:24}{8 * len(stream[0].numpy()) / (512 * 768):6.2f} " + "".join(
+        f"{1e3 * wall:10.0f}{1e3 * cpu:8.0f}" for wall, cpu in whole
+    )
+    y = server.analyse(tf.constant(pixels))
+    if name != "autoregressive":  # there the coder's steps are part of the serial loop
+        for part, total in zip(coder_seconds(server.latents, y, runs), whole, strict=True):
+            line += f"{100 * part[1] / total[1]:9.1f}"
+    if name in ("hyperprior", "mean_scale_hyperprior"):
+        z_hat = tf.round(server.model.hyper_latents(y))
+        exact = graph(lambda z: server.latents.parameters(z, 32, 48))
+        line += f"{100 * median_seconds(lambda: exact(z_hat).numpy(), runs)[1] / whole[1, 1]:11.1f}"
+    print(line, flush=True)
+
+
+def training(name: str, steps: int) -> None:
+    """Prints images a second of training at batch 8 of 256x256."""
+    recipe = registry.get(name)
+    config = recipe.make_config("paper", {"batch_size": "8", "crop_size": "256", "precision": "float32"})
+    model = compiled_model(recipe, config)
+    batch = np.stack([picture(512, 768)[o : o + 256, 2 * o : 2 * o + 256] for o in range(0, 256, 32)]) / 255.0
+    batch = tf.constant(batch, tf.float32)
+    wall, cpu = median_seconds(lambda: model.train_on_batch(batch), steps)
+    sizes = f"{config.channels}/{config.latents}"
+    print(f"training {name} {sizes}: {8 / wall:.2f} images/s, {cpu / 8:.2f} processor seconds an image", flush=True)
+
+
+def large(name: str, preset: str, side: int) -> None:
+    """Codes a large picture both ways and prints time and peak memory of this process."""
+    server, _ = served_codec(name, preset)
+    source = tf.io.encode_png(picture(side, side), compression=1)[None]
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, time.perf_counter()
+    stream = server.functions["compress"](source)["bitstream_bytes"]
+    middle, compressing = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    server.functions["decompress"](stream)["image_bytes"].numpy()
+    end, both = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    print(
+        f"{name} {preset} {side}x{side}: compress {middle - start:.1f} s, decompress {end - middle:.1f} s; peak memory "
+        f"{before} MiB before, {compressing} MiB after compress, {both} MiB after decompress", flush=True,
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=5, help="medians are over so many")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--recipe", action="append", choices=RECIPES)
+    parser.add_argument("--preset", default="paper", help="of --large")
+    parser.add_argument("--large", type=int, default=0, metavar="SIDE")
+    parser.add_argument("--no-training", action="store_true")
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    tf.config.threading.set_intra_op_parallelism_threads(options.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(options.threads)
+    names = options.recipe or RECIPES
+    if options.large and options.here:
+        large(names[0], options.preset, options.large)
+        return
+    if options.large:
+        for name in names:
+            call = [sys.executable, "-m", "tests.benchmarks.bench_codec", "--here", "--recipe", name]
+            subprocess.run([*call, "--large", str(options.large), "--preset", options.preset], check=True)
+        return
+    print(f"768x512, {options.threads} threads, medians of {options.runs} runs; ms; shares of processor time")
+    print(f"{'':31}{'compress':>13}{'':5}{'decompress':>13}{'coder, % of':>18}{'exact hyper-':>15}")
+    heads = (("wall", 10), ("CPU", 8), ("wall", 10), ("CPU", 8), ("comp.", 9), ("decomp.", 9), ("synthesis, %", 14))
+    print(f"{'':24}{'bpp':>6} " + "".join(f"{text:>{width}}" for text, width in heads))
+    for name in names:
+        bench(name, options.runs)
+        if name == "autoregressive":
+            bench(name, 1, {"order": "raster"})
+    if not options.no_training:
+        training("hyperprior", options.runs)
+
+
+if __name__ == "__main__":
+    main()
