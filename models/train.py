@@ -65,8 +65,10 @@ def compiled_model(recipe: Recipe, config: Config) -> keras.Model:
 
 
 def load_initial(model: keras.Model, directory: str) -> None:
-    """Loads the weights of a pushed model into a model of the same sizes."""
-    path = pathlib.Path(directory) / "assets.extra" / WEIGHTS
+    """Loads the weights of a pushed model, a version folder or the newest in a folder of versions, of the same sizes."""
+    folder = pathlib.Path(directory)
+    versions = [f for f in folder.glob("*") if f.name.isdecimal()]
+    path = max(versions, key=lambda f: int(f.name), default=folder) / "assets.extra" / WEIGHTS
     if not path.is_file():
         raise ConfigError(f"init={directory}: no pushed model there ({path.name} is missing)")
     try:
