@@ -96,7 +96,7 @@ def test_more_symbols_than_one_chunk(gaussians, monkeypatch):
 
 
 def test_many_cheap_symbols_do_not_wait_for_one_lane(gaussians):
-    symbols, indexes = draw(12_000, 2, 5)
+    symbols, indexes = draw(12_000, 2, 6)
     ideal = gaussians.tables.bits(symbols, indexes)
     stream = gaussians.check(symbols, indexes)
     assert ideal < 2000 and stream[0] >= 8 and len(stream) <= ideal / 8 + 24
