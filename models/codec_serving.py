@@ -114,7 +114,7 @@ class CodecServer(tf.Module):
         y_hat = self.latents.decode(sections[:-1], height, width)
         same = tf.debugging.Assert(
             latents_fingerprint(y_hat) == header.latents_fingerprint,
-            ["the decoded latents differ from those written: damage, or another arithmetic on this machine; no picture"],
+            ["the decoded latents differ from those written: damage, or this machine computes differently; no picture"],
         )
         with tf.control_dependencies([same]):
             y_hat = tf.identity(y_hat)

@@ -65,7 +65,7 @@ def compiled_model(recipe: Recipe, config: Config) -> keras.Model:
 
 
 def load_initial(model: keras.Model, directory: str) -> None:
-    """Loads the weights of a pushed model, a version folder or the newest in a folder of versions, of the same sizes."""
+    """Loads the weights of a pushed model: a version folder, or the newest in a folder of versions."""
     folder = pathlib.Path(directory)
     versions = [f for f in folder.glob("*") if f.name.isdecimal()]
     path = max(versions, key=lambda f: int(f.name), default=folder) / "assets.extra" / WEIGHTS

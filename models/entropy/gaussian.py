@@ -13,8 +13,8 @@ from models.layers.bounds import lower_bound, upper_bound
 
 LEVELS = 64
 MIN_SCALE, MAX_SCALE = 0.11, 256.0
-# About what the coder charges for the least likely symbols: its tables give a slot 2^-14 at least, escapes take some bits
-# more. A smaller floor would promise costs that nobody pays.
+# About what the coder charges for the least likely symbols: its tables give a slot 2^-14 at least, escapes take some
+# bits more. A smaller floor would promise costs that nobody pays.
 LIKELIHOOD_FLOOR = 2.0**-16
 _STEP = math.log(MAX_SCALE / MIN_SCALE) / (LEVELS - 1)
 

@@ -84,7 +84,8 @@ def gaussian_tables(scales: np.ndarray, precision: int = DEFAULT_PRECISION, tail
         raise ValueError("scales must be a non-empty list of positive numbers")
     if not 0 < tail_mass < 1:
         raise ValueError(f"tail_mass is {tail_mass}; it must lie between 0 and 1")
-    reach, wide_reach = -tf.math.ndtri(tf.constant([tail_mass, max(tail_mass, _WIDE_TAIL_MASS)], tf.float64) / 2).numpy()
+    masses = tf.constant([tail_mass, max(tail_mass, _WIDE_TAIL_MASS)], tf.float64)
+    reach, wide_reach = -tf.math.ndtri(masses / 2).numpy()
     near, wide = np.ceil(scales * reach - 0.5), np.ceil(scales * wide_reach - 0.5)
     half = np.maximum(np.minimum(near, np.maximum(wide, _WIDE)), _LEAST_REACH).astype(np.int64)
     width = int(half.max())
