@@ -18,7 +18,7 @@ from models.latents_serving import FactorizedLatents, GaussianLatents
 __all__ = ["FactorizedLatents", "GaussianLatents", "signatures"]
 
 TILE, HALO = 64, 4  # latents: tiles of 1024 pixels, 64 pixels around; the transforms reach 30 pixels and 4 latents
-_FORMAT = "latents of 12 fraction bits, level tables 0.11 to 256, 1"
+_FORMAT = "latents of 12 fraction bits, level tables 0.11 to 256, 2"
 
 
 def model_fingerprint(model) -> int:

@@ -5,7 +5,7 @@ Bytes travel as int64 vectors of values 0 to 255: every shift and sum below is e
 
 import tensorflow as tf
 
-MAX_VARINT_BYTES = 5  # 35 bits: more than any count or escape value needs
+MAX_VARINT_BITS = 35  # more than any count or escape value needs
 
 
 def require(condition: tf.Tensor, message: str, *details: tf.Tensor) -> tf.Operation:
@@ -39,44 +39,63 @@ def bytes_to_words(data: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.bitwise.left_shift(tf.reshape(data, [-1, 4]), tf.constant([0, 8, 16, 24], tf.int64)), 1)
 
 
-def write_varints(values: tf.Tensor) -> tf.Tensor:
-    """Bytes, uint8, of int64 [N] values in [0, 2**35): seven bits each, low ones first, the high bit says "more"."""
-    shifts = tf.range(0, 7 * MAX_VARINT_BYTES, 7, tf.int64)
-    groups = tf.bitwise.right_shift(values[:, None], shifts)
-    more = tf.cast(groups >= 128, tf.int64) * 128
-    written = tf.logical_or(groups > 0, tf.equal(shifts, 0))
-    return tf.cast(tf.boolean_mask(tf.bitwise.bitwise_and(groups, 127) + more, written), tf.uint8)
-
-
-def read_varints(data: tf.Tensor, start: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Reads varints out of bytes.
-
-    Args:
-        data: int64 [B], bytes.
-        start: int64 scalar, where the first one begins.
-        count: int64 scalar, how many to read.
+def write_varints(values: tf.Tensor, payload: int = 7) -> tf.Tensor:
+    """Varints of int64 [N] values in [0, 2**35): groups of `payload` bits, low ones first, a bit above says "more".
 
     Returns:
-        values: int64 [count], zero from where the bytes end or a varint is too long.
-        end: int64 scalar, the byte after the last one.
-        good: bool scalar, false if the bytes end early or a varint is too long.
+        uint8, a group each: bytes with 7 bits of payload; with 3, numbers below 16 for `pack_nibbles`.
     """
+    groups = tf.bitwise.right_shift(values[:, None], tf.range(0, MAX_VARINT_BITS, payload, tf.int64))
+    high = 1 << payload
+    written = tf.concat([tf.ones_like(groups[:, :1], tf.bool), groups[:, 1:] > 0], 1)
+    more = tf.cast(groups >= high, tf.int64) * high
+    return tf.cast(tf.boolean_mask(tf.bitwise.bitwise_and(groups, high - 1) + more, written), tf.uint8)
+
+
+def read_varints(
+    data: tf.Tensor, start: tf.Tensor, count: tf.Tensor, payload: int = 7
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Reads what `write_varints` wrote.
+
+    Args:
+        data: int64 [B], groups (bytes, or nibbles with a payload of 3 bits).
+        start: int64 scalar, where the first one begins.
+        count: int64 scalar, how many to read.
+        payload: bits.
+
+    Returns:
+        values: int64 [count], zero from where the groups end or a varint is too long.
+        end: int64 scalar, the group after the last one.
+        good: bool scalar, false if the groups end early or a varint is too long.
+    """
+    longest, high = -(-MAX_VARINT_BITS // payload), 1 << payload
     room = tf.size(data, tf.int64) - start
-    room = tf.maximum(tf.minimum(room, count * MAX_VARINT_BYTES), 0)
+    room = tf.maximum(tf.minimum(room, count * longest), 0)
     part = data[tf.minimum(start, tf.size(data, tf.int64)) :][:room]
-    last = tf.cast(part < 128, tf.int64)
+    last = tf.cast(part < high, tf.int64)
     owner = tf.cumsum(last, exclusive=True)
-    ends = tf.where(part < 128)[:, 0][:count]
+    ends = tf.where(part < high)[:, 0][:count]
     begins = tf.concat([tf.zeros([1], tf.int64), ends + 1], 0)
     place = tf.range(room) - tf.gather(begins, tf.minimum(owner, tf.size(begins, tf.int64) - 1))
-    wanted = tf.logical_and(owner < count, place < MAX_VARINT_BYTES)
-    shifted = tf.bitwise.left_shift(tf.bitwise.bitwise_and(part, 127), 7 * tf.minimum(place, MAX_VARINT_BYTES - 1))
+    wanted = tf.logical_and(owner < count, place < longest)
+    shifted = tf.bitwise.left_shift(tf.bitwise.bitwise_and(part, high - 1), payload * tf.minimum(place, longest - 1))
     values = tf.math.unsorted_segment_sum(
         tf.where(wanted, shifted, 0), tf.where(wanted, owner, -1), tf.cast(count, tf.int64)
     )
-    too_long = tf.reduce_any(tf.logical_and(owner < count, place >= MAX_VARINT_BYTES))
+    too_long = tf.reduce_any(tf.logical_and(owner < count, place >= longest))
     good = tf.logical_and(tf.equal(tf.size(ends, tf.int64), count), tf.logical_not(too_long))
     return values, start + begins[-1], good
+
+
+def pack_nibbles(nibbles: tf.Tensor) -> tf.Tensor:
+    """Two numbers below 16 a byte, the low half first: uint8 [N] -> uint8 [ceil(N / 2)]."""
+    pairs = tf.reshape(tf.pad(nibbles, [[0, tf.size(nibbles) % 2]]), [-1, 2])
+    return pairs[:, 0] + 16 * pairs[:, 1]
+
+
+def unpack_nibbles(data: tf.Tensor) -> tf.Tensor:
+    """Bytes int64 [B] -> int64 [2 B], the inverse of `pack_nibbles` (but for its padding)."""
+    return tf.reshape(tf.stack([tf.bitwise.bitwise_and(data, 15), tf.bitwise.right_shift(data, 4)], 1), [-1])
 
 
 def write_fields(values: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:

@@ -4,8 +4,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from models.entropy.gaussian import LIKELIHOOD_FLOOR, sum_bits
+from models.entropy.gaussian import sum_bits
 from models.layers.bounds import lower_bound
+
+# Between what the coder charges for the least likely symbols of an alphabet (14 bits) and for those outside (18 and
+# more). A smaller floor would promise costs that nobody pays.
+LIKELIHOOD_FLOOR = 2.0**-16
 
 
 @keras.saving.register_keras_serializable("kompakt")

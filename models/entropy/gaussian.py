@@ -13,9 +13,8 @@ from models.layers.bounds import lower_bound, upper_bound
 
 LEVELS = 64
 MIN_SCALE, MAX_SCALE = 0.11, 256.0
-# About what the coder charges for the least likely symbols: its tables give a slot 2^-14 at least, escapes take some
-# bits more. A smaller floor would promise costs that nobody pays.
-LIKELIHOOD_FLOOR = 2.0**-16
+LIKELIHOOD_FLOOR = 2.0**-14  # of symbols in an alphabet: what the coder's tables give a slot at least
+_ESCAPE_BITS = 4.0  # what a symbol outside costs at least beside its slot: one nibble
 _STEP = math.log(MAX_SCALE / MIN_SCALE) / (LEVELS - 1)
 
 
@@ -47,6 +46,27 @@ def _upper_tail(x):
     return ops.where(x >= 0, tail, 1.0 - tail)
 
 
+def reach(scales):
+    """How far from zero the alphabet of a scale goes in the coder's tables (`tables.gaussian_tables`), any shape."""
+    return ops.maximum(ops.minimum(5.1 * scales, ops.maximum(3.67 * scales, 40.0)), 3.0)
+
+
+def floor(distance, scales):
+    """Probability of the least likely symbols, as the coder charges for them: [...] float32.
+
+    Args:
+      distance: [...] float32, magnitude of latent minus mean.
+      scales: [...] float32.
+
+    Within the alphabet LIKELIHOOD_FLOOR; outside a symbol is escaped and takes a nibble of 3 payload bits more for
+    each factor 8 of its distance from the alphabet's edge. This tail is what draws far outliers in: the Gaussian has no
+    gradient in float32 beyond 13 standard deviations.
+    """
+    outside = ops.clip(distance - reach(scales), 0.0, 2.0**30)  # farther no symbol goes
+    bits = _ESCAPE_BITS * ops.minimum(outside, 1.0) + _ESCAPE_BITS / math.log(8.0) * ops.log1p(outside / 4.0)
+    return LIKELIHOOD_FLOOR * ops.exp(-math.log(2.0) * bits)
+
+
 def likelihood(offsets, scales):
     """Probability mass of the unit interval around an offset under N(0, scale).
 
@@ -55,13 +75,16 @@ def likelihood(offsets, scales):
       scales: [...] float, standard deviations.
 
     Returns:
-      [...] float32 in [LIKELIHOOD_FLOOR, 1]; -log2 of it is bits. The symmetric form on -|offset| keeps the digits
-      of the tails; the floor passes gradients that raise it. Reference: arXiv:1802.01436, eq. 6.
+      [...] float32, at least `floor`; -log2 of it is bits. The symmetric form on -|offset| keeps the digits of the
+      tails. Below the floor both the Gaussian's gradient and the floor's are passed on. Reference: arXiv:1802.01436,
+      eq. 6.
     """
-    distance = ops.abs(ops.cast(offsets, "float32"))
-    inverse = 1.0 / ops.cast(scales, "float32")
+    distance, scales = ops.abs(ops.cast(offsets, "float32")), ops.cast(scales, "float32")
+    inverse = 1.0 / scales
     mass = _upper_tail((distance - 0.5) * inverse) - _upper_tail((distance + 0.5) * inverse)
-    return lower_bound(mass, LIKELIHOOD_FLOOR)
+    least = floor(distance, ops.stop_gradient(scales))
+    fixed = ops.stop_gradient(least)
+    return lower_bound(mass - fixed, 0.0) + ops.where(mass < fixed, least, fixed)
 
 
 def bits(offsets, scales):

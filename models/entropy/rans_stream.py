@@ -1,9 +1,9 @@
 """The bytes around the lanes: how many lanes a stream has, when they begin and end, what is written before the words.
 
 A stream is: varints (lanes, escapes, then how much was coded on each lane count), the final states at their real length
-in bits, the escaped values as varints, the 32-bit words. It knows neither its length nor its symbols' number: what the
-caller asks for must end exactly where the encoder began. More than ``rans.CHUNK`` symbols make several streams, their
-lengths before them.
+in bits, the escaped values as varints of nibbles, the 32-bit words. It knows neither its length nor its symbols'
+number: what the caller asks for must end exactly where the encoder began. More than ``rans.CHUNK`` symbols make several
+streams, their lengths before them.
 """
 
 from collections.abc import Callable
@@ -29,6 +29,7 @@ from models.entropy.lanes import (
 
 DAMAGED = "damaged stream: "
 _LENGTH_BITS = 5
+_ESCAPE_PAYLOAD = 3  # bits a nibble: most escapes lie close to their alphabet's edge
 _MAX_STEP_LANES = 256
 _GROWING_PAIRS = 8
 UNROLL = 4  # pairs a turn of the loop; more gains nothing
@@ -233,7 +234,7 @@ def close(states: tf.Tensor, words: tf.Tensor, counts: tf.Tensor, escapes: tf.Te
         [
             bit_fields.write_varints(header),
             packed,
-            bit_fields.write_varints(escapes),
+            bit_fields.pack_nibbles(bit_fields.write_varints(escapes, _ESCAPE_PAYLOAD)),
             bit_fields.words_to_bytes(words),
         ]
     )
@@ -264,7 +265,9 @@ def open_stream(stream: tf.Tensor, table: tf.Tensor, steps: bool = False) -> tup
     high = bit_fields.read_fields(body, begin + tf.cumsum(above, exclusive=True), above)
     states = low + shift_left(high + shift_left(ones, above), const(STATE_BITS))
     end += (begin + tf.reduce_sum(above) + 7) // 8
-    escaped, end, read = bit_fields.read_varints(data, end, escapes)
+    nibbles = bit_fields.unpack_nibbles(data[tf.minimum(end, size) :][: 6 * escapes])
+    escaped, nibbles_read, read = bit_fields.read_varints(nibbles, const(0), escapes, _ESCAPE_PAYLOAD)
+    end += (nibbles_read + 1) // 2
     escaped = tf.concat([escaped, [0]], 0)
     whole = tf.reduce_all([good, read, end <= size, tf.equal((size - end) % 4, 0)])
     with tf.control_dependencies([require(whole, DAMAGED + "it ends early")]):

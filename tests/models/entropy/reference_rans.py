@@ -14,7 +14,7 @@ def decode(stream: bytes, indexes: np.ndarray, tables: CdfTables) -> list[int]:
         plan.append((plan[-1] + 1) // 2)
     counts = [2 * count * reader.varint() for count in plan[1:]]
     states = reader.states(lanes)
-    escapes = [reader.varint() for _ in range(escape_count)][::-1]
+    escapes = reader.escapes(escape_count)[::-1]
     words = [int.from_bytes(reader.rest()[place : place + 4], "little") for place in range(0, len(reader.rest()), 4)]
     symbols, todo = [], list(map(int, indexes))
     for lanes, count in zip(plan, [len(todo) - sum(counts), *counts], strict=True):
@@ -58,6 +58,20 @@ class _Reader:
             shift += 7
             if byte < 128:
                 return value
+
+    def escapes(self, count: int) -> list[int]:
+        nibbles = [half for byte in self._data for half in (byte % 16, byte // 16)]
+        values, used = [], 0
+        for _ in range(count):
+            value = shift = 0
+            while True:
+                value |= (nibbles[used] & 7) << shift
+                shift, used = shift + 3, used + 1
+                if nibbles[used - 1] < 8:
+                    break
+            values.append(value)
+        self._data = self._data[(used + 1) // 2 :]
+        return values
 
     def states(self, lanes: int) -> list[int]:
         bits = int.from_bytes(self._data, "little")

@@ -20,6 +20,17 @@ def test_varints_come_back_from_anywhere(values):
     assert read.numpy().tolist() == values and int(end) == 2 + len(written) and good
 
 
+@pytest.mark.parametrize("values", [[], [0], [7, 8, 0], [2**35 - 1, 5, 2**12, 2**12 - 1, 63]])
+def test_varints_of_nibbles_come_back(values):
+    nibbles = bit_fields.write_varints(int64(values), payload=3)
+    assert len(nibbles) == sum(max(1, -(-value.bit_length() // 3)) for value in values)
+    packed = bit_fields.pack_nibbles(nibbles)
+    assert len(packed) == (len(nibbles) + 1) // 2
+    data = bit_fields.unpack_nibbles(tf.cast(packed, tf.int64))
+    read, end, good = bit_fields.read_varints(data, int64(0), int64(len(values)), payload=3)
+    assert read.numpy().tolist() == values and int(end) == len(nibbles) and good
+
+
 @pytest.mark.parametrize("data", [[], [128], [1, 255], [128] * 5 + [1, 1], [1, 128, 128, 128, 128, 128, 1]])
 def test_varints_that_end_early_or_never_are_not_good(data):
     assert not bit_fields.read_varints(int64(data), int64(0), int64(2))[2]

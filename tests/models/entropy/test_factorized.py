@@ -6,8 +6,7 @@ import pytest
 import tensorflow as tf
 
 from models.entropy import factorized
-from models.entropy.factorized import FactorizedPrior
-from models.entropy.gaussian import LIKELIHOOD_FLOOR
+from models.entropy.factorized import LIKELIHOOD_FLOOR, FactorizedPrior
 
 CHANNELS = 5
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from scipy.special import ndtr
 
-from models.entropy import gaussian
+from models.entropy import bit_fields, gaussian, tables
 
 
 def exact(offsets, scales):
@@ -32,8 +32,27 @@ def test_equals_scipy(scale):
 
 
 def test_tails_are_floored_and_finite():
-    found = np.array(gaussian.likelihood(np.float32([0, 7, 50, 1e4, 1e30]), np.float32(1)))
-    assert np.allclose(found[1:], gaussian.LIKELIHOOD_FLOOR) and abs(found[0] - 0.3829249) < 1e-6
+    found = np.array(gaussian.likelihood(np.float32([0, 5, 7, 50, 1e4, 1e30]), np.float32(1)))
+    assert abs(found[0] - 0.3829249) < 1e-6 and np.isclose(found[1], gaussian.LIKELIHOOD_FLOOR)
+    assert (np.diff(found[1:]) < 0).all() and found[-1] > 0 and found[2] < gaussian.LIKELIHOOD_FLOOR / 2**4
+
+
+def test_alphabets_reach_as_far_as_the_coders():
+    scales = gaussian.level_scales()
+    half = -tables.gaussian_tables(scales).offsets
+    assert (np.abs(np.array(gaussian.reach(scales.astype("float32"))) - half) <= 1).all()
+
+
+@pytest.mark.parametrize("level", [5, 20, 40, 63])
+def test_the_floor_is_what_the_coder_charges_for_escapes(level):
+    """Within a nibble: the escape's slot, and nibbles."""
+    scale, coder_tables = gaussian.level_scales()[level], tables.gaussian_tables(gaussian.level_scales())
+    edge, slot = int(-coder_tables.offsets[level]), int(coder_tables.sizes[level]) - 1
+    share = np.diff(coder_tables.cdfs[level])[slot] / 2**coder_tables.precision
+    for distance in (edge + 1, edge + 4, edge + 20, edge + 1000, 100_000):
+        nibbles = len(bit_fields.write_varints(tf.constant([2 * (distance - edge - 1)], tf.int64), payload=3))
+        estimated = -np.log2(float(gaussian.likelihood(np.float32(distance), np.float32(scale))))
+        assert abs(estimated - (4 * nibbles - np.log2(share))) < 4
 
 
 @pytest.mark.usefixtures("low_floor")
@@ -57,7 +76,8 @@ def test_below_the_floor_the_gradient_still_leads_back():
     assert exact(7.0, 1.0) < gaussian.LIKELIHOOD_FLOOR
     by_offset, by_level = gradient_of_bits(7.0, level)
     assert by_offset > 0 > by_level  # descent draws the offset in and widens the scale
-    assert np.isfinite(gradient_of_bits(1e6, level)).all()
+    by_offset, by_level = gradient_of_bits(1e4, level)  # where the Gaussian is exactly zero
+    assert by_offset > 0 and np.isfinite(by_level)
 
 
 def test_gradient_is_the_derivative():
