@@ -42,7 +42,7 @@ class CodecConfig(Config):
 # Lambdas of the published rate points, for the documentation and the sweeps: .0018 .0035 .0067 .013 .025 .0483
 PAPER = {"channels": 128, "latents": 192, "learning_rate": 1e-4, "steps": 1_000_000, "steps_per_epoch": 5000,
          "batch_size": 16, "warmup_fraction": 0.001}  # fmt: skip
-SMALL = {"channels": 64, "latents": 96, "crop_size": 192, "batch_size": 4, "steps": 1500, "learning_rate": 4e-4,
+SMALL = {"channels": 64, "latents": 192, "crop_size": 192, "batch_size": 4, "steps": 1500, "learning_rate": 4e-4,
          "warmup_fraction": 0.01}  # fmt: skip
 
 

@@ -31,7 +31,7 @@ def schedule(config: Config) -> keras.optimizers.schedules.LearningRateSchedule:
     """Linear warm-up to the peak, then a cosine down to `final_rate_fraction` of it at the last step."""
     warmup = max(1, round(config.steps * config.warmup_fraction))
     return keras.optimizers.schedules.CosineDecay(
-        0.0,
+        config.learning_rate / (warmup + 1),  # a rate of zero would waste the first step
         decay_steps=max(1, config.steps - warmup),
         alpha=config.final_rate_fraction,
         warmup_target=config.learning_rate,
@@ -125,9 +125,10 @@ def train(
         callbacks=[
             terminate,
             backup,
-            History(work_dir, log_dir, steps_per_epoch, first),
+            LastStep(config.steps - first * steps_per_epoch),
+            History(work_dir, log_dir, config, first),
             Summaries(validation, log_dir),
-            *([Progress(epochs * steps_per_epoch, first * steps_per_epoch)] if progress else []),
+            *([Progress(config.steps, first * steps_per_epoch)] if progress else []),
             *callbacks,
         ],
     )
@@ -173,26 +174,43 @@ class Backup(keras.callbacks.Callback):
             path.unlink()
 
 
+class LastStep(keras.callbacks.Callback):
+    """Ends the training after so many steps, within an epoch if need be; the epoch is closed as any other."""
+
+    def __init__(self, steps: int):
+        super().__init__()
+        self.left = steps
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if self.left <= 0:
+            self.model.stop_training = True
+
+
 class History(keras.callbacks.Callback):
     """Writes `history.json`, one entry an epoch, going on with what an interrupted run had written."""
 
-    def __init__(self, work_dir: str, log_dir: str, steps_per_epoch: int, first_epoch: int):
+    def __init__(self, work_dir: str, log_dir: str, config: Config, first_epoch: int):
         super().__init__()
         self.kept = pathlib.Path(work_dir) / "history.json"
         self.shown = pathlib.Path(log_dir) / "history.json"
         self.shown.parent.mkdir(parents=True, exist_ok=True)
-        self.steps_per_epoch = steps_per_epoch
+        self.config = config
         entries = json.loads(self.kept.read_text()) if self.kept.exists() else []
-        self.entries = [e for e in entries if e["step"] <= first_epoch * steps_per_epoch]
+        self.entries = [e for e in entries if e["step"] <= self.steps_after(first_epoch)]
         self.before = self.entries[-1]["seconds"] if self.entries else 0.0
         self.start = time.monotonic()
         if self.entries:
             self.write()
 
+    def steps_after(self, epochs: int) -> int:
+        """Training steps done after so many epochs."""
+        return min(epochs * self.config.steps_per_epoch, self.config.steps)
+
     def on_epoch_end(self, epoch, logs=None):
         seconds = round(self.before + time.monotonic() - self.start, 2)
         numbers = {k: float(v) for k, v in (logs or {}).items()}
-        self.entries.append({"step": (epoch + 1) * self.steps_per_epoch, "seconds": seconds, **numbers})
+        self.entries.append({"step": self.steps_after(epoch + 1), "seconds": seconds, **numbers})
         self.write()
 
     def write(self):

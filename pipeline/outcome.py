@@ -5,7 +5,6 @@ import pathlib
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from components import evaluation
@@ -25,17 +24,17 @@ def finish(steps: list[Step], options: Options, out: pathlib.Path, console: Cons
         console.print(f"[yellow]warning:[/] the pictures differ between splits: {escape(line)}")
     pushed = outputs["Pusher"]["pushed_model"].custom_properties
     reasons = refusals(outputs)
-    table = Table(box=None, show_header=False, pad_edge=False)
+    rows = []
     if not reasons:
         path = pushed["pushed_destination"].string_value
         serving.write_configuration(pathlib.Path(path).parent, options.recipe.name)
-        table.add_row("pushed model", escape(path))
+        rows.append(("pushed model", path))
     means = evaluation.means(outputs["Evaluator"]["evaluation"].uri)
     for metric in options.recipe.evaluation.metrics:
-        table.add_row(metric.name, f"{means[metric.name]:.4f} {metric.unit}".rstrip())
-    table.add_row("pictures", f"{means['example_count']:.0f} (test split)")
-    table.add_row("report", escape(str(report)))
-    console.print(table, soft_wrap=True)
+        rows.append((metric.name, f"{means[metric.name]:.4f} {metric.unit}".rstrip()))
+    rows += [("pictures", f"{means['example_count']:.0f} (test split)"), ("report", str(report))]
+    for name, value in rows:  # no rich table: it cuts paths to the terminal's width, which is 80 in a pipe
+        console.print(f"{name:15}{escape(value)}", soft_wrap=True)
     for reason in reasons:
         console.print(f"[red]not pushed:[/] {escape(reason)}", soft_wrap=True)
     return 1 if reasons else 0

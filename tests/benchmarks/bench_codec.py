@@ -79,8 +79,13 @@ def coder_seconds(latents, y: tf.Tensor, runs: int) -> tuple[np.ndarray, np.ndar
     return total[0], total[1]
 
 
-def bench(name: str, runs: int, overrides: dict[str, str] | None = None) -> None:
-    """Prints the row of one recipe at the paper's size."""
+def served_seconds(
+    name: str, runs: int, overrides: dict[str, str] | None = None
+) -> tuple[np.ndarray, np.ndarray, dict]:
+    """Seconds (wall, processor) of compress and decompress at the paper's size, PNG to stream to PNG.
+
+    The third part has what else was at hand: "server", "pixels" uint8 [512, 768, 3], "bytes" of the stream.
+    """
     server, _ = served_codec(name, "paper", overrides)
     pixels = picture(512, 768)
     buffer = io.BytesIO()
@@ -88,15 +93,22 @@ def bench(name: str, runs: int, overrides: dict[str, str] | None = None) -> None
     source = tf.constant([buffer.getvalue()])
     compress, decompress = server.functions["compress"], server.functions["decompress"]
     stream = compress(source)["bitstream_bytes"]
-    whole = np.stack([
+    return (
         median_seconds(lambda: compress(source)["bitstream_bytes"].numpy(), runs),
         median_seconds(lambda: decompress(stream)["image_bytes"].numpy(), runs),
-    ])  # fmt: skip
+        {"server": server, "pixels": pixels, "bytes": len(stream[0].numpy())},
+    )
+
+
+def bench(name: str, runs: int, overrides: dict[str, str] | None = None) -> None:
+    """Prints the row of one recipe at the paper's size."""
+    *whole, parts = served_seconds(name, runs, overrides)
+    server, whole = parts["server"], np.stack(whole)
     label = name + "".join(f" {v}" for v in (overrides or {}).values())
-    line = f"{label:24}{8 * len(stream[0].numpy()) / (512 * 768):6.2f} " + "".join(
+    line = f"{label:24}{8 * parts['bytes'] / (512 * 768):6.2f} " + "".join(
         f"{1e3 * wall:10.0f}{1e3 * cpu:8.0f}" for wall, cpu in whole
     )
-    y = server.analyse(tf.constant(pixels))
+    y = server.analyse(tf.constant(parts["pixels"]))
     if name != "autoregressive":  # there the coder's steps are part of the serial loop
         for part, total in zip(coder_seconds(server.latents, y, runs), whole, strict=True):
             line += f"{100 * part[1] / total[1]:9.1f}"
@@ -107,16 +119,20 @@ def bench(name: str, runs: int, overrides: dict[str, str] | None = None) -> None
     print(line, flush=True)
 
 
-def training(name: str, steps: int) -> None:
-    """Prints images a second of training at batch 8 of 256x256."""
+def training_seconds(name: str, steps: int, overrides: dict[str, str] | None = None) -> np.ndarray:
+    """Seconds (wall, processor) of a training step on 8 crops of 256x256."""
     recipe = registry.get(name)
-    config = recipe.make_config("paper", {"batch_size": "8", "crop_size": "256", "precision": "float32"})
-    model = compiled_model(recipe, config)
+    fixed = {"batch_size": "8", "crop_size": "256", "precision": "float32"}
+    model = compiled_model(recipe, recipe.make_config("paper", fixed | (overrides or {})))
     batch = np.stack([picture(512, 768)[o : o + 256, 2 * o : 2 * o + 256] for o in range(0, 256, 32)]) / 255.0
     batch = tf.constant(batch, tf.float32)
-    wall, cpu = median_seconds(lambda: model.train_on_batch(batch), steps)
-    sizes = f"{config.channels}/{config.latents}"
-    print(f"training {name} {sizes}: {8 / wall:.2f} images/s, {cpu / 8:.2f} processor seconds an image", flush=True)
+    return median_seconds(lambda: model.train_on_batch(batch), steps)
+
+
+def training(name: str, steps: int) -> None:
+    """Prints images a second of training at the paper's size."""
+    wall, cpu = training_seconds(name, steps)
+    print(f"training {name}: {8 / wall:.2f} images/s, {cpu / 8:.2f} processor seconds an image", flush=True)
 
 
 def large(name: str, preset: str, side: int) -> None:

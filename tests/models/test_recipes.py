@@ -116,7 +116,7 @@ class TestContract:
         assert precision.removeprefix("mixed_") in policies
         assert {v.dtype for v in model.trainable_variables} == {"float32"}
         before = model.get_weights()
-        for _ in range(16):  # the first has a learning rate of zero, and the scale of a float16 loss must settle
+        for _ in range(16):  # the scale of a float16 loss must settle
             assert np.isfinite(model.train_on_batch(batch)).all()
             if trained := any((a != b).any() for a, b in zip(model.get_weights(), before, strict=True)):
                 break
@@ -138,7 +138,7 @@ class TestContract:
     def test_trains_exports_and_answers_every_signature(self, recipe, kind, trained):
         done = trained(recipe.name)
         history = json.loads((done.logs / "history.json").read_text())
-        assert [e["step"] for e in history] == [2, 4] and all("val_loss" in e for e in history)
+        assert [e["step"] for e in history] == [2, 3] and all("val_loss" in e for e in history)
         assert not foreign_ops(str(done.directory))
         assert set(done.functions) == kind.signatures
         kind.check_answers(done.functions, recipe, done.config)

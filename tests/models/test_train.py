@@ -105,6 +105,12 @@ def test_fewer_steps_than_an_epoch(run, tmp_path):
     assert [e["step"] for e in history(tmp_path / "a")] == [1]
 
 
+def test_steps_that_are_no_whole_number_of_epochs(run, tmp_path):
+    model = run(steps=13, steps_per_epoch=5)
+    assert int(model.optimizer.iterations) == 13
+    assert [e["step"] for e in history(tmp_path / "a")] == [5, 10, 13] and "val_loss" in history(tmp_path / "a")[-1]
+
+
 def test_missing_records_are_named(tmp_path):
     config = line.RECIPE_OF_TESTS.make_config("small")
     with pytest.raises(FileNotFoundError, match="gone.gz"):
@@ -119,7 +125,7 @@ def test_schedule_rises_then_falls():
         "small", {"steps": 100, "warmup_fraction": 0.1, "learning_rate": 1.0, "final_rate_fraction": 0.05}
     )
     rates = np.array([float(schedule(config)(step)) for step in range(101)])
-    assert rates.argmax() == 10 and abs(rates[10] - 1) < 1e-6 and abs(rates[-1] - 0.05) < 1e-6
+    assert rates[0] > 0 and rates.argmax() == 10 and abs(rates[10] - 1) < 1e-6 and abs(rates[-1] - 0.05) < 1e-6
     assert (np.diff(rates[:11]) > 0).all() and (np.diff(rates[10:]) < 0).all()
 
 
