@@ -10,6 +10,8 @@ growing: coding starts on one lane, and the words it emits become the initial st
 the decoder gets back when those lanes end. Lane counts follow ``lane_plan``.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 STATE_BITS = 31  # a state is never below 2**31 between pairs
@@ -34,16 +36,26 @@ def lane_plan(lanes: tf.Tensor) -> tf.Tensor:
     return counts[: 1 + tf.reduce_sum(tf.cast(counts > 1, tf.int64))]
 
 
-def to_rows(values: tf.Tensor, lanes: tf.Tensor, padding: int, unroll: int = 1) -> tf.Tensor:
-    """Pairs of rows [R, 2, lanes] of a flat int64 vector, filled up with padding; R is unroll or a multiple."""
-    size, unit = tf.size(values, tf.int64), 2 * unroll * lanes
+def to_rows(values: tf.Tensor, lanes: tf.Tensor, padding, unroll: int = 1) -> tf.Tensor:
+    """Pairs of rows [R, 2, ..., lanes] of int64 [..., N], filled up; R is unroll or a multiple.
+
+    Args:
+        values: int64 [N], or [F, N] with F numbers a symbol.
+        lanes: int64 scalar.
+        padding: what fills up the last rows: a number, or [F, 1].
+        unroll: pairs.
+    """
+    size, unit = tf.shape(values, tf.int64)[-1], 2 * unroll * lanes
     missing = tf.maximum((size + unit - 1) // unit, 1) * unit - size
-    return tf.reshape(tf.pad(values, [[0, missing]], constant_values=padding), tf.stack([-1, 2, lanes]))
+    if values.shape.rank == 1:
+        return tf.reshape(tf.pad(values, [[0, missing]], constant_values=padding), tf.stack([-1, 2, lanes]))
+    fields = values.shape[0]
+    filled = tf.concat([values, tf.repeat(tf.constant(padding, tf.int64), missing, 1)], 1)
+    return tf.transpose(tf.reshape(filled, tf.stack([fields, -1, 2, lanes])), [1, 2, 0, 3])
 
 
 def decode_rows(
-    table: tf.Tensor,
-    precision: int,
+    look_up: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
     states: tf.Tensor,
     words: tf.Tensor,
     pointer: tf.Tensor,
@@ -53,27 +65,26 @@ def decode_rows(
     """Decodes pairs of rows.
 
     Args:
-        table: int64 [tables * 2**precision], for each number frequency << 32 | symbol << 16 | number - start.
-        precision: bits.
+        look_up: (states int64 [A], a row int64 [..., A]) -> (states without the symbol that they hold under the row's
+            distributions, what is kept of it, int64 [A]); `table_look_up` makes one.
         states: int64 [A].
         words: int64 [W], one unused entry, the stream's words, and at least 1 + unroll * A of padding.
         pointer: int64 scalar, words taken so far.
-        rows: int64 [R, 2, A], for each symbol its table's number << precision.
+        rows: int64 [R, 2, ..., A], what `look_up` must know of each symbol's distribution.
         unroll: pairs that one turn of the loop decodes; R is a multiple of it.
 
     Returns:
-        The states and the pointer afterwards, and the table's entries, int64 [R, 2, A].
+        The states and the pointer afterwards, and what was kept, int64 [R, 2, A].
     """
-    mask, low, half = const((1 << precision) - 1), const(1 << STATE_BITS), const(0xFFFF)
+    low = const(1 << STATE_BITS)
     rows, count = _turns(rows, unroll)
     last_lane = tf.size(states) - 1
     last_place = tf.size(words, tf.int64) - unroll * tf.size(states, tf.int64) - 1
 
-    def body(turn, states, pointer, entries):
+    def body(turn, states, pointer, kept):
         found = []
-        for place, base in enumerate(tf.unstack(tf.gather(rows, turn), num=2 * unroll)):
-            entry = tf.gather(table, base + bit_and(states, mask))
-            states = shift_right(entry, const(32)) * shift_right(states, const(precision)) + bit_and(entry, half)
+        for place, row in enumerate(tf.unstack(tf.gather(rows, turn), num=2 * unroll)):
+            states, entry = look_up(states, row)
             found.append(entry)
             if place % 2:
                 short = states < low
@@ -82,13 +93,32 @@ def decode_rows(
                 states = tf.raw_ops.Select(condition=short, x=refilled, y=states)
                 pointer = tf.gather(places, last_lane)
         # Damage may ask for more words than there are: the pointer then stops in the padding.
-        return turn + 1, states, tf.minimum(pointer, last_place), entries.write(turn, tf.stack(found))
+        return turn + 1, states, tf.minimum(pointer, last_place), kept.write(turn, tf.stack(found))
 
-    entries = tf.TensorArray(tf.int64, count, element_shape=[2 * unroll, None])
-    _, states, pointer, entries = tf.while_loop(
-        lambda turn, *_: turn < count, body, (0, states, pointer, entries), parallel_iterations=1
+    kept = tf.TensorArray(tf.int64, count, element_shape=[2 * unroll, None])
+    _, states, pointer, kept = tf.while_loop(
+        lambda turn, *_: turn < count, body, (0, states, pointer, kept), parallel_iterations=1
     )
-    return states, pointer, entries.stack()
+    return states, pointer, kept.stack()
+
+
+def table_look_up(table: tf.Tensor, precision: int) -> Callable:
+    """A `look_up` in a table that has an entry for every number below 2**precision of every distribution.
+
+    Args:
+        table: int64 [tables * 2**precision], frequency << 32 | symbol << 16 | number - start.
+        precision: bits.
+
+    Returns:
+        The function; its rows are int64 [A], number of the table << precision; it keeps the entries.
+    """
+    mask, half = const((1 << precision) - 1), const(0xFFFF)
+
+    def look_up(states, bases):
+        entry = tf.gather(table, bases + bit_and(states, mask))
+        return shift_right(entry, const(32)) * shift_right(states, const(precision)) + bit_and(entry, half), entry
+
+    return look_up
 
 
 def encode_rows(
@@ -135,8 +165,8 @@ def encode_rows(
 
 
 def _turns(rows: tf.Tensor, unroll: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Rows [R, k, A] as [R / unroll, k * unroll, A], and how many turns that makes, an int32 scalar."""
-    turns = tf.reshape(rows, tf.stack([-1, unroll * rows.shape[1], tf.shape(rows)[2]]))
+    """Rows [R, k, ..., A] as [R / unroll, k * unroll, ..., A], and how many turns that makes, an int32 scalar."""
+    turns = tf.reshape(rows, tf.concat([[-1, unroll * rows.shape[1]], tf.shape(rows)[2:]], 0))
     return turns, tf.shape(turns)[0]
 
 

@@ -1,28 +1,26 @@
 """The entropy coder inside the graph: symbols and integer tables in, one string out, stock TensorFlow ops only.
 
-``lanes`` holds the arithmetic, ``rans_stream`` the layout of the string.
+``lanes`` holds the arithmetic, ``rans_stream`` the layout of the string, ``rans_reader`` its reading.
 """
 
 import numpy as np
 import tensorflow as tf
 
 from models.entropy.bit_fields import require
-from models.entropy.lanes import bit_and, const, decode_rows, shift_left, shift_right, shrink, to_rows
+from models.entropy.lanes import bit_and, const, shift_left, shift_right, table_look_up
+from models.entropy.rans_reader import DecoderState, advance, decode_all, end_checks, open_stream, take_escapes
 from models.entropy.rans_stream import (
     DAMAGED,
-    UNROLL,
-    DecoderState,
+    MAX_SYMBOL,
     encode_all,
     encode_steps,
-    end_checks,
+    escape_values,
     join_chunks,
-    open_stream,
     split_chunks,
 )
 from models.entropy.tables import CdfTables
 
 _plain = tf.autograph.experimental.do_not_convert  # nothing here needs AutoGraph, which is slow to trace
-MAX_SYMBOL = 1 << 30  # magnitude; leaves room for offsets and signs in 32 bits
 CHUNK = 1 << 20  # symbols coded at a time: their temporary numbers take some 100 bytes each
 ESCAPE = -(1 << 15)  # stands in the lookup table for symbols outside their alphabet
 
@@ -157,7 +155,7 @@ class RansCoder(tf.Module):
             # look-up itself refuses what lies outside the tables.
             chosen = indexes if valid is None else tf.where(valid, indexes, self.table_count)
             bases = shift_left(tf.cast(chosen, tf.int64), const(self.precision))
-            state, entries = self._advance(state, bases, lanes)
+            state, entries = advance(state, bases, lanes, *self._look_up(state.table))
             state, symbols = self._symbols(state, entries, indexes)
             return state._replace(step=state.step + 1), symbols
 
@@ -176,24 +174,14 @@ class RansCoder(tf.Module):
         """Symbols, int32 [n], of what ``encode_all`` wrote."""
         state, counts = open_stream(stream, table)
         bases = shift_left(tf.cast(self._indexes(indexes, None), tf.int64), const(self.precision))
-        size, levels = tf.size(bases, tf.int64), tf.size(state.plan, tf.int64)
-        counts *= 2 * state.plan
-        main = size - tf.reduce_sum(counts[1:])
-        with tf.control_dependencies([require(main >= 0, DAMAGED + "it holds more symbols than expected")]):
-            counts = tf.concat([main[None], counts[1:]], 0)
-            begins = tf.cumsum(counts, exclusive=True)
-
-        def body(level, state, parts):
-            part = bases[begins[level] : begins[level] + counts[level]]
-            state, entries = self._advance(state, part, state.plan[level], UNROLL)
-            return level + 1, state, parts.write(tf.cast(level, tf.int32), entries)
-
-        parts = tf.TensorArray(tf.int64, tf.cast(levels, tf.int32), infer_shape=False, element_shape=[None])
-        loop = (const(0), state, parts)
-        _, state, parts = tf.while_loop(lambda level, *_: level < levels, body, loop, parallel_iterations=1)
-        state, symbols = self._symbols(state, parts.concat(), indexes)
+        state, entries = decode_all(state, counts, bases, *self._look_up(table))
+        state, symbols = self._symbols(state, entries, indexes)
         with tf.control_dependencies(end_checks(state)):
             return tf.identity(symbols)
+
+    def _look_up(self, table: tf.Tensor) -> tuple:
+        """How a state's symbol is found, and the row of a slot that holds none."""
+        return table_look_up(table, self.precision), self.table_count << self.precision
 
     def _indexes(self, indexes: tf.Tensor, valid: tf.Tensor | None) -> tf.Tensor:
         """Indexes, int32 [N], all in range, and the null table's where invalid."""
@@ -224,8 +212,7 @@ class RansCoder(tf.Module):
         def mark():
             where = tf.where(outside)
             far, last = tf.gather_nd(slots, where), tf.gather_nd(escape, where)
-            distance = tf.cast(tf.where(far < 0, -far, far - last), tf.int64)
-            return tf.tensor_scatter_nd_update(slots, where, last), 2 * distance - tf.cast(far < 0, tf.int64)
+            return tf.tensor_scatter_nd_update(slots, where, last), escape_values(far, last)
 
         slots, beyond = tf.cond(tf.reduce_any(outside), mark, lambda: (tf.identity(slots), tf.zeros([0], tf.int64)))
         cdf = tf.cast(self._cdf.read_value(), tf.int64)
@@ -240,7 +227,7 @@ class RansCoder(tf.Module):
         return shift_left(offset, const(48)) + shift_left(escape, const(32)) + first
 
     def _table(self) -> tf.Tensor:
-        """The decoder's lookup table; see ``decode_rows``."""
+        """The decoder's lookup table; see ``lanes.table_look_up``."""
 
         def build():
             table = self._spread()
@@ -269,42 +256,15 @@ class RansCoder(tf.Module):
         size = tf.size(sizes, tf.int64) * total
         return tf.cumsum(tf.scatter_nd(begins[:, None], steps, size[None])) + tf.range(size)
 
-    def _advance(
-        self, state: DecoderState, bases: tf.Tensor, lanes: tf.Tensor, unroll: int = 1
-    ) -> tuple[DecoderState, tf.Tensor]:
-        """Decodes symbols on so many lanes; returns the state and the lookup table's entries, int64 [N]."""
-
-        def end_lanes():
-            states, words, pointer, good = shrink(state.states, state.words, state.pointer, lanes)
-            limit = tf.size(state.states, tf.int64) - lanes + state.limit - state.pointer
-            good = tf.logical_and(good, state.pointer <= state.limit)
-            return states, words, pointer, limit, tf.logical_and(good, state.good)
-
-        states, words, pointer, limit, good = tf.cond(
-            lanes < tf.size(state.states, tf.int64), end_lanes, lambda: tuple(map(tf.identity, state[:5]))
-        )
-        rows = to_rows(bases, lanes, self.table_count << self.precision, unroll)
-        states, pointer, entries = decode_rows(state.table, self.precision, states, words, pointer, rows, unroll)
-        state = state._replace(states=states, words=words, pointer=pointer, limit=limit, good=good)
-        return state, tf.reshape(entries, [-1])[: tf.size(bases)]
-
     def _symbols(self, state: DecoderState, entries: tf.Tensor, indexes: tf.Tensor) -> tuple[DecoderState, tf.Tensor]:
         """Symbols, int32 [N], of lookup entries, escapes filled in."""
         symbols = shift_right(tf.cast(entries, tf.int32), 16)  # the cast keeps the low half, the shift its sign
 
         def fill():
             where = tf.where(tf.equal(symbols, ESCAPE))
-            count = tf.size(where, tf.int64)
-            places = tf.minimum(state.escaped + tf.range(count), tf.size(state.escapes, tf.int64) - 1)
-            values = tf.gather(state.escapes, places)
             chosen = tf.gather_nd(indexes, where)  # an escape is never of the null table
-            smallest = tf.cast(tf.gather(self._offset, chosen), tf.int64)
-            half = shift_right(values, const(1))
-            above = smallest + tf.cast(tf.gather(self._escape, chosen), tf.int64) + half
-            far = tf.where(tf.equal(bit_and(values, const(1)), 0), above, smallest - 1 - half)
-            good = tf.logical_and(state.good, tf.reduce_all(tf.abs(far) <= MAX_SYMBOL))
-            filled = tf.tensor_scatter_nd_update(symbols, where, tf.cast(far, tf.int32))
-            return filled, state.escaped + count, good
+            after, far = take_escapes(state, tf.gather(self._offset, chosen), tf.gather(self._escape, chosen))
+            return tf.tensor_scatter_nd_update(symbols, where, far), after.escaped, after.good
 
         some = tf.equal(tf.reduce_min(symbols), ESCAPE)  # nothing in a table is smaller
         symbols, escaped, good = tf.cond(some, fill, lambda: (symbols, state.escaped, state.good))

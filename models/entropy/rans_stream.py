@@ -7,7 +7,6 @@ streams, their lengths before them.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -28,27 +27,12 @@ from models.entropy.lanes import (
 )
 
 DAMAGED = "damaged stream: "
-_LENGTH_BITS = 5
-_ESCAPE_PAYLOAD = 3  # bits a nibble: most escapes lie close to their alphabet's edge
+MAX_SYMBOL = 1 << 30  # magnitude; leaves room for offsets and signs in 32 bits
+LENGTH_BITS = 5
+ESCAPE_PAYLOAD = 3  # bits a nibble: most escapes lie close to their alphabet's edge
 _MAX_STEP_LANES = 256
 _GROWING_PAIRS = 8
 UNROLL = 4  # pairs a turn of the loop; more gains nothing
-
-
-class DecoderState(NamedTuple):
-    """Where an incremental decoder stands; every tensor but ``states`` and ``words`` keeps its shape."""
-
-    states: tf.Tensor  # int64 [A], the lanes
-    words: tf.Tensor  # int64 [W], words not yet taken, from ``pointer`` on
-    pointer: tf.Tensor  # int64 scalar
-    limit: tf.Tensor  # int64 scalar, words there are
-    good: tf.Tensor  # bool scalar, no damage seen yet
-    step: tf.Tensor  # int64 scalar, steps done
-    ends: tf.Tensor  # int64 [levels], the step before which each lane count of the plan ends
-    plan: tf.Tensor  # int64 [levels], lane counts
-    escapes: tf.Tensor  # int64 [M + 1], escaped values and one of padding
-    escaped: tf.Tensor  # int64 scalar, escapes taken
-    table: tf.Tensor  # int64, the lookup table of ``lanes.decode_rows``
 
 
 def _ideal_bits(precision: int, frequencies: tf.Tensor) -> tf.Tensor:
@@ -228,67 +212,27 @@ def close(states: tf.Tensor, words: tf.Tensor, counts: tf.Tensor, escapes: tf.Te
     high = bit_and(shift_right(states, const(STATE_BITS)), shift_left(tf.ones_like(above), above) - 1)
     widths = tf.fill(tf.shape(above), const(1))
     packed = bit_fields.write_fields(
-        tf.concat([above, low, high], 0), tf.concat([widths * _LENGTH_BITS, widths * STATE_BITS, above], 0)
+        tf.concat([above, low, high], 0), tf.concat([widths * LENGTH_BITS, widths * STATE_BITS, above], 0)
     )
     return bit_fields.bytes_to_string(
         [
             bit_fields.write_varints(header),
             packed,
-            bit_fields.pack_nibbles(bit_fields.write_varints(escapes, _ESCAPE_PAYLOAD)),
+            bit_fields.pack_nibbles(bit_fields.write_varints(escapes, ESCAPE_PAYLOAD)),
             bit_fields.words_to_bytes(words),
         ]
     )
 
 
-def open_stream(stream: tf.Tensor, table: tf.Tensor, steps: bool = False) -> tuple[DecoderState, tf.Tensor]:
-    """Reads all but the symbols: the first state, and the counts of the header, int64 [levels].
+def escape_values(slots: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
+    """What is written of symbols outside their alphabets.
 
-    Without steps the first count, which the number of symbols gives, is zero.
+    Args:
+        slots: int32 [M], symbol less the alphabet's smallest; below zero, or from last on.
+        last: int32 [M], the alphabet's escape slot.
+
+    Returns:
+        int64 [M], twice the distance, odd below the alphabet.
     """
-    data = bit_fields.string_to_bytes(tf.ensure_shape(stream, []))
-    size = tf.size(data, tf.int64)
-    (lanes, escapes), end, good = _pair(*bit_fields.read_varints(data, const(0), const(2)))
-    sane = tf.reduce_all([good, lanes >= 1, lanes <= MAX_LANES, escapes <= size])
-    with tf.control_dependencies([require(sane, DAMAGED + "its header is not one")]):
-        # Only from here on may the numbers set how much is allocated.
-        lanes, escapes = tf.identity(lanes), tf.identity(escapes)
-    plan = lane_plan(lanes)
-    levels = tf.size(plan, tf.int64)
-    counts, end, good = bit_fields.read_varints(data, end, levels - (0 if steps else 1))
-    if not steps:
-        counts = tf.concat([[const(0)], counts], 0)
-    body = data[tf.minimum(end, size) :]
-    ones = tf.fill(lanes[None], const(1))
-    above = bit_fields.read_fields(body, tf.range(lanes) * _LENGTH_BITS, ones * _LENGTH_BITS)
-    low = bit_fields.read_fields(body, lanes * _LENGTH_BITS + tf.range(lanes) * STATE_BITS, ones * STATE_BITS)
-    begin = lanes * (_LENGTH_BITS + STATE_BITS)
-    high = bit_fields.read_fields(body, begin + tf.cumsum(above, exclusive=True), above)
-    states = low + shift_left(high + shift_left(ones, above), const(STATE_BITS))
-    end += (begin + tf.reduce_sum(above) + 7) // 8
-    nibbles = bit_fields.unpack_nibbles(data[tf.minimum(end, size) :][: 6 * escapes])
-    escaped, nibbles_read, read = bit_fields.read_varints(nibbles, const(0), escapes, _ESCAPE_PAYLOAD)
-    end += (nibbles_read + 1) // 2
-    escaped = tf.concat([escaped, [0]], 0)
-    whole = tf.reduce_all([good, read, end <= size, tf.equal((size - end) % 4, 0)])
-    with tf.control_dependencies([require(whole, DAMAGED + "it ends early")]):
-        words = bit_fields.bytes_to_words(data[end:])
-    padded = tf.concat([tf.zeros([1], tf.int64), words, tf.zeros(lanes[None] * UNROLL + 1, tf.int64)], 0)
-    zero = tf.zeros([], tf.int64)
-    state = DecoderState(
-        states, padded, zero, tf.size(words, tf.int64), tf.constant(True), zero, counts, plan, escaped, zero, table
-    )
-    return state, counts
-
-
-def _pair(values: tf.Tensor, end: tf.Tensor, good: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
-    """The two values that read_varints was asked for, as scalars."""
-    return tf.unstack(values, num=2), end, good
-
-
-def end_checks(state: DecoderState) -> list[tf.Operation]:
-    """What holds at the end of every undamaged stream."""
-    all_back = tf.reduce_all(tf.equal(state.states, START))
-    escapes = tf.size(state.escapes, tf.int64)
-    consumed = tf.logical_and(tf.equal(state.pointer, state.limit), tf.equal(state.escaped, escapes - 1))
-    message = DAMAGED + "its symbols do not end where their encoder began"
-    return [require(tf.reduce_all([state.good, all_back, consumed]), message)]
+    distance = tf.cast(tf.where(slots < 0, -slots, slots - last), tf.int64)
+    return 2 * distance - tf.cast(slots < 0, tf.int64)

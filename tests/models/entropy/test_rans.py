@@ -12,7 +12,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from models.entropy import rans, rans_stream
 from models.entropy.lanes import lane_plan
-from models.entropy.rans import ESCAPE, MAX_SYMBOL, RansCoder
+from models.entropy.rans import ESCAPE, RansCoder
+from models.entropy.rans_stream import MAX_SYMBOL
 from models.entropy.tables import CdfTables, gaussian_tables, tables_from_pmfs
 from tests.models.entropy import reference_rans
 
