@@ -72,9 +72,13 @@ class Codec(keras.Model):
     def __init__(self, config: CodecConfig, **kwargs):
         super().__init__(**kwargs)
         self.config = config
-        self.analysis, self.synthesis = analysis(config), synthesis(config)
+        self.analysis, self.synthesis = self.transforms(config)
         self.trackers = [keras.metrics.Mean(name=n) for n in ("bpp", "mse", "psnr")]
         self.noise = keras.random.SeedGenerator(config.seed)
+
+    def transforms(self, config) -> tuple[keras.Sequential, keras.Sequential]:
+        """The networks from pixels to latents and back."""
+        return analysis(config), synthesis(config)
 
     def code(self, y, training: bool):
         """Quantises latents y [B, h, w, M] float32; returns (y_hat of the same shape, bits [B] float32)."""

@@ -13,9 +13,9 @@ import tensorflow as tf
 from models import codec, data, metrics
 from models import pictures_serving as pictures
 from models.entropy import container
-from models.latents_serving import FactorizedLatents, GaussianLatents
+from models.latents_serving import FactorizedLatents, GaussianLatents, MixtureLatents
 
-__all__ = ["FactorizedLatents", "GaussianLatents", "signatures"]
+__all__ = ["FactorizedLatents", "GaussianLatents", "MixtureLatents", "signatures"]
 
 TILE, HALO = 64, 4  # latents: tiles of 1024 pixels, 64 pixels around; the transforms reach 30 pixels and 4 latents
 _FORMAT = "latents of 12 fraction bits, level tables 0.11 to 256, 2"

@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from models.entropy import gaussian
 from models.entropy.bit_fields import require
+from models.entropy.lanes import const, shift_right
+from models.entropy.mixture_coder import MixtureCoder
 from models.entropy.rans import RansCoder
 from models.entropy.tables import CdfTables, gaussian_tables, tables_from_pmfs
 from models.layers import fixed_point
@@ -23,7 +25,7 @@ def factorized_tables(prior) -> CdfTables:
     return tables_from_pmfs(pmfs, offsets, overflow)
 
 
-def fewest_bits(tables: CdfTables) -> np.ndarray:
+def fewest_bits_of(tables: CdfTables) -> np.ndarray:
     """Bits of the cheapest symbol of each table: float64 [T], above zero because every table has two slots or more."""
     return tables.precision - np.log2(np.diff(tables.cdfs.astype(np.int64), axis=1).max(axis=1))
 
@@ -76,7 +78,7 @@ class FactorizedLatents(tf.Module):
         super().__init__(name="latents")
         self.model, self.channels = model, model.config.latents
         tables = factorized_tables(model.prior)
-        self.coder, self.fewest_bits = RansCoder(tables), float(fewest_bits(tables).sum())
+        self.coder, self.fewest_bits = RansCoder(tables), float(fewest_bits_of(tables).sum())
 
     def encode(self, y: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Returns (sections, decoded latents) of y [1, h, w, M] float32."""
@@ -96,29 +98,27 @@ class FactorizedLatents(tf.Module):
         return self.model.prior(y_hat)
 
 
-class GaussianLatents(tf.Module):
-    """Two sections: hyper-latents by channel tables, latents by Gaussians whose parameters the hyper-latents give."""
+class SideInformation(tf.Module):
+    """What latent coders share whose first section are hyper-latents; subclasses code the latents under them."""
 
     section_count = 2
 
-    def __init__(self, model):
+    def __init__(self, model, fewest_bits: float):
+        """Args:
+        model: a trained codec with `prior`, `hyper_latents` and `hyper_synthesis`.
+        fewest_bits: what the cheapest symbol of the latents takes.
+        """
         super().__init__(name="latents")
         self.model, self.channels, self.hyper_channels = model, model.config.latents, model.config.channels
         fixed_point.check(model.hyper_synthesis)
         tables = factorized_tables(model.prior)
-        self.hyper_coder, self.fewest_hyper_bits = RansCoder(tables), float(fewest_bits(tables).sum())
-        tables = gaussian_tables(gaussian.level_scales())
-        self.coder, self.fewest_bits = RansCoder(tables), self.channels * float(fewest_bits(tables).min())
+        self.hyper_coder, self.fewest_hyper_bits = RansCoder(tables), float(fewest_bits_of(tables).sum())
+        self.fewest_bits = self.channels * fewest_bits
 
     def parameters(self, z_hat: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
         """Outputs of the hyper-synthesis, exact: z_hat [1, h', w', N] -> float64 [1, height, width, C], fixed-point."""
         outputs = fixed_point.apply(self.model.hyper_synthesis, fixed_point.to_fixed(z_hat))
         return outputs[:, :height, :width]
-
-    def means_and_levels(self, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Fixed-point parameters [..., C] -> (means float32 [..., M], table indexes int32 [..., M])."""
-        mean, level = self.model.split(fixed_point.from_fixed(parameters))
-        return mean, tf.cast(tf.clip_by_value(tf.round(level), 0, gaussian.LEVELS - 1), tf.int32)
 
     def encode_hyper(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns (section, decoded hyper-latents [1, h', w', N] float32) of latents y."""
@@ -134,6 +134,24 @@ class GaussianLatents(tf.Module):
         height, width = believed_sides(sections[0], height, width, self.fewest_hyper_bits)
         symbols = self.hyper_coder.decode(sections[0], channel_indexes(height, width, self.hyper_channels))
         return unflatten(symbols, height, width, self.hyper_channels)
+
+    def estimated_bits(self, y: tf.Tensor, y_hat: tf.Tensor) -> tf.Tensor:
+        """What the model itself, in floating point and with analytic densities, expects: [1] float32 bits."""
+        return self.model.estimated_bits(y_hat, tf.round(self.model.hyper_latents(y)))
+
+
+class GaussianLatents(SideInformation):
+    """Every latent by one of the level tables, which the hyper-latents choose, about a mean that they give."""
+
+    def __init__(self, model):
+        tables = gaussian_tables(gaussian.level_scales())
+        super().__init__(model, float(fewest_bits_of(tables).min()))
+        self.coder = RansCoder(tables)
+
+    def means_and_levels(self, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Fixed-point parameters [..., C] -> (means float32 [..., M], table indexes int32 [..., M])."""
+        mean, level = self.model.split(fixed_point.from_fixed(parameters))
+        return mean, tf.cast(tf.clip_by_value(tf.round(level), 0, gaussian.LEVELS - 1), tf.int32)
 
     def encode(self, y: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Returns (sections, decoded latents) of y [1, h, w, M] float32."""
@@ -151,6 +169,36 @@ class GaussianLatents(tf.Module):
         symbols = self.coder.decode(sections[1], tf.reshape(level, [-1]))
         return unflatten(symbols, height, width, self.channels) + mean
 
-    def estimated_bits(self, y: tf.Tensor, y_hat: tf.Tensor) -> tf.Tensor:
-        """What the model itself, in floating point and with analytic densities, expects: [1] float32 bits."""
-        return self.model.estimated_bits(y_hat, tf.round(self.model.hyper_latents(y)))
+
+class MixtureLatents(SideInformation):
+    """Every latent as an integer under a Gaussian mixture of its own (`models.entropy.mixture_coder`)."""
+
+    def __init__(self, model):
+        coder = MixtureCoder()
+        super().__init__(model, float(fewest_bits_of(coder.cdf.flag_tables()).min()))
+        self.coder = coder
+
+    def mixtures(self, z_hat: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> list[tf.Tensor]:
+        """Means, levels and logits as `MixtureCdf.mixtures` takes them: int64 [K, N] each, N = height * width * M."""
+        k = self.model.config.components
+        values = tf.cast(self.parameters(z_hat, height, width), tf.int64)
+        parts = tf.unstack(tf.reshape(values, [height * width, -1, k, self.channels]), num=2 + (k > 1), axis=1)
+        means, levels, *logits = [tf.reshape(tf.transpose(p, [1, 0, 2]), [k, -1]) for p in parts]
+        logits = logits[0] if logits else tf.zeros_like(means)
+        # Fractions have 12 bits. Those of means, GAIN times as large, are the coder's 8; the others lose some.
+        start = int(self.model.START_LEVEL) << fixed_point.VALUE_BITS
+        return [means, shift_right(levels + start + (1 << 9), const(10)), shift_right(logits + (1 << 3), const(4))]
+
+    def encode(self, y: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """Returns (sections, decoded latents) of y [1, h, w, M] float32."""
+        shape = tf.shape(y)
+        hyper_section, z_hat = self.encode_hyper(y)
+        symbols = to_symbols(y)
+        section = self.coder.encode(symbols, *self.mixtures(z_hat, shape[1], shape[2]))
+        return [hyper_section, section], unflatten(symbols, shape[1], shape[2], self.channels)
+
+    def decode(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+        """Returns latents [1, height, width, M] float32."""
+        z_hat = self.decode_hyper(sections, height, width)
+        symbols = self.coder.decode(sections[1], *self.mixtures(z_hat, height, width))
+        return unflatten(symbols, height, width, self.channels)

@@ -167,6 +167,7 @@ def encode_rows(
 def _turns(rows: tf.Tensor, unroll: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Rows [R, k, ..., A] as [R / unroll, k * unroll, ..., A], and how many turns that makes, an int32 scalar."""
     turns = tf.reshape(rows, tf.concat([[-1, unroll * rows.shape[1]], tf.shape(rows)[2:]], 0))
+    turns.set_shape([None, unroll * rows.shape[1], *rows.shape[2:-1], None])
     return turns, tf.shape(turns)[0]
 
 

@@ -80,14 +80,14 @@ def open_stream(stream: tf.Tensor, table: tf.Tensor, steps: bool = False) -> tup
 
 
 def decode_all(
-    state: DecoderState, counts: tf.Tensor, values: tf.Tensor, look_up: Callable, padding
+    state: DecoderState, counts: tf.Tensor, values: tf.Tensor, look_up: Callable, padding, unroll: int = UNROLL
 ) -> tuple[DecoderState, tf.Tensor]:
     """Decodes what ``encode_all`` wrote.
 
     Args:
         state, counts: of ``open_stream``.
         values: int64 [N] or [F, N], what ``look_up`` must know of each symbol's distribution.
-        look_up, padding: see ``lanes.decode_rows`` and ``lanes.to_rows``.
+        look_up, padding, unroll: see ``lanes.decode_rows`` and ``lanes.to_rows``.
 
     Returns:
         The state, and what was kept of each symbol, int64 [N].
@@ -104,7 +104,7 @@ def decode_all(
 
     def body(level, state, parts):
         part = values[..., begins[level] : begins[level] + counts[level]]
-        state, kept = advance(state, part, state.plan[level], look_up, padding, UNROLL)
+        state, kept = advance(state, part, state.plan[level], look_up, padding, unroll)
         return level + 1, state, parts.write(tf.cast(level, tf.int32), kept)
 
     parts = tf.TensorArray(tf.int64, tf.cast(levels, tf.int32), infer_shape=False, element_shape=[None])

@@ -25,6 +25,14 @@ def depth_to_space(x, factor: int):
     return ops.reshape(ops.transpose(x, (0, 1, 3, 2, 4, 5)), (batch, height * factor, width * factor, channels))
 
 
+def space_to_depth(x, factor: int):
+    """[B, H, W, C] -> [B, H / factor, W / factor, factor*factor*C], any dtype; the inverse of `depth_to_space`."""
+    batch, height, width, channels = ops.shape(x)
+    x = ops.reshape(x, (batch, height // factor, factor, width // factor, factor, channels))
+    x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
+    return ops.reshape(x, (batch, height // factor, width // factor, channels * factor**2))
+
+
 @keras.saving.register_keras_serializable("kompakt")
 class SubPixelConv2D(keras.layers.Layer):
     """Convolution to factor^2 times the channels, then depth to space (arXiv:1609.05158).

@@ -1,0 +1,192 @@
+"""Gaussian mixtures in integers: what the coder sees of `mixture`, evaluated only where a symbol is looked for.
+
+The cumulative of a mixture at a symbol is a weighted sum of look-ups in one table of the normal distribution:
+
+    F(x) = sum_k weight_k * table[((256 x - 128 - mean_k) * inverse_k) >> 16]
+
+with every quantity an integer, so F is monotone and the same on every machine, and nothing is stored for symbols that
+nobody asks for. A latent is coded in two steps: whether it is the symbol `centre`, by one of `FLAG_TABLES` tables of
+two outcomes, and if not, which other one, under F without the centre's mass. Most latents end with the first, cheap
+step; only the rest is searched for, in about log2(alphabet) evaluations.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from scipy.special import ndtr
+
+from models.entropy import gaussian
+from models.entropy.lanes import bit_and, const, shift_left, shift_right
+from models.entropy.tables import CdfTables
+
+PRECISION = 15  # bits of the second step's probabilities
+MEAN_BITS = 8  # fraction bits of means
+SUBLEVELS = 4  # scales between two of `gaussian.level_scales`
+MOST_BITS = 11  # alphabets have at most 2^11 slots; what lies beyond is escaped
+FLAG_TABLES = 256
+_FLAG_BITS = 14
+_Z_BITS, _Z_HALF = 10, 1 << 13  # the normal's table: 1024 entries a standard deviation, 8 of these each way
+_CDF_BITS, _WEIGHT_BITS, _INVERSE_BITS = 24, 14, 16
+_EXP_BITS, _EXP_SIZE = 20, 1 << 12  # weights: 256 entries a factor e, down to e^-16
+_REACH = 4.2  # standard deviations that the alphabet covers on both sides
+_LIGHT = 10  # components lighter than 2^-10 do not widen the alphabet
+
+
+class Mixtures(NamedTuple):
+    """N distributions in integers, int64; the first four are [K, N], the others [N]."""
+
+    means: tf.Tensor  # in 2^-MEAN_BITS
+    inverses: tf.Tensor  # of standard deviations, in 2^-18
+    weights: tf.Tensor  # sum to about 2^14
+    reaches: tf.Tensor  # symbols
+    centres: tf.Tensor  # the symbol of the first step
+    flags: tf.Tensor  # its table
+    masses: tf.Tensor  # F's rise over the centre
+    totals: tf.Tensor  # F's rise over all other symbols
+
+
+class MixtureCdf(tf.Module):
+    """Makes `Mixtures` of a network's outputs and evaluates them."""
+
+    def __init__(self, name: str = "mixture_cdf"):
+        super().__init__(name=name)
+        levels = np.arange((gaussian.LEVELS - 1) * SUBLEVELS + 1) / SUBLEVELS
+        scales = gaussian.MIN_SCALE * (gaussian.MAX_SCALE / gaussian.MIN_SCALE) ** (levels / (gaussian.LEVELS - 1))
+        z = (np.arange(-_Z_HALF, _Z_HALF) + 0.5) / (1 << _Z_BITS)
+        share = np.clip((np.arange((1 << _FLAG_BITS) + 1) + 0.5) / (1 << _FLAG_BITS), 1e-6, 1 - 1e-6)
+        first, last = np.log(share / (1 - share))[[1, -3]]
+        index = np.round((np.log(share / (1 - share)) - first) / (last - first) * (FLAG_TABLES - 1))
+        with tf.init_scope():
+            self._normal = self._stored(np.round(ndtr(z) * (1 << _CDF_BITS)), "normal")
+            self._inverse = self._stored(np.round((1 << _Z_BITS - MEAN_BITS + _INVERSE_BITS) / scales), "inverse")
+            self._reach = self._stored(np.ceil(_REACH * scales + 0.5), "reach")
+            self._exp = self._stored(np.round(np.exp(-np.arange(_EXP_SIZE) / 256) * (1 << _EXP_BITS)), "exp")
+            sizes = np.maximum(np.arange((1 << MOST_BITS) + 1), 1)
+            self._bits = self._stored(np.ceil(np.log2(sizes)), "bits")
+            self._flag = self._stored(np.clip(index, 0, FLAG_TABLES - 1), "flag")
+
+    @staticmethod
+    def _stored(values: np.ndarray, name: str) -> tf.Variable:
+        return tf.Variable(values.astype(np.int64), trainable=False, name=name)
+
+    @staticmethod
+    def flag_tables() -> CdfTables:
+        """Tables of the first step: symbol 0 says "the centre", 1 "another one"."""
+        low, high = np.log(1.5 / (1 << _FLAG_BITS)), np.log((1 << _FLAG_BITS) - 1.5) - np.log(1.5)
+        logits = np.linspace(low, high, FLAG_TABLES)
+        total = 1 << _FLAG_BITS
+        centre = np.clip(np.round(total / (1 + np.exp(-logits))), 1, total - 2).astype(np.int32)
+        rows = np.stack([0 * centre, centre, 0 * centre + total - 1, 0 * centre + total], axis=1)
+        return CdfTables(rows, np.full(FLAG_TABLES, 3, np.int32), np.zeros(FLAG_TABLES, np.int32), _FLAG_BITS)
+
+    def mixtures(self, means: tf.Tensor, levels: tf.Tensor, logits: tf.Tensor) -> Mixtures:
+        """The distributions of a network's outputs.
+
+        Args:
+          means: int64 [K, N], in 2^-MEAN_BITS. levels: int64 [K, N], in 1/SUBLEVELS, clipped to what there is.
+          logits: int64 [K, N], natural log of the weights, in 1/256.
+        """
+        levels = tf.clip_by_value(levels, 0, self._inverse.shape[0] - 1)
+        inverses, reaches = (self._look_up(table, levels) for table in (self._inverse, self._reach))
+        below = tf.minimum(tf.reduce_max(logits, 0) - logits, _EXP_SIZE - 1)
+        powers = self._look_up(self._exp, below)
+        weights = _divide(shift_left(powers, const(_WEIGHT_BITS)), tf.reduce_sum(powers, 0))
+        centres = self._centres(means, inverses, weights)
+        found = Mixtures(means, inverses, weights, reaches, centres, centres, centres, centres)
+        masses = self.cumulative(found, centres + 1) - self.cumulative(found, centres)
+        whole = shift_left(tf.reduce_sum(weights, 0), const(_CDF_BITS))
+        flags = self._look_up(self._flag, _divide(shift_left(masses, const(_FLAG_BITS)), whole))
+        return found._replace(flags=flags, masses=masses, totals=tf.maximum(whole - masses, 1))
+
+    def _centres(self, means: tf.Tensor, inverses: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        """The symbol nearest to the mean of the component with the highest peak, int64 [N]; any would decode."""
+        peaks = tf.unstack(weights * tf.minimum(inverses, int((1 << _Z_BITS - MEAN_BITS + _INVERSE_BITS) / 0.4)))
+        nearest = tf.unstack(shift_right(means + (1 << MEAN_BITS - 1), const(MEAN_BITS)))
+        highest, centres = peaks[0], nearest[0]
+        for peak, symbol in zip(peaks[1:], nearest[1:], strict=True):
+            centres = tf.where(peak > highest, symbol, centres)
+            highest = tf.maximum(peak, highest)
+        return centres
+
+    def _look_up(self, table: tf.Variable, places: tf.Tensor) -> tf.Tensor:
+        return tf.gather(table.read_value(), places)
+
+    def cumulative(self, mixtures: Mixtures, symbols: tf.Tensor) -> tf.Tensor:
+        """F at the lower edge of symbols, int64 [N]; monotone in each."""
+        places = shift_left(symbols, const(MEAN_BITS)) - (1 << MEAN_BITS - 1) - mixtures.means
+        z = shift_right(places * mixtures.inverses, const(_INVERSE_BITS)) + _Z_HALF
+        z = tf.clip_by_value(z, 0, 2 * _Z_HALF - 1)
+        return tf.reduce_sum(self._look_up(self._normal, z) * mixtures.weights, 0)
+
+    def alphabets(self, mixtures: Mixtures) -> tuple[tf.Tensor, tf.Tensor]:
+        """The second step's alphabets: smallest symbol, and log2 of the number of slots, int64 [N] each.
+
+        The last slot is the escape.
+        """
+        whole = shift_right(mixtures.means, const(MEAN_BITS))
+        light = mixtures.weights < 1 << _WEIGHT_BITS - _LIGHT
+        centres = mixtures.centres
+        low = tf.reduce_min(tf.where(light, centres, whole - mixtures.reaches), 0)
+        high = tf.reduce_max(tf.where(light, centres, whole + 1 + mixtures.reaches), 0)
+        low, high = tf.minimum(low, centres - 1), tf.maximum(high, centres + 1)
+        needed = high - low + 2
+        fits = needed <= 1 << MOST_BITS
+        bits = self._look_up(self._bits, tf.minimum(needed, 1 << MOST_BITS))
+        return tf.where(fits, low, centres - (1 << MOST_BITS - 1)), bits
+
+    def search_fields(self, mixtures: Mixtures, low: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
+        """What `second_cdf` must know: int64 [3 K + 5, N], for the look-up of a row of symbols."""
+        places = shift_left(low, const(MEAN_BITS)) - (1 << MEAN_BITS - 1) - mixtures.means
+        single = tf.stack(
+            [self.cumulative(mixtures, low), mixtures.masses, mixtures.centres - low, mixtures.totals, bits]
+        )
+        return tf.concat([places, mixtures.inverses, mixtures.weights, single], 0)
+
+    def second_cdf(self, fields: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor]:
+        """The cumulative of the second step as a function of slots, int64 [A] -> [A], in 2^-PRECISION.
+
+        It rises by one at least from slot to slot up to the whole at 2^bits and beyond. The centre's slot has no mass
+        of its own. What does not depend on the slots is computed once.
+        """
+        k = (fields.shape[0] - 5) // 3
+        places, inverses, weights = fields[:k], fields[k : 2 * k], fields[2 * k : 3 * k]
+        base, mass, centre, total, bits = tf.unstack(fields[3 * k :], num=5)
+        origins, pitches = places * inverses + (_Z_HALF << _INVERSE_BITS), shift_left(inverses, const(MEAN_BITS))
+        sizes = shift_left(tf.ones_like(bits), bits)
+        shares, whole, none = (1 << PRECISION) - sizes, tf.fill(tf.shape(bits), const(1 << PRECISION)), mass * 0
+
+        def cdf(slots):
+            z = shift_right(origins + pitches * slots, const(_INVERSE_BITS))
+            z = tf.raw_ops.ClipByValue(t=z, clip_value_min=const(0), clip_value_max=const(2 * _Z_HALF - 1))
+            rise = tf.reduce_sum(tf.gather(self._normal, z) * weights, 0) - base
+            rise -= tf.raw_ops.Select(condition=slots > centre, x=mass, y=none)
+            edges = _divide(rise * shares, total) + slots
+            return tf.raw_ops.Select(condition=slots < sizes, x=edges, y=whole)
+
+        return cdf
+
+    def second_slots(self, states: tf.Tensor, fields: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """A `look_up` of `lanes.decode_rows`: binary search of the slots that states [A] hold; keeps the slots."""
+        numbers = bit_and(states, (1 << PRECISION) - 1)
+        cdf, zeros, select = self.second_cdf(fields), tf.zeros_like(states), tf.raw_ops.Select
+
+        def body(step, slots, starts, ends):
+            candidates = slots + step
+            edges = cdf(candidates)
+            above = edges <= numbers
+            return (
+                shift_right(step, const(1)), select(condition=above, x=candidates, y=slots),
+                select(condition=above, x=edges, y=starts), select(condition=above, x=ends, y=edges),
+            )  # fmt: skip
+
+        first = shift_right(shift_left(const(1), tf.reduce_max(fields[-1])), const(1))
+        start = (first, zeros, zeros, zeros + (1 << PRECISION))
+        _, slots, starts, ends = tf.while_loop(lambda step, *_: step > 0, body, start, parallel_iterations=1)
+        return (ends - starts) * shift_right(states, const(PRECISION)) + numbers - starts, slots
+
+
+def _divide(values: tf.Tensor, by: tf.Tensor) -> tf.Tensor:
+    """Quotient of numbers that are not negative; three times as fast as `//`, which must know of signs."""
+    return tf.raw_ops.TruncateDiv(x=values, y=tf.broadcast_to(by, tf.shape(values)))
