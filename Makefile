@@ -16,7 +16,7 @@ run: env
 	@$(PYTHON) -m pipeline decompress $(OUT)/decoded --model $(MODEL) --out $(OUT)/decoded --overwrite
 
 test: env
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 env:
 	@scripts/setup.sh

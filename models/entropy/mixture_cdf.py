@@ -55,29 +55,32 @@ class MixtureCdf(tf.Module):
         levels = np.arange((gaussian.LEVELS - 1) * SUBLEVELS + 1) / SUBLEVELS
         scales = gaussian.MIN_SCALE * (gaussian.MAX_SCALE / gaussian.MIN_SCALE) ** (levels / (gaussian.LEVELS - 1))
         z = (np.arange(-_Z_HALF, _Z_HALF) + 0.5) / (1 << _Z_BITS)
-        share = np.clip((np.arange((1 << _FLAG_BITS) + 1) + 0.5) / (1 << _FLAG_BITS), 1e-6, 1 - 1e-6)
-        first, last = np.log(share / (1 - share))[[1, -3]]
-        index = np.round((np.log(share / (1 - share)) - first) / (last - first) * (FLAG_TABLES - 1))
+        share = np.arange(0.5, 1 << _FLAG_BITS) / (1 << _FLAG_BITS)
+        flag = np.interp(np.log(share / (1 - share)), self._flag_logits(), np.arange(FLAG_TABLES))
+        sizes = np.arange(1, (1 << MOST_BITS) + 1)
         with tf.init_scope():
             self._normal = self._stored(np.round(ndtr(z) * (1 << _CDF_BITS)), "normal")
             self._inverse = self._stored(np.round((1 << _Z_BITS - MEAN_BITS + _INVERSE_BITS) / scales), "inverse")
             self._reach = self._stored(np.ceil(_REACH * scales + 0.5), "reach")
             self._exp = self._stored(np.round(np.exp(-np.arange(_EXP_SIZE) / 256) * (1 << _EXP_BITS)), "exp")
-            sizes = np.maximum(np.arange((1 << MOST_BITS) + 1), 1)
-            self._bits = self._stored(np.ceil(np.log2(sizes)), "bits")
-            self._flag = self._stored(np.clip(index, 0, FLAG_TABLES - 1), "flag")
+            self._flag = self._stored(np.round(np.append(flag, flag[-1])), "flag")
+            self._bits = self._stored(np.ceil(np.log2(np.append(1, sizes))), "bits")
 
     @staticmethod
     def _stored(values: np.ndarray, name: str) -> tf.Variable:
         return tf.Variable(values.astype(np.int64), trainable=False, name=name)
 
     @staticmethod
-    def flag_tables() -> CdfTables:
+    def _flag_logits() -> np.ndarray:
+        """The log-odds of "the centre" in the first step's tables: evenly spaced, the ends just within 14 bits."""
+        end = np.log((1 << _FLAG_BITS) - 1.5) - np.log(1.5)
+        return np.linspace(-end, end, FLAG_TABLES)
+
+    @classmethod
+    def flag_tables(cls) -> CdfTables:
         """Tables of the first step: symbol 0 says "the centre", 1 "another one"."""
-        low, high = np.log(1.5 / (1 << _FLAG_BITS)), np.log((1 << _FLAG_BITS) - 1.5) - np.log(1.5)
-        logits = np.linspace(low, high, FLAG_TABLES)
         total = 1 << _FLAG_BITS
-        centre = np.clip(np.round(total / (1 + np.exp(-logits))), 1, total - 2).astype(np.int32)
+        centre = np.clip(np.round(total / (1 + np.exp(-cls._flag_logits()))), 1, total - 2).astype(np.int32)
         rows = np.stack([0 * centre, centre, 0 * centre + total - 1, 0 * centre + total], axis=1)
         return CdfTables(rows, np.full(FLAG_TABLES, 3, np.int32), np.zeros(FLAG_TABLES, np.int32), _FLAG_BITS)
 
@@ -188,5 +191,5 @@ class MixtureCdf(tf.Module):
 
 
 def _divide(values: tf.Tensor, by: tf.Tensor) -> tf.Tensor:
-    """Quotient of numbers that are not negative; three times as fast as `//`, which must know of signs."""
-    return tf.raw_ops.TruncateDiv(x=values, y=tf.broadcast_to(by, tf.shape(values)))
+    """Quotient, rounded down, of numbers that are not negative; `//` would look for signs as well."""
+    return tf.raw_ops.TruncateDiv(x=values, y=by)

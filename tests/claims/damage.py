@@ -26,6 +26,8 @@ from PIL import Image
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf  # noqa: E402
 
+from components.served_codec import newest_version  # noqa: E402
+
 LONGEST = 120  # seconds one stream may take before the run counts as hung and ends
 MEMORY = 4  # times what a good stream takes
 SLACK = 32 << 20  # bytes that memory allocators keep or give back as they like
@@ -245,8 +247,8 @@ def main(model, picture, others, count, seed):
     """Read damaged streams of PICTURE with MODEL and print what became of them."""
     faulthandler.enable()
     encoded = picture.read_bytes()
-    foreign = [Reader(other).write(encoded) for other in others]
-    rows, room = run(model, encoded, foreign, count, seed)
+    foreign = [Reader(newest_version(other)).write(encoded) for other in others]
+    rows, room = run(newest_version(model), encoded, foreign, count, seed)
     click.echo(table(rows, room))
     sys.exit(any(row.example for row in rows.values()))
 

@@ -23,6 +23,8 @@ import click
 import numpy as np
 from PIL import Image
 
+from components.served_codec import newest_version
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 HEADER_BYTES = 40
@@ -122,7 +124,7 @@ def main(pictures, models, crossed):
     files = sorted(p for p in pictures.iterdir() if p.suffix.lower() in (".png", ".bmp", ".jpg", ".jpeg"))
     if not files:
         raise click.UsageError(f"{pictures}: no pictures here")
-    broken = 0
+    broken, models = 0, [newest_version(model) for model in models]
     for model in models:
         about = json.loads((model / "assets.extra" / "kompakt.json").read_text())
         click.echo(f"{about['recipe']}, lambda {about['config'].get('lmbda')}, {model}")
