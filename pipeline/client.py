@@ -80,26 +80,47 @@ def write_whole(path: pathlib.Path, content: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def open_codec(model: pathlib.Path | None, url: str | None):
-    """The codec at a folder or behind a URL: an object with `compress` and `decompress`, bytes to bytes.
+def open_codec(models: Sequence[pathlib.Path], url: str | None):
+    """The codec at a folder, the family of several folders, or what is served behind a URL.
+
+    All have `decompress`, bytes to bytes; `compress` of a family also takes what rate is wanted.
 
     Raises:
       CommandError: neither or both are given, or there is no codec.
     """
-    if (model is None) == (url is None):
+    if bool(models) == (url is not None):
         raise CommandError("give either --model DIR or --url http://HOST:PORT/v1/models/NAME")
     try:
         if url is not None:
             from pipeline.rest import RestCodec
 
             return RestCodec(url)
+        from components.codec_family import CodecFamily
         from components.served_codec import ServedCodec, newest_version
 
-        directory = newest_version(model)
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        return ServedCodec(directory)
+        return CodecFamily(models) if len(models) > 1 else ServedCodec(newest_version(models[0]))
     except ValueError as error:
         raise CommandError(str(error)) from error
+
+
+def _rate_choice(models: Sequence[pathlib.Path], **wanted: float | None):
+    """The RateChoice of the command's options, None for a single model.
+
+    Raises:
+      CommandError: options that need several models, or several models without one of these options.
+    """
+    from components.codec_family import RateChoice
+
+    given = any(value is not None for value in wanted.values())
+    if len(models) < 2:
+        if given:
+            raise CommandError("--quality and the targets pick among rate points: give --model once for each")
+        return None
+    try:
+        return RateChoice(**wanted)
+    except ValueError as error:
+        raise CommandError(f"several models: {error} (--quality, --target-bpp, --target-psnr)") from error
 
 
 def process(
@@ -146,27 +167,38 @@ def _options(command: Callable) -> Callable:
         click.option("--overwrite", is_flag=True, help="Replace outputs that exist."),
         click.option("--out", required=True, type=_PATHS, help="Folder for the outputs; made if missing."),
         click.option("--url", help="A served model instead: http://HOST:8501/v1/models/NAME."),
-        click.option("--model", type=_PATHS, help="A pushed model's folder, or a folder of versions (newest taken)."),
+        click.option(
+            "--model",
+            "models",
+            multiple=True,
+            type=_PATHS,
+            help="A pushed model's folder, or a folder of versions (newest taken); repeat for several rate points.",
+        ),
     ):
         command = option(command)
-    return command
+    return command  # fmt: skip
 
 
 @click.command()
 @click.argument("pictures", nargs=-1, required=True, type=_PATHS)
 @_options
 @click.option("--psnr", is_flag=True, help="Decode each stream as well and print the PSNR.")
-def compress(pictures, model, url, out, overwrite, psnr):
+@click.option("--quality", type=float, help="With several models: 0 (smallest files) to 100 (best pictures).")
+@click.option("--target-bpp", type=float, help="With several models: take the one nearest to these bits per pixel.")
+@click.option("--target-psnr", "target_psnr_db", type=float, help="The same for the PSNR in dB.")
+def compress(pictures, models, url, out, overwrite, psnr, **wanted):
     """Compress PICTURES (files, or folders searched through) to OUT/<stem>.kmp."""
     pairs = plan(gather(pictures, PICTURE_SUFFIXES), out, STREAM_SUFFIX, overwrite)
-    codec = open_codec(model, url)
+    choice = _rate_choice(models, **wanted)
+    codec = open_codec(models, url)
     from components import classic
     from components import pictures as pictures_
 
     def work(content: bytes) -> tuple[bytes, str]:
         picture = pictures_.normalize(content)
-        stream = codec.compress(picture.encoded)
+        stream, lmbda = codec.compress(picture.encoded, choice) if choice else (codec.compress(picture.encoded), None)
         line = f"{len(stream):,} bytes  {8 * len(stream) / (picture.height * picture.width):.4f} bpp"
+        line += f"  lambda {lmbda:g}" if choice else ""
         if psnr:
             from models import metrics
 
@@ -180,10 +212,10 @@ def compress(pictures, model, url, out, overwrite, psnr):
 @click.command()
 @click.argument("streams", nargs=-1, required=True, type=_PATHS)
 @_options
-def decompress(streams, model, url, out, overwrite):
+def decompress(streams, models, url, out, overwrite):
     """Decompress STREAMS (files, or folders searched for *.kmp) to OUT/<stem>.png."""
     pairs = plan(gather(streams, (STREAM_SUFFIX,)), out, ".png", overwrite)
-    codec = open_codec(model, url)
+    codec = open_codec(models, url)
     from PIL import Image
 
     def work(content: bytes) -> tuple[bytes, str]:

@@ -6,16 +6,22 @@ import pathlib
 import tensorflow as tf
 
 from models import data, metrics
+from models.entropy import container
 
-MAGIC = b"TINY"
+MAGIC = container.MAGIC + bytes([container.VERSION])
+
+
+def header(dropped_bits: int) -> bytes:
+    """What `container.describe` reads: a checksum of nought, the model's fingerprint, sizes of nought."""
+    return MAGIC + bytes(8) + dropped_bits.to_bytes(4, "little") + bytes(9)
 
 
 class TinyCodec(tf.Module):
-    """Streams are MAGIC, then a PNG with the lowest `dropped_bits` bits of each sample set to nought."""
+    """Streams are a header, then a PNG with the lowest `dropped_bits` bits of each sample set to nought."""
 
     def __init__(self, dropped_bits: int = 4):
         super().__init__()
-        self.step = 2**dropped_bits
+        self.step, self.header = 2**dropped_bits, header(dropped_bits)
         text = tf.TensorSpec([None], tf.string)
         self.served = {
             "compress": tf.function(self.compress).get_concrete_function(image_bytes=text),
@@ -25,15 +31,17 @@ class TinyCodec(tf.Module):
 
     def compress(self, image_bytes):
         def one(encoded):
-            return MAGIC + tf.io.encode_png(data.decode(encoded) // self.step)
+            return self.header + tf.io.encode_png(data.decode(encoded) // self.step)
 
         return {"bitstream_bytes": tf.map_fn(one, image_bytes)}
 
     def decompress(self, bitstream_bytes):
         def one(stream):
-            check = tf.debugging.Assert(tf.strings.substr(stream, 0, 4) == MAGIC, ["not a stream of this codec"])
+            check = tf.debugging.Assert(
+                tf.strings.substr(stream, 0, len(self.header)) == self.header, ["not a stream of this codec"]
+            )
             with tf.control_dependencies([check]):  # else the PNG decoder may complain first
-                png = tf.strings.substr(stream, 4, -1)
+                png = tf.strings.substr(stream, len(self.header), -1)
             levels = tf.io.decode_png(png, channels=3)
             return tf.io.encode_png(levels * self.step + self.step // 2)
 
@@ -60,7 +68,7 @@ def save(directory: pathlib.Path, dropped_bits: int = 4, recipe: str = "tiny") -
     model = TinyCodec(dropped_bits)
     tf.saved_model.save(model, str(directory), signatures=model.served)
     (directory / "assets.extra").mkdir()
-    about = {"recipe": recipe, "config": {"lmbda": 1 / model.step}, "fingerprint": f"{dropped_bits:016x}"}
+    about = {"recipe": recipe, "config": {"lmbda": 1 / model.step}, "fingerprint": f"{dropped_bits:08x}"}
     (directory / "assets.extra" / "kompakt.json").write_text(json.dumps(about))
     return directory
 

@@ -128,6 +128,40 @@ def test_mistakes_get_one_line_and_leave_nothing(photos, model, tmp_path, argume
     assert not (tmp_path / "out").exists()
 
 
+@pytest.fixture(scope="module")
+def family(tmp_path_factory):
+    """Folders of two rate points."""
+    root = tmp_path_factory.mktemp("family")
+    return [tiny_codec.save(root / str(bits), bits) for bits in (3, 6)]
+
+
+def test_several_models_are_rate_points(photos, family, tmp_path):
+    models = [argument for folder in family for argument in ("--model", folder)]
+    sizes = {}
+    for quality in (0, 100):
+        out = tmp_path / str(quality)
+        code, said, _ = call(client.compress, photos / "cat.webp", *models, "--out", out, "--quality", quality)
+        assert code == 0 and f"lambda {0.015625 if quality == 0 else 0.125}" in said
+        sizes[quality] = (out / "cat.kmp").stat().st_size
+        assert call(client.decompress, out, *models, "--out", tmp_path / "decoded", "--overwrite")[0] == 0
+    assert sizes[0] < sizes[100]
+
+
+@pytest.mark.parametrize(
+    ("count", "options", "said"),
+    [
+        (1, ("--quality", "50"), "give --model once for each"),
+        (2, (), "several models: choose one of quality"),
+        (2, ("--quality", "50", "--target-bpp", "1"), "several models: choose one of quality"),
+        (2, ("--quality", "101"), "must be between 0 and 100"),
+    ],
+)
+def test_rate_points_need_a_wish_and_a_wish_needs_them(photos, family, tmp_path, count, options, said):
+    models = [argument for folder in family[:count] for argument in ("--model", folder)]
+    code, _, error = call(client.compress, photos, *models, "--out", tmp_path / "out", *options)
+    assert code == 2 and said in error and len(error.splitlines()) == 1 and not (tmp_path / "out").exists()
+
+
 def test_ingest_and_client_take_the_same_endings():
     assert client.PICTURE_SUFFIXES == pictures.EXTENSIONS
 
