@@ -22,10 +22,9 @@ import tensorflow as tf
 from PIL import Image
 
 from models import registry
-from models.entropy.rans import RansCoder
 from models.train import compiled_model
 
-RECIPES = ("factorized", "hyperprior", "mean_scale_hyperprior", "autoregressive")
+RECIPES = ("factorized", "hyperprior", "mean_scale_hyperprior", "autoregressive", "edic")
 
 
 def picture(height: int, width: int) -> np.ndarray:
@@ -61,21 +60,21 @@ def served_codec(name: str, preset: str, overrides: dict[str, str] | None = None
 
 def coder_seconds(latents, y: tf.Tensor, runs: int) -> tuple[np.ndarray, np.ndarray]:
     """Seconds that the coder takes to encode and to decode latents; all sections, no network: float [2] each."""
-    jobs: list[tuple[RansCoder, tf.Tensor, tf.Tensor]] = []
+    jobs: list[tuple] = []
     coders = {latents.coder: latents.coder.encode}
     if hasattr(latents, "hyper_coder"):
         coders[latents.hyper_coder] = latents.hyper_coder.encode
     for coder, encode in coders.items():  # listens to what the codec gives its coders
-        coder.encode = lambda s, i, coder=coder, encode=encode: (jobs.append((coder, s, i)), encode(s, i))[1]
+        coder.encode = lambda *given, coder=coder, encode=encode: (jobs.append((coder, given)), encode(*given))[1]
     latents.encode(y)
     for coder, encode in coders.items():
         coder.encode = encode
     total = np.zeros((2, 2))
-    for coder, symbols, indexes in jobs:
+    for coder, (symbols, *given) in jobs:
         encode, decode = graph(coder.encode), graph(coder.decode)
-        stream = encode(symbols, indexes)
-        total[0] += median_seconds(lambda e=encode, s=symbols, i=indexes: e(s, i).numpy(), runs)
-        total[1] += median_seconds(lambda d=decode, s=stream, i=indexes: d(s, i).numpy(), runs)
+        stream = encode(symbols, *given)
+        total[0] += median_seconds(lambda e=encode, s=symbols, g=given: e(s, *g).numpy(), runs)
+        total[1] += median_seconds(lambda d=decode, s=stream, g=given: d(s, *g).numpy(), runs)
     return total[0], total[1]
 
 
@@ -112,7 +111,7 @@ def bench(name: str, runs: int, overrides: dict[str, str] | None = None) -> None
     if name != "autoregressive":  # there the coder's steps are part of the serial loop
         for part, total in zip(coder_seconds(server.latents, y, runs), whole, strict=True):
             line += f"{100 * part[1] / total[1]:9.1f}"
-    if name in ("hyperprior", "mean_scale_hyperprior"):
+    if name in ("hyperprior", "mean_scale_hyperprior", "edic"):
         z_hat = tf.round(server.model.hyper_latents(y))
         exact = graph(lambda z: server.latents.parameters(z, 32, 48))
         line += f"{100 * median_seconds(lambda: exact(z_hat).numpy(), runs)[1] / whole[1, 1]:11.1f}"
