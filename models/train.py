@@ -12,6 +12,7 @@ import math
 import os
 import pathlib
 import re
+import sys
 import time
 from collections.abc import Sequence
 
@@ -242,7 +243,8 @@ class Progress(keras.callbacks.Callback):
 
     def __init__(self, steps: int, done: int):
         super().__init__()
-        self.bar = tqdm(total=steps, initial=done, desc="train", unit="step", mininterval=1.0, dynamic_ncols=True)
+        seconds = 1.0 if sys.stderr.isatty() else 30.0  # a log is not filled with bars
+        self.bar = tqdm(total=steps, initial=done, desc="train", unit="step", mininterval=seconds, dynamic_ncols=True)
 
     def on_train_batch_end(self, batch, logs=None):
         self.bar.update(1)
