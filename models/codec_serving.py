@@ -18,7 +18,7 @@ from models.latents_serving import FactorizedLatents, GaussianLatents, MixtureLa
 __all__ = ["FactorizedLatents", "GaussianLatents", "MixtureLatents", "signatures"]
 
 TILE, HALO = 64, 4  # latents: tiles of 1024 pixels, 64 pixels around; the transforms reach 30 pixels and 4 latents
-_FORMAT = "latents of 12 fraction bits, level tables 0.11 to 256, 2"
+_FORMAT = "latents of 12 fraction bits, level tables 0.11 to 256, 3"
 
 
 def model_fingerprint(model) -> int:
@@ -96,7 +96,8 @@ class CodecServer(tf.Module):
         y = self.analyse(pixels)
         sections, y_hat = self.latents.encode(y)
         shape = tf.shape(pixels)
-        fingerprints = latents_fingerprint(y_hat), tf.constant(self.fingerprint, tf.int64)
+        latents = latents_fingerprint(y_hat, shape[0], shape[1], flags, plane)
+        fingerprints = latents, tf.constant(self.fingerprint, tf.int64)
         stream = container.pack(shape[0], shape[1], flags, *fingerprints, [*sections, plane])
         return stream, y, y_hat
 
@@ -112,13 +113,14 @@ class CodecServer(tf.Module):
         sides = tf.cast(header.height, tf.int32), tf.cast(header.width, tf.int32)
         height, width = ((side + codec.STRIDE - 1) // codec.STRIDE for side in sides)
         y_hat = self.latents.decode(sections[:-1], height, width)
+        flags = tf.cast(header.flags, tf.int32)
         same = tf.debugging.Assert(
-            latents_fingerprint(y_hat) == header.latents_fingerprint,
+            latents_fingerprint(y_hat, *sides, flags, sections[-1]) == header.latents_fingerprint,
             ["the decoded latents differ from those written: damage, or this machine computes differently; no picture"],
         )
         with tf.control_dependencies([same]):
             y_hat = tf.identity(y_hat)
-        return self.synthesise(y_hat, *sides), tf.cast(header.flags, tf.int32), sections[-1]
+        return self.synthesise(y_hat, *sides), flags, sections[-1]
 
     def compress(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """image_bytes string [B] (PNG, JPEG, BMP) -> {"bitstream_bytes": string [B]}."""
@@ -159,9 +161,18 @@ class CodecServer(tf.Module):
         return bpp, estimated, psnr, similarity[0], bpp + self.lmbda * tf.reduce_mean(tf.square(error))
 
 
-def latents_fingerprint(y_hat: tf.Tensor) -> tf.Tensor:
-    """A number below 2^32, int64 scalar, of decoded latents, float32 of any shape."""
-    first = tf.fingerprint(tf.reshape(y_hat, [1, -1]))[0, :4]
+def latents_fingerprint(
+    y_hat: tf.Tensor, height: tf.Tensor, width: tf.Tensor, flags: tf.Tensor, plane: tf.Tensor
+) -> tf.Tensor:
+    """A number below 2^32, int64 scalar, of all that a picture is drawn from.
+
+    Args:
+      y_hat: decoded latents, float32 of any shape.
+      height, width, flags: int32 scalars. plane: string scalar, the alpha plane's bytes.
+    """
+    beside = tf.stack([height, width, flags, tf.bitcast(tf.cast(container.fingerprint(plane), tf.uint32), tf.int32)])
+    numbers = tf.concat([tf.bitcast(tf.reshape(y_hat, [-1]), tf.int32), beside], 0)
+    first = tf.fingerprint(numbers[None])[0, :4]
     return tf.cast(tf.bitcast(first, tf.uint32), tf.int64)
 
 

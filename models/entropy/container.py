@@ -51,7 +51,7 @@ def pack(
         height: int scalar, pixels, 1 to 65535.
         width: int scalar, pixels, 1 to 65535.
         flags: int scalar, 0 to 255.
-        latents_fingerprint: int64 scalar below 2**32, of what the decoder must arrive at.
+        latents_fingerprint: int64 scalar below 2**32, of what the decoder must arrive at and draws the picture from.
         model_fingerprint: int64 scalar below 2**32, of the model that can read the stream.
         sections: string scalars, at least one.
 
