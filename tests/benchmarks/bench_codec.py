@@ -24,6 +24,7 @@ from PIL import Image
 from models import registry
 from models.train import compiled_model
 
+EIGHT = {"batch_size": "8", "crop_size": "256"}
 RECIPES = ("factorized", "hyperprior", "mean_scale_hyperprior", "autoregressive", "edic")
 
 
@@ -118,20 +119,25 @@ def bench(name: str, runs: int, overrides: dict[str, str] | None = None) -> None
     print(line, flush=True)
 
 
-def training_seconds(name: str, steps: int, overrides: dict[str, str] | None = None) -> np.ndarray:
-    """Seconds (wall, processor) of a training step on 8 crops of 256x256."""
+def training_seconds(name: str, steps: int, overrides: dict[str, str] | None = None, preset: str = "paper"):
+    """Seconds (wall, processor), float [2], of a training step; and the batch, float32 [B, S, S, 3], it is made on."""
     recipe = registry.get(name)
-    fixed = {"batch_size": "8", "crop_size": "256", "precision": "float32"}
-    model = compiled_model(recipe, recipe.make_config("paper", fixed | (overrides or {})))
-    batch = np.stack([picture(512, 768)[o : o + 256, 2 * o : 2 * o + 256] for o in range(0, 256, 32)]) / 255.0
+    config = recipe.make_config(preset, {"precision": "float32"} | (overrides or {}))
+    model, side = compiled_model(recipe, config), config.crop_size
+    places = np.linspace(0, 256, config.batch_size).astype(int)
+    batch = np.stack([picture(512, 768)[o : o + side, 2 * o : 2 * o + side] for o in places]) / 255.0
     batch = tf.constant(batch, tf.float32)
-    return median_seconds(lambda: model.train_on_batch(batch), steps)
+    return median_seconds(lambda: model.train_on_batch(batch), steps), batch
 
 
-def training(name: str, steps: int) -> None:
-    """Prints images a second of training at the paper's size."""
-    wall, cpu = training_seconds(name, steps)
-    print(f"training {name}: {8 / wall:.2f} images/s, {cpu / 8:.2f} processor seconds an image", flush=True)
+def training(name: str, steps: int, overrides: dict[str, str] | None = None, preset: str = "paper") -> None:
+    """Prints the speed of training."""
+    (wall, cpu), batch = training_seconds(name, steps, overrides, preset)
+    count, side = batch.shape[:2]
+    print(
+        f"training {name} {preset}, {count} of {side}x{side}: {wall:.3f} s a step, {count / wall:.2f} images/s, "
+        f"{cpu / count:.2f} processor seconds an image", flush=True,
+    )  # fmt: skip
 
 
 def large(name: str, preset: str, side: int) -> None:
@@ -180,7 +186,8 @@ def main() -> None:
         if name == "autoregressive":
             bench(name, 1, {"order": "raster"})
     if not options.no_training:
-        training("hyperprior", options.runs)
+        training("hyperprior", options.runs, EIGHT)
+        training("mean_scale_hyperprior", options.runs, preset="small")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def ours(job: dict) -> dict[str, float]:
     from tests.benchmarks import bench_codec
 
     sizes = {"channels": str(job["channels"]), "latents": str(job["latents"])}
-    train, _ = bench_codec.training_seconds("hyperprior", job["runs"], sizes)
+    (train, _), _ = bench_codec.training_seconds("hyperprior", job["runs"], sizes | bench_codec.EIGHT)
     compress, decompress, _ = bench_codec.served_seconds("hyperprior", job["runs"], sizes)
     return {"train": float(train), "compress": float(compress[0]), "decompress": float(decompress[0])}
 
