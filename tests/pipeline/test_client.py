@@ -1,6 +1,7 @@
 """compress and decompress on files: what they write, what they refuse, what is left behind."""
 
 import base64
+import functools
 import http.server
 import json
 import signal
@@ -171,7 +172,11 @@ def test_ctrl_c_leaves_no_partial_file(photos, model, tmp_path):
         (photos / f"copy{i}.png").write_bytes((photos / "astronaut.png").read_bytes())
     code = "from pipeline.client import compress; compress()"
     command = [sys.executable, "-c", code, str(photos), "--model", str(model), "--out", str(tmp_path / "out")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # Where the tests run in the background, their children would ignore the signal.
+    hear = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear
+    ) as process:
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)

@@ -1,5 +1,6 @@
 """A run that is killed, and one that is stopped by Ctrl-C: the same command goes on from the last checkpoint."""
 
+import functools
 import json
 import os
 import pathlib
@@ -26,9 +27,13 @@ def start(tmp_path):
     started = []
 
     def run():
+        # Where the tests run in the background, their children would ignore Ctrl-C's signal.
+        hear = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
         environment = os.environ | {"PYTHONUNBUFFERED": "1", "CUDA_VISIBLE_DEVICES": ""}
         with open(tmp_path / "stderr.txt", "w") as errors:
-            process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True)
+            process = subprocess.Popen(
+                command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True, preexec_fn=hear
+            )
         started.append(process)
         return process
 
