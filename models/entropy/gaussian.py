@@ -48,7 +48,8 @@ def _upper_tail(x):
 
 def reach(scales):
     """How far from zero the alphabet of a scale goes in the coder's tables (`tables.gaussian_tables`), any shape."""
-    return ops.maximum(ops.minimum(5.1 * scales, ops.maximum(3.67 * scales, 40.0)), 3.0)
+    least = ops.where(scales < 0.13, 1.0, 3.0)
+    return ops.maximum(ops.minimum(5.1 * scales, ops.maximum(3.67 * scales, 40.0)), least)
 
 
 def floor(distance, scales):

@@ -106,9 +106,9 @@ class MixtureCoder(tf.Module):
         fits = tf.logical_and(good, begin + length[0] <= whole)
         with tf.control_dependencies([require(fits, DAMAGED + "its parts do not fit it")]):
             flags = tf.strings.substr(stream, begin, length[0])
+            rest = tf.strings.substr(stream, begin + length[0], whole - begin - length[0])
         other = self._flags.decode(flags, tf.cast(mixtures.flags, tf.int32)) > 0
         places, fields, low, last = self._others(mixtures, other)
-        rest = tf.strings.substr(stream, begin + length[0], whole - begin - length[0])
         state, counts = open_stream(rest, tf.zeros([0], tf.int64))
         # A slot that holds no symbol has an alphabet of one: nothing is searched for, and the state stays.
         padding = [[0]] * (fields.shape[0] - 2) + [[1], [0]]

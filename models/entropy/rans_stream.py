@@ -48,10 +48,9 @@ def _ideal_bits(precision: int, frequencies: tf.Tensor) -> tf.Tensor:
 def _lanes_for(bits: tf.Tensor, symbols: tf.Tensor, limit: int) -> tf.Tensor:
     """How many lanes a stream of so many bits bears: each costs about five bits, 0.39 % in all.
 
-    Many cheap symbols take long on few lanes: they get up to 0.54 %, or ten lanes, which cost some seven bytes.
+    Many cheap symbols take long on few lanes: they get ten at least, which cost some seven bytes.
     """
-    patience = tf.minimum(symbols // 1200, tf.maximum(bits // 950, 10))
-    return tf.clip_by_value(tf.maximum(bits // 1300, patience), 1, limit)
+    return tf.clip_by_value(tf.maximum(bits // 1300, tf.minimum(symbols // 1200, 10)), 1, limit)
 
 
 def encode_all(precision: int, frequencies: tf.Tensor, starts: tf.Tensor, escapes: tf.Tensor) -> tf.Tensor:

@@ -15,7 +15,9 @@ DEFAULT_PRECISION = 14  # bits; a slot table then holds 2**14 entries a distribu
 MAX_PRECISION = 15  # bits; two symbols must fit into the 31 bits that a coder state gives between two refills
 MAX_SLOTS = 1 << 15
 _BISECTIONS = 40
-_LEAST_REACH = 3  # symbols on both sides of zero even where the Gaussian is narrow: a slot is cheaper than an escape
+# Symbols on both sides of zero even where the Gaussian is narrow: an unused slot is cheaper than an escape, except where
+# all but one in some ten thousand symbols are zero.
+_LEAST_REACH, _CERTAIN_REACH, _CERTAIN_SCALE = 3, 1, 0.13
 _WIDE, _WIDE_TAIL_MASS = 40, 2.0**-12  # farther out, the many slots of an alphabet would cost more than the escapes
 
 
@@ -87,7 +89,8 @@ def gaussian_tables(scales: np.ndarray, precision: int = DEFAULT_PRECISION, tail
     masses = tf.constant([tail_mass, max(tail_mass, _WIDE_TAIL_MASS)], tf.float64)
     reach, wide_reach = -tf.math.ndtri(masses / 2).numpy()
     near, wide = np.ceil(scales * reach - 0.5), np.ceil(scales * wide_reach - 0.5)
-    half = np.maximum(np.minimum(near, np.maximum(wide, _WIDE)), _LEAST_REACH).astype(np.int64)
+    least = np.where(scales < _CERTAIN_SCALE, _CERTAIN_REACH, _LEAST_REACH)
+    half = np.maximum(np.minimum(near, np.maximum(wide, _WIDE)), least).astype(np.int64)
     width = int(half.max())
     edges = (np.arange(width + 1) + 0.5) / scales[:, None]
     upper = 0.5 * tf.math.erfc(edges * np.sqrt(0.5)).numpy()  # mass above each edge; exact in the tails

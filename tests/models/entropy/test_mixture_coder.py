@@ -96,6 +96,9 @@ def test_damage_and_other_parameters_are_refused(three):
             assert "damaged stream" in str(error)
             refused += 1
     assert refused >= 55
+    # A first part longer than the string, in bytes that are no UTF-8: the message must stay readable.
+    with pytest.raises(tf.errors.InvalidArgumentError, match="its parts do not fit it"):
+        three.decode(b"\xf6\xa4\xe7$\xd2o\xac\xd2\xae\xb0", *parameters)
     for other in (draw(400, 3, seed=9), [p[:, :-1] for p in parameters]):
         with pytest.raises(tf.errors.InvalidArgumentError, match="damaged stream"):
             three.decode(good, *other)
