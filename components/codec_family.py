@@ -1,4 +1,4 @@
-"""Several pushed codecs as the rate points of one: each picture gets the point that is wished, all streams are read."""
+"""Rate points: several pushed codecs or one of variable rate. Each picture gets its wish, all streams are read."""
 
 import bisect
 import dataclasses
@@ -6,12 +6,14 @@ import functools
 import io
 import math
 import os
+import pathlib
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from PIL import Image
 
 from components import classic
-from components.served_codec import ServedCodec, ServedCodecError, describe, newest_version
+from components.served_codec import ServedCodec, ServedCodecError, describe, is_variable, newest_version
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,11 +39,23 @@ class RateChoice:
             raise ValueError("a target must be above zero")
 
 
+class RatePoint(NamedTuple):
+    """One way of coding: what distortion weighs, which model by its fingerprint, where it lies, at which quality."""
+
+    lmbda: float
+    fingerprint: str
+    directory: pathlib.Path
+    quality: int | None = None  # of a variable-rate model
+
+
 class CodecFamily:
     """Codecs that differ in how they weigh distortion against bits (`lmbda`), ordered by it; each is loaded when used.
 
+    A variable-rate model is a family of its own, of a point for each quality.
+
     Raises:
-      ServedCodecError: a folder holds no codec of this project, or two have the same weight.
+      ServedCodecError: a folder holds no codec of this project, two have the same weight, or a variable-rate model has
+        company.
     """
 
     def __init__(self, paths: Sequence[str | os.PathLike]):
@@ -52,12 +66,20 @@ class CodecFamily:
             lmbda = about.get("config", {}).get("lmbda")
             if lmbda is None or "fingerprint" not in about:
                 raise ServedCodecError(f"{directory}: does not say its lambda, so it is no rate point")
-            found.append((lmbda, about["fingerprint"], directory))
+            if not is_variable(about):
+                found.append(RatePoint(lmbda, about["fingerprint"], directory))
+                continue
+            if len(paths) > 1:
+                raise ServedCodecError(f"{directory}: has all rates already; give it alone")
+            octaves = about["config"]["rates"] - 1
+            found += [RatePoint(lmbda * 2.0 ** (octaves * (q / 100 - 1)), about["fingerprint"], directory, q)
+                      for q in range(101)]  # fmt: skip
         self.points = sorted(found)
-        for (one, _, first), (two, _, second) in zip(self.points, self.points[1:], strict=False):
-            if one == two:
-                raise ServedCodecError(f"{first} and {second} both have lambda {one:g}: rate points must differ")
-        self._codec = functools.cache(lambda place: ServedCodec(self.points[place][2]))
+        for one, two in zip(self.points, self.points[1:], strict=False):
+            if one.lmbda == two.lmbda:
+                both = f"{one.directory} and {two.directory}"
+                raise ServedCodecError(f"{both} both have lambda {one.lmbda:g}: rate points must differ")
+        self._codec = functools.cache(ServedCodec)
 
     def compress(self, image_bytes: bytes, choice: RateChoice) -> tuple[bytes, float]:
         """Codes a picture file's bytes; returns the stream and the lambda of the point that was taken.
@@ -68,13 +90,17 @@ class CodecFamily:
         last = len(self.points) - 1
         if choice.quality is not None:
             place = round(choice.quality / 100 * last)
-            return self._codec(place).compress(image_bytes), self.points[place][0]
-        stream = functools.cache(lambda place: self._codec(place).compress(image_bytes))
+            return self._compress(place, image_bytes), self.points[place].lmbda
+        stream = functools.cache(lambda place: self._compress(place, image_bytes))
         value, target = self._measure(image_bytes, stream, choice)
         # Both rise with lambda, so the first point that reaches the target or the one before is the nearest.
         above = min(bisect.bisect_left(range(last + 1), target, key=value), last)
         place = min((max(above - 1, 0), above), key=lambda p: abs(value(p) - target))
-        return stream(place), self.points[place][0]
+        return stream(place), self.points[place].lmbda
+
+    def _compress(self, place: int, image_bytes: bytes) -> bytes:
+        point = self.points[place]
+        return self._codec(point.directory).compress(image_bytes, point.quality)
 
     def _measure(self, image_bytes: bytes, stream: Callable[[int], bytes], choice: RateChoice) -> tuple:
         """What is compared with the target, as a function of the point, and the target."""
@@ -88,7 +114,7 @@ class CodecFamily:
         original = classic.decode(image_bytes)
 
         def psnr_db(place):
-            decoded = classic.decode(self._codec(place).decompress(stream(place)))
+            decoded = classic.decode(self._codec(self.points[place].directory).decompress(stream(place)))
             return float(metrics.psnr_db(original[None], decoded[None])[0])
 
         return functools.cache(psnr_db), choice.target_psnr_db
@@ -105,8 +131,8 @@ class CodecFamily:
             written_by = container.describe(bitstream_bytes)["model_fingerprint"]
         except ValueError as error:
             raise ServedCodecError(str(error)) from error
-        for place, (_, fingerprint, _) in enumerate(self.points):
-            if fingerprint == written_by:
-                return self._codec(place).decompress(bitstream_bytes)
-        known = ", ".join(fingerprint for _, fingerprint, _ in self.points)
+        models = {point.fingerprint: point.directory for point in self.points}
+        if written_by in models:
+            return self._codec(models[written_by]).decompress(bitstream_bytes)
+        known = ", ".join(models)
         raise ServedCodecError(f"the stream is of model {written_by}, none of those given ({known})")

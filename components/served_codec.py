@@ -41,6 +41,11 @@ def describe(directory: str | os.PathLike) -> dict:
         return {}
 
 
+def is_variable(about: dict) -> bool:
+    """Whether a model that `describe` describes has rate points to choose from."""
+    return about.get("config", {}).get("rates", 1) > 1
+
+
 def png(picture: np.ndarray) -> bytes:
     """Codes uint8 [H, W, 3] as a PNG file, quickly rather than small."""
     file = io.BytesIO()
@@ -49,7 +54,7 @@ def png(picture: np.ndarray) -> bytes:
 
 
 class ServedCodec:
-    """Calls `compress`, `decompress` and `serving_default` of a SavedModel.
+    """Calls `compress`, `compress_at`, `decompress` and `serving_default` of a SavedModel.
 
     Raises:
       ServedCodecError: the folder holds no codec.
@@ -69,21 +74,33 @@ class ServedCodec:
             has = ", ".join(sorted(self._model.signatures)) or "none"
             raise ServedCodecError(f"{self.directory}: not a codec: no signature '{min(missing)}' (it has {has})")
 
-    def _call(self, signature: str, argument: str, value: bytes) -> dict:
+    def _call(self, signature: str, **values: bytes | int) -> dict:
         import tensorflow as tf
 
         try:
-            return self._model.signatures[signature](**{argument: tf.constant([value])})
+            return self._model.signatures[signature](**{name: tf.constant([value]) for name, value in values.items()})
         except tf.errors.OpError as error:
             raise ServedCodecError(one_line(error)) from error
 
-    def compress(self, image_bytes: bytes) -> bytes:
-        """Codes a PNG, JPEG or BMP file's bytes to a stream. Raises ServedCodecError: the model refused it."""
-        return self._call("compress", "image_bytes", image_bytes)["bitstream_bytes"].numpy()[0]
+    def compress(self, image_bytes: bytes, quality: int | None = None) -> bytes:
+        """Codes a PNG, JPEG or BMP file's bytes to a stream.
+
+        Args:
+          image_bytes: the file.
+          quality: 0 (small files) to 100 (good pictures), of a variable-rate model only; None: its default.
+
+        Raises:
+          ServedCodecError: the model refused it, or has one rate only.
+        """
+        if quality is None:
+            return self._call("compress", image_bytes=image_bytes)["bitstream_bytes"].numpy()[0]
+        if "compress_at" not in self._model.signatures:
+            raise ServedCodecError(f"{self.directory}: a model of one rate, which takes no quality")
+        return self._call("compress_at", image_bytes=image_bytes, quality=quality)["bitstream_bytes"].numpy()[0]
 
     def decompress(self, bitstream_bytes: bytes) -> bytes:
         """Decodes a stream to the bytes of a PNG file. Raises ServedCodecError: the model refused it."""
-        return self._call("decompress", "bitstream_bytes", bitstream_bytes)["image_bytes"].numpy()[0]
+        return self._call("decompress", bitstream_bytes=bitstream_bytes)["image_bytes"].numpy()[0]
 
     def estimated_bpp(self, picture: np.ndarray) -> float:
         """What the model's own probabilities promise for uint8 [H, W, 3], in bits per pixel."""
@@ -92,15 +109,20 @@ class ServedCodec:
         height, width, channels = picture.shape
         encoded = png(picture)
         example = data.image_example(
-            encoded, key="picture", format_name="png", height=height, width=width, channels=channels,
+            encoded,
+            key="picture",
+            format_name="png",
+            height=height,
+            width=width,
+            channels=channels,
             size_bytes=len(encoded),
         )
-        outputs = self._call("serving_default", "examples", example.SerializeToString())
+        outputs = self._call("serving_default", examples=example.SerializeToString())
         return float(outputs["estimated_bpp"].numpy().reshape(-1)[0])
 
-    def measure(self, picture: np.ndarray) -> tuple[rate_distortion.Point, np.ndarray]:
+    def measure(self, picture: np.ndarray, quality: int | None = None) -> tuple[rate_distortion.Point, np.ndarray]:
         """Codes and decodes uint8 [H, W, 3]; returns the point it reached and the decoded picture."""
-        stream = self.compress(png(picture))
+        stream = self.compress(png(picture), quality)
         decoded = classic.decode(self.decompress(stream))
         return rate_distortion.compare(picture, decoded, len(stream)), decoded
 

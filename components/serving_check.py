@@ -15,6 +15,7 @@ from tfx.v1.dsl.components import InputArtifact, OutputArtifact, Parameter, comp
 from tfx.v1.types.standard_artifacts import Examples, InfraBlessing, Model
 
 from components.artifacts import saved_model_dir, split_files
+from components.serving_probe import batch_of_one
 from models import data, export
 
 SOURCES = ("models/export.py", "components/serving_check.py", "components/serving_probe.py")
@@ -62,7 +63,8 @@ def probe(model_dir: str, inputs: dict[str, bytes], work: pathlib.Path) -> list[
     """Calls every signature in a new process that imports TensorFlow only.
 
     Args:
-      model_dir: SavedModel. inputs: input name -> the one element of a string batch. work: an empty folder.
+      model_dir: SavedModel. inputs: input name -> the one element of a batch, bytes or a number as text.
+      work: an empty folder.
 
     Returns:
       The requests that were answered, one per signature.
@@ -103,7 +105,8 @@ def _request(call: dict, inputs: dict[str, bytes]) -> predict_pb2.PredictRequest
     request = predict_pb2.PredictRequest()
     request.model_spec.signature_name = call["signature"]
     for name, value in inputs.items():
-        request.inputs[name].CopyFrom(tf.make_tensor_proto([value], dtype=tf.string))
+        batch = batch_of_one(value, call["inputs"][name])
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(batch))
     return request
 
 
@@ -118,7 +121,7 @@ def _picture(files: list[str]) -> dict[str, bytes]:
             best, best_pixels = (record.numpy(), features[data.ENCODED].numpy()), pixels
     if best is None:
         raise ServingError("the split holds no picture to check with")
-    return {"examples": best[0], "image_bytes": best[1]}
+    return {"examples": best[0], "image_bytes": best[1], "quality": b"50"}
 
 
 def _write(blessing, file_name: str, *, blessed: int, reason: str) -> None:

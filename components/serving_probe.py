@@ -1,9 +1,9 @@
 """Calls every signature of a SavedModel from a process that knows TensorFlow and nothing of this project.
 
-Run as a file: `python -I serving_probe.py MODEL_DIR WORK_DIR`. WORK_DIR/inputs holds one file per known input name (its
-bytes are one element of a string batch). A signature is called once its inputs are known, and the string outputs become
-inputs of the next: `compress` gives the `bitstream_bytes` that `decompress` takes. Results go to WORK_DIR/outputs and
-WORK_DIR/calls.json; what is wrong goes to stderr as one line, with exit status 1.
+Run as a file: `python -I serving_probe.py MODEL_DIR WORK_DIR`. WORK_DIR/inputs holds one file per known input name: its
+bytes are one element of a string batch, or a number as text. A signature is called once its inputs are known, and the
+string outputs become inputs of the next: `compress` gives the `bitstream_bytes` that `decompress` takes. Results go to
+WORK_DIR/outputs and WORK_DIR/calls.json; what is wrong goes to stderr as one line, with exit status 1.
 """
 
 import json
@@ -35,9 +35,10 @@ def main(model_dir: str, work_dir: str) -> None:
             raise ValueError(f"signatures whose inputs nothing gives: {wanted}")
         name = ready[0]
         call = signatures.pop(name)
-        inputs = sorted(call.structured_input_signature[1])
+        inputs = {i: spec.dtype.name for i, spec in sorted(call.structured_input_signature[1].items())}
+        batch = {i: batch_of_one(known[i], dtype) for i, dtype in inputs.items()}
         start = time.perf_counter()
-        outputs = call(**{i: tf.constant([known[i]]) for i in inputs})
+        outputs = call(**batch)
         calls.append({"signature": name, "inputs": inputs, "seconds": time.perf_counter() - start})
         for key, value in outputs.items():
             check(name, key, value)
@@ -52,6 +53,14 @@ def main(model_dir: str, work_dir: str) -> None:
     if strangers:
         raise ValueError(f"the process is not clean: it imported {', '.join(sorted(strangers))}")
     (work / "calls.json").write_text(json.dumps(calls))
+
+
+def batch_of_one(element: bytes, dtype: str):
+    """A tensor [1] of that dtype: of the bytes, or of the number that they say."""
+    import tensorflow as tf
+
+    batch = tf.constant([element])
+    return batch if dtype == "string" else tf.strings.to_number(batch, dtype)
 
 
 def check(name: str, key: str, value) -> None:

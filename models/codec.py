@@ -13,6 +13,7 @@ from keras import ops
 
 from models.layers import haar
 from models.layers.conv import downsample, upsample
+from models.layers.gain import GainUnits
 from models.layers.gdn import GDN
 from models.recipe import Config, ConfigError, Evaluation, Metric, Search, option
 
@@ -29,6 +30,9 @@ class CodecConfig(Config):
     channels: int = option(128, "filters of the transforms (N)", search=Search(choices=(48, 64, 96, 128, 192)), low=1)
     latents: int = option(192, "channels of the latents (M)", search=Search(choices=(64, 96, 128, 192, 320)), low=1)
     lmbda: float = option(0.0067, "weight of distortion against rate: bpp + lmbda * 255^2 * MSE", low=0.0)
+    rates: int = option(
+        1, "rate points of one variable-rate model, lambda halved from each to the one below; 1: fixed", low=1, high=8
+    )
     activation: str = option("gdn", "normalisation of the transforms", choices=("gdn", "simplified_gdn"))
     start: str = option("haar", "first weights of the transforms: a wavelet or noise", choices=("haar", "random"))
     crop_size: int = option(256, "side of a training crop, pixels, a multiple of 64", low=64)
@@ -66,13 +70,16 @@ class Codec(keras.Model):
     """A codec to train. Subclasses make their entropy model in `__init__` and say in `code` what latents cost.
 
     `call` takes pixels [B, H, W, 3] float32 in [0, 1], H and W multiples of 16, and returns
-    {"x_hat": [B, H, W, 3] float32, not clipped; "bits": [B] float32, bits an image}.
+    {"x_hat": [B, H, W, 3] float32, not clipped; "bits": [B] float32, bits an image; "lmbda": [B] float32}.
+
+    With `config.rates` above 1 every example has a rate point: drawn in training, by its place in the batch otherwise.
     """
 
     def __init__(self, config: CodecConfig, **kwargs):
         super().__init__(**kwargs)
         self.config = config
         self.analysis, self.synthesis = self.transforms(config)
+        self.gain_units = GainUnits(config.rates, config.latents, dtype="float32") if config.rates > 1 else None
         self.trackers = [keras.metrics.Mean(name=n) for n in ("bpp", "mse", "psnr")]
         self.noise = keras.random.SeedGenerator(config.seed)
 
@@ -92,26 +99,46 @@ class Codec(keras.Model):
 
     def call(self, x, training=None):
         """Codes and decodes pixels, see the class."""
-        y_hat, bits = self.code(ops.cast(self.analysis(x), "float32"), bool(training))
-        return {"x_hat": ops.cast(self.synthesis(y_hat), "float32"), "bits": bits}
+        y = ops.cast(self.analysis(x), "float32")
+        rate = self.rate_points(ops.shape(y)[0], bool(training))
+        if self.gain_units is None:
+            y_hat, bits = self.code(y, bool(training))
+        else:
+            gain, inverse = self.gain_units.gains(rate)
+            y_hat, bits = self.code(y * gain, bool(training))
+            y_hat = y_hat * inverse
+        return {"x_hat": ops.cast(self.synthesis(y_hat), "float32"), "bits": bits, "lmbda": self.lmbda_at(rate)}
+
+    def rate_points(self, batch, training: bool):
+        """A rate point for each example of a batch: [B] float32."""
+        if training and self.config.rates > 1:
+            points = keras.random.randint((batch,), 0, self.config.rates, seed=self.noise)
+        else:
+            points = ops.arange(batch, dtype="int32") % self.config.rates
+        return ops.cast(points, "float32")
+
+    def lmbda_at(self, rate):
+        """Weight of distortion at real-valued rate points, any shape, float32; `config.lmbda` is the last one's."""
+        return self.config.lmbda * 2.0 ** (rate - (self.config.rates - 1.0))
 
     def pictures(self, x):
         """Originals and reconstructions side by side, for TensorBoard: [B, H, W, 3] -> [B, H, 2W, 3] in [0, 1]."""
         return ops.concatenate([x, ops.clip(self(x, training=False)["x_hat"], 0.0, 1.0)], axis=2)
 
     def _bpp_and_mse(self, x, outputs):
-        pixels = ops.cast(ops.shape(x)[0] * ops.shape(x)[1] * ops.shape(x)[2], "float32")
-        mse = ops.mean(ops.square(ops.cast(x, "float32") - outputs["x_hat"]))
-        return ops.sum(outputs["bits"]) / pixels, mse
+        """Of each example, [B] float32."""
+        pixels = ops.cast(ops.shape(x)[1] * ops.shape(x)[2], "float32")
+        mse = ops.mean(ops.square(ops.cast(x, "float32") - outputs["x_hat"]), axis=(1, 2, 3))
+        return outputs["bits"] / pixels, mse
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Rate-distortion loss, scalar, bits per pixel."""
         bpp, mse = self._bpp_and_mse(x, y_pred)
-        return bpp + self.config.lmbda * 255.0**2 * mse
+        return ops.mean(bpp + y_pred["lmbda"] * 255.0**2 * mse)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Running means of the estimated bpp, the MSE on [0, 1] pixels and the batch PSNR in dB."""
-        bpp, mse = self._bpp_and_mse(x, y_pred)
+        bpp, mse = (ops.mean(values) for values in self._bpp_and_mse(x, y_pred))
         for tracker, value in zip(self.trackers, (bpp, mse, -10.0 * ops.log10(mse)), strict=True):
             # The weight ties the update to the batch: TensorFlow would else count one more at the data's end.
             tracker.update_state(value, sample_weight=ops.cast(ops.shape(x)[0], "float32"))
@@ -160,5 +187,5 @@ EVALUATION = Evaluation(
         Metric("rd_cost", "bpp", "lower", tolerance=0.05),
     ),
     slices=("image/size_class",),
-    comparable=("lmbda",),
+    comparable=("lmbda", "rates"),
 )

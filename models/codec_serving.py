@@ -13,10 +13,13 @@ import tensorflow as tf
 from models import codec, data, metrics
 from models import pictures_serving as pictures
 from models.entropy import container
+from models.entropy.bit_fields import require
 from models.latents_serving import FactorizedLatents, GaussianLatents, MixtureLatents
 
 __all__ = ["FactorizedLatents", "GaussianLatents", "MixtureLatents", "signatures"]
 
+STEP_UNIT, LAST_STEP = 4, 63  # a variable-rate model's quality, in steps, fills the flags above `pictures_serving`'s
+DEFAULT_STEP = 32  # quality 50
 TILE, HALO = 64, 4  # latents: tiles of 1024 pixels, 64 pixels around; the transforms reach 30 pixels and 4 latents
 _FORMAT = "latents of 12 fraction bits, level tables 0.11 to 256, 3"
 
@@ -39,13 +42,14 @@ class CodecServer(tf.Module):
 
     def __init__(self, latents_class: type[tf.Module], model, config):
         super().__init__(name="codec")
-        self.model, self.lmbda = model, config.lmbda
+        self.model, self.variable = model, config.rates > 1
         self.latents = latents_class(model)
         self.fingerprint = model_fingerprint(model)
         # One trace of each, whichever signature calls it; nothing here needs AutoGraph, which is slow to trace.
         graph = functools.partial(tf.function, autograph=False)
         pixels, scalar = tf.TensorSpec([None, None, 3], tf.uint8), tf.TensorSpec([], tf.string)
-        self._write = graph(self.write_stream, [pixels, tf.TensorSpec([], tf.int32), scalar])
+        number = tf.TensorSpec([], tf.int32)
+        self._write = graph(self.write_stream, [pixels, number, scalar, number])
         self._read = graph(self.read_stream, [scalar])
         tiles = tf.TensorSpec([1, None, None, 3], tf.uint8), tf.TensorSpec([1, None, None, config.latents], tf.float32)
         self._analyse_tile = graph(self.analyse_tile, tiles[:1])
@@ -55,6 +59,9 @@ class CodecServer(tf.Module):
             "decompress": graph(self.decompress, [tf.TensorSpec([None], tf.string, "bitstream_bytes")]),
             "serving_default": graph(self.evaluate, [tf.TensorSpec([None], tf.string, "examples")]),
         }
+        if self.variable:
+            wanted = [tf.TensorSpec([None], tf.string, "image_bytes"), tf.TensorSpec([None], tf.int32, "quality")]
+            self.functions["compress_at"] = graph(self.compress_at, wanted)
 
     def analyse_tile(self, pixels: tf.Tensor) -> tf.Tensor:
         """uint8 [1, 16h, 16w, 3] -> latents before rounding, [1, h, w, M] float32."""
@@ -84,16 +91,28 @@ class CodecServer(tf.Module):
         )  # fmt: skip
         return pixels[:height, :width]
 
-    def write_stream(self, pixels: tf.Tensor, flags: tf.Tensor, plane: tf.Tensor):
+    def gains(self, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Gains and inverse gains of a quality (int32 scalar, 0 to LAST_STEP): float32 [1, 1, 1, M] each."""
+        return self.model.gain_units.gains(self.rate(step))
+
+    def rate(self, step: tf.Tensor) -> tf.Tensor:
+        """The rate point [1] float32 of a quality (int32 scalar, 0 to LAST_STEP)."""
+        return tf.cast(step, tf.float32)[None] * ((self.model.config.rates - 1) / LAST_STEP)
+
+    def write_stream(self, pixels: tf.Tensor, flags: tf.Tensor, plane: tf.Tensor, step: tf.Tensor):
         """Codes one picture.
 
         Args:
-          pixels: uint8 [H, W, 3]; flags: int32; plane: alpha as PNG bytes or empty.
+          pixels: uint8 [H, W, 3]; flags: int32; plane: alpha as PNG bytes or empty; step: int32, 0 to LAST_STEP, the
+            quality, of no meaning for a model of one rate.
 
         Returns:
           (stream, latents before rounding, decoded latents).
         """
         y = self.analyse(pixels)
+        if self.variable:
+            y *= self.gains(step)[0]
+            flags += STEP_UNIT * step
         sections, y_hat = self.latents.encode(y)
         shape = tf.shape(pixels)
         latents = latents_fingerprint(y_hat, shape[0], shape[1], flags, plane)
@@ -120,15 +139,33 @@ class CodecServer(tf.Module):
         )
         with tf.control_dependencies([same]):
             y_hat = tf.identity(y_hat)
+        if self.variable:
+            y_hat *= self.gains(flags // STEP_UNIT)[1]
+            flags %= STEP_UNIT
         return self.synthesise(y_hat, *sides), flags, sections[-1]
 
     def compress(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """image_bytes string [B] (PNG, JPEG, BMP) -> {"bitstream_bytes": string [B]}."""
 
         def one(encoded):
-            return self._write(*pictures.read_picture(encoded))[0]
+            return self._write(*pictures.read_picture(encoded), DEFAULT_STEP)[0]
 
         return {"bitstream_bytes": _map(one, image_bytes, tf.string)}
+
+    def compress_at(self, image_bytes: tf.Tensor, quality: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`compress` at a quality of its own for each picture: int32 [B], 0 (small files) to 100.
+
+        Raises:
+          tf.errors.InvalidArgumentError: a quality lies outside.
+        """
+        inside = tf.reduce_all((quality >= 0) & (quality <= 100))
+        with tf.control_dependencies([require(inside, "a quality must be 0 to 100, not", quality)]):
+            steps = (quality * LAST_STEP + 50) // 100
+
+        def one(pair):
+            return self._write(*pictures.read_picture(pair[0]), pair[1])[0]
+
+        return {"bitstream_bytes": _map(one, (image_bytes, steps), tf.string)}
 
     def decompress(self, bitstream_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """bitstream_bytes string [B] -> {"image_bytes": string [B]}, PNG."""
@@ -142,7 +179,7 @@ class CodecServer(tf.Module):
         """Really codes and decodes pictures: serialised records, string [B] -> numbers, each float32 [B, 1].
 
         bpp counts all bits of the stream; estimated_bpp is what the model's own likelihoods expect of the latents;
-        rd_cost = bpp + lmbda * MSE on [0, 255] pixels.
+        rd_cost = bpp + lmbda * MSE on [0, 255] pixels. A variable-rate model is measured at `DEFAULT_STEP`.
         """
         encoded = data.parse(examples)[data.ENCODED]
         names = ("bpp", "estimated_bpp", "psnr_db", "ms_ssim", "rd_cost")
@@ -151,14 +188,15 @@ class CodecServer(tf.Module):
 
     def _measure(self, encoded: tf.Tensor) -> tuple[tf.Tensor, ...]:
         pixels, flags, plane = pictures.read_picture(encoded)
-        stream, y, y_hat = self._write(pixels, flags, plane)
+        stream, y, y_hat = self._write(pixels, flags, plane, DEFAULT_STEP)
         decoded, _, _ = self._read(stream)
         area = tf.cast(tf.shape(pixels)[0] * tf.shape(pixels)[1], tf.float32)
         bpp = 8.0 * tf.cast(tf.strings.length(stream), tf.float32) / area
         estimated = self.latents.estimated_bits(y, y_hat)[0] / area
         error = tf.cast(pixels, tf.float32) - tf.cast(decoded, tf.float32)
         psnr, similarity = metrics.psnr_db(pixels[None], decoded[None])[0], metrics.ms_ssim(pixels[None], decoded[None])
-        return bpp, estimated, psnr, similarity[0], bpp + self.lmbda * tf.reduce_mean(tf.square(error))
+        lmbda = self.model.lmbda_at(self.rate(tf.constant(DEFAULT_STEP)))[0]
+        return bpp, estimated, psnr, similarity[0], bpp + lmbda * tf.reduce_mean(tf.square(error))
 
 
 def latents_fingerprint(

@@ -80,8 +80,8 @@ def write_whole(path: pathlib.Path, content: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def open_codec(models: Sequence[pathlib.Path], url: str | None):
-    """The codec at a folder, the family of several folders, or what is served behind a URL.
+def open_codec(models: Sequence[pathlib.Path], url: str | None, family: bool):
+    """The codec at a folder, the rate points of folders (`family`), or what is served behind a URL.
 
     All have `decompress`, bytes to bytes; `compress` of a family also takes what rate is wanted.
 
@@ -99,28 +99,32 @@ def open_codec(models: Sequence[pathlib.Path], url: str | None):
         from components.served_codec import ServedCodec, newest_version
 
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        return CodecFamily(models) if len(models) > 1 else ServedCodec(newest_version(models[0]))
+        return CodecFamily(models) if family else ServedCodec(newest_version(models[0]))
     except ValueError as error:
         raise CommandError(str(error)) from error
 
 
-def _rate_choice(models: Sequence[pathlib.Path], **wanted: float | None):
-    """The RateChoice of the command's options, None for a single model.
+def _rate_choice(models: Sequence[pathlib.Path], url: str | None, **wanted: float | None):
+    """The RateChoice of the command's options; None if a single model is to code as it does by itself.
 
     Raises:
-      CommandError: options that need several models, or several models without one of these options.
+      CommandError: options that need rate points, or several models without one of these options.
     """
     from components.codec_family import RateChoice
+    from components.served_codec import describe, is_variable, newest_version
 
     given = any(value is not None for value in wanted.values())
-    if len(models) < 2:
-        if given:
-            raise CommandError("--quality and the targets pick among rate points: give --model once for each")
+    if len(models) < 2 and not given:
         return None
+    if url is not None:
+        raise CommandError("--quality and the targets are for models of this machine (--model)")
     try:
+        if len(models) == 1 and not is_variable(describe(newest_version(models[0]))):
+            raise CommandError(f"{models[0]}: a model of one rate; --quality and the targets pick among several "
+                               "(--model given for each) or in one of variable rate")  # fmt: skip
         return RateChoice(**wanted)
     except ValueError as error:
-        raise CommandError(f"several models: {error} (--quality, --target-bpp, --target-psnr)") from error
+        raise CommandError(f"rate points: {error} (--quality, --target-bpp, --target-psnr)") from error
 
 
 def process(
@@ -183,14 +187,14 @@ def _options(command: Callable) -> Callable:
 @click.argument("pictures", nargs=-1, required=True, type=_PATHS)
 @_options
 @click.option("--psnr", is_flag=True, help="Decode each stream as well and print the PSNR.")
-@click.option("--quality", type=float, help="With several models: 0 (smallest files) to 100 (best pictures).")
-@click.option("--target-bpp", type=float, help="With several models: take the one nearest to these bits per pixel.")
+@click.option("--quality", type=float, help="Among rate points: 0 (smallest files) to 100 (best pictures).")
+@click.option("--target-bpp", type=float, help="The rate point nearest to these bits per pixel.")
 @click.option("--target-psnr", "target_psnr_db", type=float, help="The same for the PSNR in dB.")
 def compress(pictures, models, url, out, overwrite, psnr, **wanted):
     """Compress PICTURES (files, or folders searched through) to OUT/<stem>.kmp."""
     pairs = plan(gather(pictures, PICTURE_SUFFIXES), out, STREAM_SUFFIX, overwrite)
-    choice = _rate_choice(models, **wanted)
-    codec = open_codec(models, url)
+    choice = _rate_choice(models, url, **wanted)
+    codec = open_codec(models, url, choice is not None)
     from components import classic
     from components import pictures as pictures_
 
@@ -215,7 +219,7 @@ def compress(pictures, models, url, out, overwrite, psnr, **wanted):
 def decompress(streams, models, url, out, overwrite):
     """Decompress STREAMS (files, or folders searched for *.kmp) to OUT/<stem>.png."""
     pairs = plan(gather(streams, (STREAM_SUFFIX,)), out, ".png", overwrite)
-    codec = open_codec(models, url)
+    codec = open_codec(models, url, len(models) > 1)
     from PIL import Image
 
     def work(content: bytes) -> tuple[bytes, str]:

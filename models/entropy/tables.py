@@ -15,8 +15,8 @@ DEFAULT_PRECISION = 14  # bits; a slot table then holds 2**14 entries a distribu
 MAX_PRECISION = 15  # bits; two symbols must fit into the 31 bits that a coder state gives between two refills
 MAX_SLOTS = 1 << 15
 _BISECTIONS = 40
-# Symbols on both sides of zero even where the Gaussian is narrow: an unused slot is cheaper than an escape, except where
-# all but one in some ten thousand symbols are zero.
+# Symbols on both sides of zero even where the Gaussian is narrow: an unused slot is cheaper than an escape, except
+# where all but one in some ten thousand symbols are zero.
 _LEAST_REACH, _CERTAIN_REACH, _CERTAIN_SCALE = 3, 1, 0.13
 _WIDE, _WIDE_TAIL_MASS = 40, 2.0**-12  # farther out, the many slots of an alphabet would cost more than the escapes
 

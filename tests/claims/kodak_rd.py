@@ -3,7 +3,8 @@
     python -m tests.claims.kodak_rd --pictures FOLDER --model DIR --model DIR ... --out docs/NAME
 
 writes docs/NAME.json (every picture's figures), docs/NAME.md (the tables) and docs/NAME.png (the plot). Models of one
-recipe are the points of one curve. Rates are of real streams, read back by the same model.
+recipe are the points of one curve, a variable-rate model is one of itself. Rates are of real streams, read back by the
+same model.
 """
 
 import dataclasses
@@ -21,6 +22,7 @@ from components import classic, rate_distortion, served_codec  # noqa: E402
 from components.report import plots  # noqa: E402
 
 HEADER_BYTES = 40  # of a stream, that the estimate knows nothing of
+QUALITIES = (0, 25, 50, 75, 100)  # at which a variable-rate model is measured
 SUFFIXES = (".png", ".bmp", ".jpg", ".jpeg", ".webp")
 
 
@@ -36,28 +38,38 @@ def read_pictures(folder: pathlib.Path) -> dict[str, np.ndarray]:
     return {p.stem: rate_distortion.read_rgb(p) for p in files}
 
 
-def measure_model(directory: pathlib.Path, pictures: Mapping[str, np.ndarray], tick=lambda: None) -> dict[str, Any]:
-    """Figures of one pushed model: "recipe", "config", "mean" and "pictures", each with real and estimated rate."""
-    codec = served_codec.ServedCodec(directory)
+def qualities_of(directory: pathlib.Path) -> tuple[int | None, ...]:
+    """At which qualities a pushed model is measured: at none, if it has one rate."""
+    about = served_codec.describe(served_codec.newest_version(directory))
+    return QUALITIES if served_codec.is_variable(about) else (None,)
+
+
+def measure_model(
+    codec: served_codec.ServedCodec, pictures: Mapping[str, np.ndarray], quality: int | None = None, tick=lambda: None
+) -> dict[str, Any]:
+    """Figures of one rate point: "recipe", "config", "quality", "mean" and "pictures", each with real rate.
+
+    A model of one rate also says what it estimates.
+    """
     rows = []
     for name, picture in pictures.items():
-        point, _ = codec.measure(picture)
+        point, _ = codec.measure(picture, quality)
         pixels = picture.shape[0] * picture.shape[1]
         size = round(point.bpp * pixels / 8)
-        estimated = codec.estimated_bpp(picture)
-        beyond = (size - HEADER_BYTES) * 8 / (estimated * pixels) - 1
-        rows.append(
-            {"picture": name, "bytes": size, **dataclasses.asdict(point), "estimated_bpp": estimated,
-             "excess_without_header_percent": 100 * beyond}
-        )  # fmt: skip
+        rows.append({"picture": name, "bytes": size, **dataclasses.asdict(point)})
+        if quality is None:
+            estimated = codec.estimated_bpp(picture)
+            beyond = (size - HEADER_BYTES) * 8 / (estimated * pixels) - 1
+            rows[-1] |= {"estimated_bpp": estimated, "excess_without_header_percent": 100 * beyond}
         tick()
     figures = [k for k in rows[0] if k not in ("picture", "bytes")]
     mean = {k: float(np.mean([r[k] for r in rows])) for k in figures}
-    mean["largest_excess_without_header_percent"] = max(r["excess_without_header_percent"] for r in rows)
+    if quality is None:
+        mean["largest_excess_without_header_percent"] = max(r["excess_without_header_percent"] for r in rows)
     described = codec.description
     return {
         "recipe": described.get("recipe", "model"), "config": described.get("config", {}),
-        "fingerprint": described.get("fingerprint", ""), "mean": mean, "pictures": rows,
+        "fingerprint": described.get("fingerprint", ""), "quality": quality, "mean": mean, "pictures": rows,
     }  # fmt: skip
 
 
@@ -103,7 +115,7 @@ def markdown(result: Mapping[str, Any], plot_name: str) -> str:
     models = sorted(result["models"], key=lambda m: (m["recipe"], m["mean"]["bpp"]))
     digits = {"bpp": 4, "estimated_bpp": 4, "psnr_db": 2, "ms_ssim": 4, "largest_excess_without_header_percent": 2}
     points = [
-        [m["recipe"], m["config"].get("lmbda", "–"), *(f"{m['mean'][key]:.{d}f}" for key, d in digits.items()),
+        [m["recipe"], _point_name(m), *(f"{m['mean'][k]:.{d}f}" if k in m["mean"] else "–" for k, d in digits.items()),
          *_against(m["mean"], result["classic"])]
         for m in models
     ]
@@ -126,10 +138,15 @@ def markdown(result: Mapping[str, Any], plot_name: str) -> str:
         if rates else "None: a curve takes at least two models of one recipe.",
         f"**The models.** Excess: the largest of a picture's real bits, less {HEADER_BYTES} bytes of header, over the "
         "model's own estimate. The last columns: rate against a classic codec's at the same PSNR.",
-        table(("codec", "lambda", "bpp", "estimated", "PSNR, dB", "MS-SSIM", "excess, %", *result["classic"]), points),
+        table(("codec", "lambda or quality", "bpp", "estimated", "PSNR, dB", "MS-SSIM", "excess, %",
+               *result["classic"]), points),
         "**The classic codecs** (" + "; ".join(f"{c.name}: {c.about}" for c in classic.CODECS) + "; Pillow):",
         table(("codec", "bpp", "PSNR, dB", "MS-SSIM"), classics),
     ]) + "\n"  # fmt: skip
+
+
+def _point_name(model: Mapping[str, Any]) -> str:
+    return str(model["config"].get("lmbda", "–")) if model["quality"] is None else f"quality {model['quality']}"
 
 
 def _against(mean: Mapping[str, float], anchors: Mapping[str, Sequence[Mapping[str, float]]]) -> list[str]:
@@ -156,7 +173,10 @@ def draw(result: Mapping[str, Any], path: pathlib.Path) -> None:
 
 def run(pictures: Mapping[str, np.ndarray], models: Sequence[pathlib.Path], tick=lambda: None) -> dict[str, Any]:
     """Measures everything; what the JSON file holds. `tick` is called once for each coded picture."""
-    measured = [measure_model(m, pictures, tick) for m in models]
+    measured = []
+    for directory in models:
+        codec = served_codec.ServedCodec(directory)
+        measured += [measure_model(codec, pictures, quality, tick) for quality in qualities_of(directory)]
     anchors = {c.name: rate_distortion.classic_curve(c, list(pictures.values()), tick) for c in classic.CODECS}
     return {
         "pictures": list(pictures), "models": measured,
@@ -175,7 +195,7 @@ def main(pictures, models, out):
 
     try:
         found = read_pictures(pictures)
-        total = len(found) * (len(models) + sum(len(c.settings) for c in classic.CODECS))
+        total = len(found) * (sum(len(qualities_of(m)) for m in models) + sum(len(c.settings) for c in classic.CODECS))
         with tqdm(total=total, unit="picture") as bar:
             result = run(found, models, bar.update)
     except (OSError, ValueError) as error:

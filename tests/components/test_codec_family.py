@@ -38,7 +38,7 @@ def bits_of(stream: bytes) -> int:
 
 
 def test_points_are_ordered_by_lambda(family):
-    assert [lmbda for lmbda, _, _ in family.points] == [1 / 64, 1 / 32, 1 / 16, 1 / 4]
+    assert [point.lmbda for point in family.points] == [1 / 64, 1 / 32, 1 / 16, 1 / 4]
 
 
 @pytest.mark.parametrize(("quality", "bits"), [(0, 6), (30, 5), (60, 4), (100, 2)])

@@ -151,9 +151,9 @@ def test_several_models_are_rate_points(photos, family, tmp_path):
 @pytest.mark.parametrize(
     ("count", "options", "said"),
     [
-        (1, ("--quality", "50"), "give --model once for each"),
-        (2, (), "several models: choose one of quality"),
-        (2, ("--quality", "50", "--target-bpp", "1"), "several models: choose one of quality"),
+        (1, ("--quality", "50"), "a model of one rate"),
+        (2, (), "rate points: choose one of quality"),
+        (2, ("--quality", "50", "--target-bpp", "1"), "rate points: choose one of quality"),
         (2, ("--quality", "101"), "must be between 0 and 100"),
     ],
 )
