@@ -13,6 +13,7 @@ import click
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp")  # as `components.pictures` takes
 STREAM_SUFFIX = ".kmp"
+RELEASED = "edic"  # of `models.released`, what codes where no model is given
 _PATHS = click.Path(path_type=pathlib.Path)
 
 
@@ -78,6 +79,21 @@ def write_whole(path: pathlib.Path, content: bytes) -> None:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _released() -> tuple[pathlib.Path, ...]:
+    """The folder of the released codec.
+
+    Raises:
+      CommandError: there are no released weights, or the file is damaged.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from components import released_codec
+
+    try:
+        return (released_codec.directory_of(RELEASED, lambda line: click.echo(line, err=True)),)
+    except ValueError as error:
+        raise CommandError(f"{error}; give --model DIR or --url http://HOST:PORT/v1/models/NAME") from error
 
 
 def open_codec(models: Sequence[pathlib.Path], url: str | None, family: bool):
@@ -176,7 +192,8 @@ def _options(command: Callable) -> Callable:
             "models",
             multiple=True,
             type=_PATHS,
-            help="A pushed model's folder, or a folder of versions (newest taken); repeat for several rate points.",
+            help="A pushed model's folder, or a folder of versions (newest taken); repeat for several rate points. "
+            "[default: the released codec]",
         ),
     ):
         command = option(command)
@@ -193,6 +210,7 @@ def _options(command: Callable) -> Callable:
 def compress(pictures, models, url, out, overwrite, psnr, **wanted):
     """Compress PICTURES (files, or folders searched through) to OUT/<stem>.kmp."""
     pairs = plan(gather(pictures, PICTURE_SUFFIXES), out, STREAM_SUFFIX, overwrite)
+    models = models if models or url is not None else _released()
     choice = _rate_choice(models, url, **wanted)
     codec = open_codec(models, url, choice is not None)
     from components import classic
@@ -219,6 +237,7 @@ def compress(pictures, models, url, out, overwrite, psnr, **wanted):
 def decompress(streams, models, url, out, overwrite):
     """Decompress STREAMS (files, or folders searched for *.kmp) to OUT/<stem>.png."""
     pairs = plan(gather(streams, (STREAM_SUFFIX,)), out, ".png", overwrite)
+    models = models if models or url is not None else _released()
     codec = open_codec(models, url, len(models) > 1)
     from PIL import Image
 

@@ -15,8 +15,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from components import pictures
+from components import pictures, released_codec
 from components.served_codec import ServedCodec
+from models import released
 from pipeline import client
 from tests.components import tiny_codec
 
@@ -111,7 +112,6 @@ def test_two_inputs_of_one_stem_are_refused_before_any_work(photos, model, tmp_p
     [
         (["absent.png", "--model", "MODEL"], "absent.png: no such file"),
         (["PHOTOS", "--model", "PHOTOS"], "no model here"),
-        (["PHOTOS"], "either --model DIR or --url"),
         (["PHOTOS", "--model", "MODEL", "--url", "http://127.0.0.1/v1/models/x"], "either --model DIR or --url"),
         (["PHOTOS", "--url", "127.0.0.1:8501"], "not of the form"),
         (["MODEL", "--model", "MODEL"], "no file here ends in"),
@@ -161,6 +161,19 @@ def test_rate_points_need_a_wish_and_a_wish_needs_them(photos, family, tmp_path,
     models = [argument for folder in family[:count] for argument in ("--model", folder)]
     code, _, error = call(client.compress, photos, *models, "--out", tmp_path / "out", *options)
     assert code == 2 and said in error and len(error.splitlines()) == 1 and not (tmp_path / "out").exists()
+
+
+def test_without_a_model_the_released_one_codes(photos, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(released_codec, "folder_of", lambda name: model)
+    assert call(client.compress, photos / "cat.webp", "--out", tmp_path / "coded")[0] == 0
+    assert call(client.decompress, tmp_path / "coded", "--out", tmp_path / "decoded")[0] == 0
+    assert names(tmp_path / "decoded") == ["cat.png"]
+
+
+def test_without_released_weights_a_model_must_be_given(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(released, "FOLDER", tmp_path)
+    code, _, error = call(client.compress, photos, "--out", tmp_path / "out")
+    assert code == 2 and "there are: none; give --model DIR" in error and len(error.splitlines()) == 1
 
 
 def test_ingest_and_client_take_the_same_endings():

@@ -1,0 +1,122 @@
+"""A process that writes or reads streams in one of the ways of `exactness`, named by JSON on its standard input.
+
+{"model": DIR, "way": {"threads", "batch", "mode", "noise"}, "write": [PICTURE, ...] or "read": [STREAM, ...],
+"to": [FILE, ...]}. Prints a JSON list: for each file, null or why it was refused.
+"""
+
+import json
+import pathlib
+import sys
+
+import numpy as np
+import tensorflow as tf
+
+
+def noisy(function, noise: float):
+    """The function with relative Gaussian noise on what it gives."""
+
+    def call(*args, **kwargs):
+        value = function(*args, **kwargs)
+        return value * (1 + noise * tf.random.normal(tf.shape(value), dtype=value.dtype))
+
+    return call
+
+
+def served(directory: str, batch: int):
+    """`compress` and `decompress` of the SavedModel, lists of bytes to lists of bytes, so many at a time."""
+    signatures = tf.saved_model.load(directory).signatures
+
+    def caller(name: str, argument: str, answer: str):
+        def call(values: list[bytes]) -> list[bytes]:
+            parts = [values[i : i + batch] for i in range(0, len(values), batch)]
+            # A batch is always full: what is missing repeats the first element.
+            whole = [part + part[:1] * (batch - len(part)) for part in parts]
+            answers = [signatures[name](**{argument: tf.constant(part)})[answer].numpy().tolist() for part in whole]
+            return [a for part, got in zip(parts, answers, strict=True) for a in got[: len(part)]]
+
+        return call
+
+    return caller("compress", "image_bytes", "bitstream_bytes"), caller("decompress", "bitstream_bytes", "image_bytes")
+
+
+def rebuilt(directory: str, mode: str, noise: float):
+    """The same of a module built anew from the pushed weights: eager, in parts compiled by XLA, or with noise.
+
+    Mode "control" puts the noise where it must not be, into what steers the coder.
+    """
+    from models import export, latents_serving, registry
+    from models.layers import fixed_point
+    from models.train import load_initial
+
+    about = export.describe(directory)
+    recipe = registry.get(about["recipe"])
+    config = recipe.config(**about["config"])
+    model = recipe.build(config)
+    load_initial(model, directory)
+    module = recipe.signatures(model, config)
+    if mode == "eager":
+        tf.config.run_functions_eagerly(True)
+    if mode == "xla":
+        compiled = {}
+
+        def apply(network, values):
+            if id(network) not in compiled:
+                compiled[id(network)] = tf.function(
+                    lambda v: fixed_apply(network, v), autograph=False, jit_compile=True
+                )
+            return compiled[id(network)](values)
+
+        fixed_apply, latents_serving.fixed_point.apply = fixed_point.apply, apply
+        for name in ("analyse_tile", "synthesise_tile"):
+            setattr(module, f"_{name}", tf.function(getattr(module, name), autograph=False, jit_compile=True))
+        if hasattr(model, "hyper_latents"):
+            model.hyper_latents = tf.function(model.hyper_latents, autograph=False, jit_compile=True)
+    if mode == "control":
+        module.latents.parameters = noisy(module.latents.parameters, noise)
+    elif noise:
+        inexact = [model.analysis, model.synthesis, getattr(model, "hyper_analysis", None)]
+        for layer in [layer for network in inexact if network is not None for layer in network.layers]:
+            layer.call = noisy(layer.call, noise)
+
+    def compress(values: list[bytes]) -> list[bytes]:
+        return module.compress(tf.constant(values))["bitstream_bytes"].numpy().tolist()
+
+    def decompress(values: list[bytes]) -> list[bytes]:
+        return module.decompress(tf.constant(values))["image_bytes"].numpy().tolist()
+
+    if mode == "eager":
+        return compress, decompress
+    graph = [tf.function(f, autograph=False) for f in (module.compress, module.decompress)]
+    return (
+        lambda values: graph[0](tf.constant(values))["bitstream_bytes"].numpy().tolist(),
+        lambda values: graph[1](tf.constant(values))["image_bytes"].numpy().tolist(),
+    )
+
+
+def main() -> None:
+    """Does what standard input asks for."""
+    task = json.loads(sys.stdin.read())
+    way = task["way"]
+    tf.config.threading.set_intra_op_parallelism_threads(way["threads"])
+    tf.config.threading.set_inter_op_parallelism_threads(way["threads"])
+    if way["mode"] == "served":
+        compress, decompress = served(task["model"], way["batch"])
+    else:
+        compress, decompress = rebuilt(task["model"], way["mode"], way["noise"])
+    work, sources = (compress, task["write"]) if "write" in task else (decompress, task["read"])
+    values = [pathlib.Path(p).read_bytes() for p in sources]
+    refusals: list[str | None] = [None] * len(values)
+    for begin in range(0, len(values), way["batch"]):
+        part = slice(begin, begin + way["batch"])
+        try:
+            for path, answer in zip(task["to"][part], work(values[part]), strict=True):
+                pathlib.Path(path).write_bytes(answer)
+        except tf.errors.InvalidArgumentError as error:
+            refusals[part] = [error.message] * len(values[part])
+    print(json.dumps(refusals))
+
+
+if __name__ == "__main__":
+    np.random.seed(1)
+    tf.random.set_seed(1)
+    main()

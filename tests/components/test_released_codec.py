@@ -1,0 +1,61 @@
+"""The released codec in the user's cache."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from components import classic, released_codec
+from components.served_codec import ServedCodec
+from models import registry, released
+from tests.models.kinds import KINDS, photograph, png
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch):
+    recipe = registry.get("factorized")
+    model = recipe.build(recipe.make_config("small", KINDS["codec"].tiny))
+    released.pack(recipe, model.config, model, tmp_path / "tiny.npz")
+    monkeypatch.setattr(released, "FOLDER", tmp_path)
+    monkeypatch.setenv("KOMPAKT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "tiny.npz"
+
+
+def test_is_made_once_and_codes(weights):
+    said = []
+    directory = released_codec.directory_of("tiny", said.append)
+    assert directory.is_relative_to(weights.parent / "cache" / "tiny") and len(said) == 1
+    assert released_codec.directory_of("tiny", said.append) == directory and len(said) == 1
+    assert [p.name for p in directory.parent.iterdir()] == [directory.name]
+    codec = ServedCodec(directory)
+    decoded = Image.open(io.BytesIO(codec.decompress(codec.compress(png(photograph(40, 30))))))
+    assert decoded.size == (30, 40)
+
+
+def test_other_weights_are_another_model(weights):
+    first = released_codec.folder_of("tiny")
+    recipe, config, model = released.unpack(weights)
+    model.trainable_variables[0].assign(model.trainable_variables[0] + 1)
+    released.pack(recipe, config, model, weights)
+    assert released_codec.folder_of("tiny") != first
+
+
+def test_a_damaged_file_leaves_nothing(weights):
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(released.ReleaseError):
+        released_codec.directory_of("tiny")
+    assert not list((weights.parent / "cache" / "tiny").iterdir())
+
+
+@pytest.mark.skipif("edic" not in released.names(), reason="no released weights in this checkout")
+def test_the_released_codec_beats_jpeg(tmp_path, monkeypatch):
+    """On a photograph that it has not seen, at three rates: fewer bytes than JPEG at the same PSNR."""
+    monkeypatch.setenv("KOMPAKT_CACHE", str(tmp_path))
+    codec = ServedCodec(released_codec.directory_of("edic"))
+    picture = photograph(512, 384)
+    for quality in (20, 50, 80):
+        point, decoded = codec.measure(picture, quality)
+        jpeg = classic.jpeg_of_size(picture, round(point.bpp * picture.shape[0] * picture.shape[1] / 8))
+        errors = [np.square(picture.astype(float) - other).mean() for other in (decoded, classic.decode(jpeg))]
+        assert errors[0] < errors[1], quality
