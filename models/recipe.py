@@ -60,7 +60,7 @@ class Config:
         choices=("auto", "float32", "mixed_float16", "mixed_bfloat16"),
     )
     seed: int = option(1, "seed of the initial weights, the data order and the training noise", low=0)
-    init: str = option("", "a pushed model whose weights training starts from (empty: fresh weights)")
+    init: str = option("", "a pushed model whose weights training starts from, as far as they fit; empty: fresh ones")
 
     def __post_init__(self):
         hints = typing.get_type_hints(type(self))

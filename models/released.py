@@ -84,7 +84,7 @@ def _main(pushed: str, path: str) -> None:
     recipe = registry.get(about["recipe"])
     config = recipe.config(**about["config"])
     model = recipe.build(config)
-    load_initial(model, pushed)
+    load_initial(recipe, model, pushed)
     pack(recipe, config, model, path)
     print(f"{path}: {os.path.getsize(path):,} bytes")
 

@@ -14,6 +14,7 @@ import pathlib
 import re
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 
 import keras
@@ -59,23 +60,46 @@ def compiled_model(recipe: Recipe, config: Config) -> keras.Model:
     keras.utils.set_random_seed(config.seed)
     model = recipe.build(config)
     if config.init:
-        load_initial(model, config.init)
+        load_initial(recipe, model, config.init)
     optimizer = keras.optimizers.Adam(schedule(config), global_clipnorm=config.gradient_clip_norm or None)
     model.compile(optimizer=optimizer)
     return model
 
 
-def load_initial(model: keras.Model, directory: str) -> None:
-    """Loads the weights of a pushed model: a version folder, or the newest in a folder of versions."""
+def load_initial(recipe: Recipe, model: keras.Model, directory: str) -> None:
+    """Loads the weights of a pushed model: a version folder, or the newest in a folder of versions.
+
+    A model of another recipe gives the layers that both have by name and shape, and the rest starts afresh; a model of
+    the same recipe must fit as a whole.
+
+    Raises:
+      ConfigError: no model there, or its weights do not fit.
+    """
     folder = pathlib.Path(directory)
     versions = [f for f in folder.glob("*") if f.name.isdecimal()]
     path = max(versions, key=lambda f: int(f.name), default=folder) / "assets.extra" / WEIGHTS
     if not path.is_file():
         raise ConfigError(f"init={directory}: no pushed model there ({path.name} is missing)")
     try:
-        model.load_weights(path)
+        about = path.with_name("kompakt.json")
+        if about.is_file() and json.loads(about.read_text(encoding="utf-8"))["recipe"] != recipe.name:
+            _load_common(model, path)
+        else:
+            model.load_weights(path)
     except ValueError as error:
         raise ConfigError(f"init={directory}: its weights do not fit this model: {error}") from error
+
+
+def _load_common(model: keras.Model, path: pathlib.Path) -> None:
+    """Loads what a file of weights has in common with the model; raises ValueError if that is nothing."""
+    before = model.get_weights()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras names every layer that does not fit
+        model.load_weights(path, skip_mismatch=True)
+    loaded = sum(bool((old != new).any()) for old, new in zip(before, model.get_weights(), strict=True))
+    if not loaded:
+        raise ValueError("no layer is the same")
+    print(f"  {loaded} of {len(before)} weights come from another recipe's model", flush=True)
 
 
 def train(

@@ -105,8 +105,8 @@ def main(pictures, models):
             broken += len(refused)
             levels, equal = max(r["levels"] for r in mine), mine[0]["equal_streams"]
             click.echo(
-                f"  written by {writer:20} refused {len(refused)} of {len(pictures) * len(WAYS)} readings, pixels differ by "
-                f"{levels} at most, {equal} of {len(pictures)} streams as the first way's"
+                f"  written by {writer:20} refused {len(refused)} of {len(pictures) * len(WAYS)} readings, "
+                f"pixels differ by {levels} at most, {equal} of {len(pictures)} streams as the first way's"
             )
             for reason in sorted(set(refused)):
                 click.echo(f"    {reason.splitlines()[0]}")

@@ -52,7 +52,7 @@ def rebuilt(directory: str, mode: str, noise: float):
     recipe = registry.get(about["recipe"])
     config = recipe.config(**about["config"])
     model = recipe.build(config)
-    load_initial(model, directory)
+    load_initial(recipe, model, directory)
     module = recipe.signatures(model, config)
     if mode == "eager":
         tf.config.run_functions_eagerly(True)

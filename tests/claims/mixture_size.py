@@ -46,7 +46,7 @@ def frozen_codec(directory: pathlib.Path) -> keras.Model:
     about = export.describe(str(directory))
     recipe = registry.get(about["recipe"])
     model = recipe.build(recipe.config(**about["config"]))
-    load_initial(model, str(directory))
+    load_initial(recipe, model, str(directory))
     return model
 
 

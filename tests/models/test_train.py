@@ -152,3 +152,18 @@ def test_another_codecs_weights_are_refused(name, wider, tmp_path):
     config = recipe.make_config("small", KINDS["codec"].tiny | wider | {"init": str(tmp_path / "pushed")})
     with pytest.raises(ConfigError, match="its weights do not fit"):
         compiled_model(recipe, config)
+
+
+def test_another_recipes_model_gives_what_both_have(tmp_path, capsys):
+    plain, edic = registry.get("mean_scale_hyperprior"), registry.get("edic")
+    given = plain.build(plain.make_config("small", KINDS["codec"].tiny))
+    extra = tmp_path / "pushed" / "assets.extra"
+    extra.mkdir(parents=True)
+    given.save_weights(extra / "model.weights.h5")
+    (extra / "kompakt.json").write_text(json.dumps({"recipe": plain.name}))
+    started = compiled_model(edic, edic.make_config("small", KINDS["codec"].tiny | {"init": str(tmp_path / "pushed")}))
+    for one, two in zip(given.synthesis.layers, started.synthesis.layers, strict=False):
+        assert all(np.array_equal(a, b) for a, b in zip(one.get_weights(), two.get_weights(), strict=True))
+    kernels = [layer.kernel for layer in started.analysis.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert np.array_equal(kernels[3], given.analysis.layers[6].kernel)
+    assert "weights come from another recipe's model" in capsys.readouterr().out
