@@ -88,6 +88,11 @@ def likelihood(offsets, scales):
     return lower_bound(mass - fixed, 0.0) + ops.where(mass < fixed, least, fixed)
 
 
+def bits_each(offsets, scales):
+    """-log2 of `likelihood`: [...] float32."""
+    return ops.log(likelihood(offsets, scales)) / -math.log(2)
+
+
 def bits(offsets, scales):
     """-log2 of `likelihood` summed over all but the first axis: [B] float32, bits an example."""
     return sum_bits(likelihood(offsets, scales))

@@ -4,6 +4,8 @@ Training sees noise in place of rounding and continuous parameters; `mixture_cdf
 Reference: arXiv:2002.03370 (section 3.2); arXiv:2001.01568, eq. 8.
 """
 
+import math
+
 from keras import ops
 
 from models.entropy import gaussian
@@ -24,6 +26,11 @@ def likelihood(latents, means, scales, logits):
     offsets = ops.expand_dims(ops.cast(latents, "float32"), -2) - ops.cast(means, "float32")
     weights = ops.softmax(ops.cast(logits, "float32"), axis=-2)
     return ops.sum(weights * gaussian.likelihood(offsets, scales), axis=-2)
+
+
+def bits_each(latents, means, scales, logits):
+    """-log2 of `likelihood`: [..., M] float32."""
+    return ops.log(likelihood(latents, means, scales, logits)) / -math.log(2)
 
 
 def bits(latents, means, scales, logits):

@@ -23,6 +23,7 @@ from models.entropy.tables import CdfTables
 
 PRECISION = 15  # bits of the second step's probabilities
 MEAN_BITS = 8  # fraction bits of means
+LOGIT_BITS = 8  # fraction bits of the weights' natural logarithms
 SUBLEVELS = 4  # scales between two of `gaussian.level_scales`
 MOST_BITS = 11  # alphabets have at most 2^11 slots; what lies beyond is escaped
 FLAG_TABLES = 256
@@ -89,7 +90,7 @@ class MixtureCdf(tf.Module):
 
         Args:
           means: int64 [K, N], in 2^-MEAN_BITS. levels: int64 [K, N], in 1/SUBLEVELS, clipped to what there is.
-          logits: int64 [K, N], natural log of the weights, in 1/256.
+          logits: int64 [K, N], natural log of the weights, in 2^-LOGIT_BITS.
         """
         levels = tf.clip_by_value(levels, 0, self._inverse.shape[0] - 1)
         inverses, reaches = (self._look_up(table, levels) for table in (self._inverse, self._reach))
