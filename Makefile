@@ -14,6 +14,9 @@ run: env
 	@$(PYTHON) -m pipeline run mean_scale_hyperprior --preset small --dataset sample_photos --out $(OUT) $(ARGS)
 	@$(PYTHON) -m pipeline compress $(PICTURE) --model $(MODEL) --out $(OUT)/decoded --overwrite --psnr
 	@$(PYTHON) -m pipeline decompress $(OUT)/decoded --model $(MODEL) --out $(OUT)/decoded --overwrite
+	@echo "the same picture by the released codec:"
+	@$(PYTHON) -m pipeline compress $(PICTURE) --quality 50 --out $(OUT)/released --overwrite --psnr
+	@$(PYTHON) -m pipeline decompress $(OUT)/released --out $(OUT)/released --overwrite
 
 test: env
 	@$(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)

@@ -51,9 +51,9 @@ def step_seconds(config, files: list[str]) -> float:
     return float(np.median(seconds[5:]))
 
 
-def measure(model, config, files: list[pathlib.Path]) -> dict[str, list[float]]:
-    """Real bits per pixel, PSNR and cost of each picture, and the seconds of all together."""
-    serve = EDIC.signatures(model, config).functions["serving_default"]
+def measure(recipe, model, config, files: list[pathlib.Path]) -> dict[str, list[float]]:
+    """What `serving_default` says of each picture: real bits per pixel, PSNR, cost and so on."""
+    serve = recipe.signatures(model, config).functions["serving_default"]
     found: dict[str, list[float]] = {}
     for file in files:
         picture = rate_distortion.read_rgb(file)
@@ -99,7 +99,8 @@ def main(records, pictures, out, minutes, seeds, lmbda, init, chosen):
                 EDIC, config, files["train"], files["validation"], work_dir=str(work / "state"), log_dir=str(work)
             )
             row = {"variant": name, "seed": seed, "steps": config.steps, "step_seconds": steps[name][1],
-                   "lmbda": lmbda, "init": init, "pictures": measure(model, config, pictures_of(pictures))}  # fmt: skip
+                   "lmbda": lmbda, "init": init,
+                   "pictures": measure(EDIC, model, config, pictures_of(pictures))}  # fmt: skip
             with out.open("a") as file:
                 file.write(json.dumps(row) + "\n")
             done.append(row)
