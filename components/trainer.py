@@ -13,12 +13,12 @@ SOURCES = ("models", "components/trainer.py")
 
 
 def options_of(fn_args) -> tuple[Recipe, Config]:
-    """The recipe and the configuration that the pipeline put into `custom_config`, with the Tuner's choices applied."""
+    """The recipe and the configuration of `custom_config`, with the Tuner's choices and what the data decide."""
     options = fn_args.custom_config
     recipe = registry.get(options["recipe"])
     config = recipe.config(**options["config"])
     tuned = (getattr(fn_args, "hyperparameters", None) or {}).get("values", {})
-    return recipe, dataclasses.replace(config, **tuned)
+    return recipe, recipe.adapt(dataclasses.replace(config, **tuned), record_files(fn_args.train_files))
 
 
 def run_fn(fn_args) -> None:
@@ -38,9 +38,9 @@ def run_fn(fn_args) -> None:
     log_dir = os.path.join(work_dir, "logs")
     os.makedirs(log_dir, exist_ok=True)
     print(f"  curves: tensorboard --logdir {log_dir} (later {fn_args.model_run_dir})", flush=True)
-    train_files = _expand(fn_args.train_files)
+    train_files = record_files(fn_args.train_files)
     model = train.train(
-        recipe, config, train_files, _expand(fn_args.eval_files), work_dir=os.path.join(work_dir, "state"),
+        recipe, config, train_files, record_files(fn_args.eval_files), work_dir=os.path.join(work_dir, "state"),
         log_dir=log_dir,
     )  # fmt: skip
     export.export(recipe, config, model, fn_args.serving_model_dir)
@@ -49,5 +49,6 @@ def run_fn(fn_args) -> None:
     shutil.rmtree(work_dir)
 
 
-def _expand(patterns: list[str]) -> list[str]:
+def record_files(patterns: list[str]) -> list[str]:
+    """The files that FnArgs' patterns name, sorted."""
     return sorted(f for pattern in patterns for f in artifacts.fileio.glob(pattern))

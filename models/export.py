@@ -5,6 +5,7 @@ which another training can start (`Config.init`).
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -12,6 +13,7 @@ import shutil
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
@@ -25,13 +27,15 @@ def export(recipe: Recipe, config: Config, model: keras.Model, directory: str) -
     """Writes the SavedModel with the recipe's signatures; complete or not at all.
 
     Args:
-      recipe, config, model: what was trained.
+      recipe, config, model: what was trained; of it that is written which the recipe says is served.
       directory: is created; must be empty or missing.
 
     Raises:
       FileExistsError: something is there already.
       ValueError: the graph uses ops that a plain TensorFlow does not know.
     """
+    if recipe.served:
+        recipe, model, config = recipe.served(model, config)
     target = pathlib.Path(directory)
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise FileExistsError(f"{directory} is not empty; a model is exported to a new folder")
@@ -59,6 +63,14 @@ def _write(recipe: Recipe, config: Config, model: keras.Model, temporary: pathli
     bare.save_weights(extra / WEIGHTS)
     about = {"recipe": recipe.name, "config": dataclasses.asdict(config), "fingerprint": f"{module.fingerprint:08x}"}
     (extra / ABOUT).write_text(json.dumps(about, indent=1))
+
+
+def fingerprint_of(salt: str, variables) -> int:
+    """A number below 2^32 that follows the values of variables (Keras or TensorFlow) and a text."""
+    digest = hashlib.sha256(salt.encode())
+    for variable in variables:
+        digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
+    return int.from_bytes(digest.digest()[:4], "little")
 
 
 def describe(directory: str) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def strategy_scope():
 
 
 def compiled_model(recipe: Recipe, config: Config) -> keras.Model:
-    """Builds the model, loads `config.init` if given, and compiles it with Adam.
+    """Builds the model, loads `config.init` if given, and compiles it with the configuration's optimizer.
 
     Raises:
       ConfigError: `config.init` holds no weights that fit.
@@ -60,9 +60,22 @@ def compiled_model(recipe: Recipe, config: Config) -> keras.Model:
     model = recipe.build(config)
     if config.init:
         load_initial(model, config.init)
-    optimizer = keras.optimizers.Adam(schedule(config), global_clipnorm=config.gradient_clip_norm or None)
-    model.compile(optimizer=optimizer)
+    model.compile(optimizer=optimizer(config))
+    # A step that makes variables is traced twice.
+    model.optimizer.build(model.trainable_variables)
     return model
+
+
+def optimizer(config: Config) -> keras.optimizers.Optimizer:
+    """Adam, or SGD with Nesterov's momentum, on the schedule of the configuration."""
+    common = {
+        "learning_rate": schedule(config),
+        "global_clipnorm": config.gradient_clip_norm or None,
+        "weight_decay": config.weight_decay or None,
+    }
+    if config.optimizer == "sgd":
+        return keras.optimizers.SGD(momentum=config.momentum, nesterov=config.momentum > 0, **common)
+    return keras.optimizers.Adam(**common)
 
 
 def load_initial(model: keras.Model, directory: str) -> None:

@@ -25,7 +25,8 @@ REGISTRY_HOSTS = ("py" + "pi.org", "python" + "hosted.org", "registry.npm" + "js
 MACHINE_PATH = re.compile(r"(?<![\w.])/(work|root|home|Users|farm)/[A-Za-z.]")
 DUPLICATE_LINES = 12
 # Where the name to import is not the name to install.
-DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "tensorflow_serving": "tensorflow-serving-api",
+DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn",
+                 "tensorflow_serving": "tensorflow-serving-api",
                  "google": "protobuf", "absl": "absl-py", "yaml": "pyyaml"}  # fmt: skip
 
 # Only a benchmark's peer imports these, in an environment of its own.

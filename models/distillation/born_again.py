@@ -27,8 +27,8 @@ class BornAgain(_OnLogits):
 class ConfidenceWeighted(_OnLogits):
     """CWTM: cross-entropy with the labels, each example weighted by the teacher's largest probability.
 
-    The weights of a batch are divided by their sum, so that a teacher of constant confidence gives the plain mean. Needs
-    the labels, which Keras' own `Distiller` does not pass on: there it raises ValueError.
+    The weights of a batch are divided by their sum: a teacher of constant confidence gives the plain mean. Needs the
+    labels, which Keras' own `Distiller` does not pass on: there it raises ValueError.
     """
 
     needs_labels = True

@@ -10,8 +10,8 @@ from models.distillation.term import TrainedTerm, same_places
 class Hint(TrainedTerm):
     """mean((r(student) - teacher)^2), over the batch and all features (eq. 3, as a mean and without its 1/2).
 
-    r is a 1x1 convolution for maps [B, H, W, C], a dense layer for rows [B, D], to the teacher's width; it is trained with
-    the student and not exported. Maps of different resolution are compared at the lower one.
+    r is a 1x1 convolution for maps [B, H, W, C], a dense layer for rows [B, D], to the teacher's width; it is trained
+    with the student and not exported. Maps of different resolution are compared at the lower one.
 
     Args:
       regressor: whether there is an r; without it both sides need one width.

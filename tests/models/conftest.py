@@ -12,7 +12,7 @@ from models import registry
 from models.export import export
 from models.recipe import Config, Recipe
 from models.train import train
-from tests.models.kinds import KINDS
+from tests.models.kinds import KINDS, tiny
 
 
 @dataclasses.dataclass
@@ -53,7 +53,7 @@ def trained(records, tmp_path_factory):
     def of(name: str) -> Trained:
         if name not in done:
             recipe = registry.get(name)
-            config = recipe.make_config("small", KINDS[recipe.kind].tiny)
+            config = recipe.make_config("small", tiny(recipe))
             folder, files = tmp_path_factory.mktemp(name), records(recipe.kind)
             model = train(
                 recipe, config, [files["train"]], [files["validation"]],

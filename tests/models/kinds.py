@@ -3,6 +3,7 @@
 A new kind adds a class here and its name to `KINDS`; a new recipe of a known kind adds nothing.
 """
 
+import dataclasses
 import io
 import pathlib
 
@@ -27,12 +28,19 @@ def png(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def picture_record(pixels: np.ndarray, key: str = "p") -> bytes:
-    """The serialised record of an RGB picture, uint8 [H, W, 3]."""
+def picture_record(pixels: np.ndarray, key: str = "p", **label) -> bytes:
+    """The serialised record of an RGB picture, uint8 [H, W, 3]; `label` and `label_name` say its class."""
     encoded = png(pixels)
     height, width, channels = pixels.shape
     example = data.image_example(
-        encoded, key=key, format_name="PNG", height=height, width=width, channels=channels, size_bytes=len(encoded)
+        encoded,
+        key=key,
+        format_name="PNG",
+        height=height,
+        width=width,
+        channels=channels,
+        size_bytes=len(encoded),
+        **label,
     )
     return example.SerializeToString()
 
@@ -95,4 +103,63 @@ class Codec:
         assert 0.9 * expected < bits < 1.5 * expected + 8 * 60, (bits, expected)
 
 
-KINDS = {"codec": Codec}
+class Classifier:
+    """Image classifiers."""
+
+    tiny = {"classes": 3, "image_size": 16, "batch_size": 6, "steps": 3, "steps_per_epoch": 2, "crop": 2}
+    smallest = ("width", "width_percent", "depth", "growth", "last")
+    signatures = {"predict", "serving_default"}
+
+    @staticmethod
+    def write(folder: pathlib.Path) -> dict[str, str]:
+        """Records of photographs, tinted by their class, by split."""
+        return {
+            split: write_records(folder / f"{split}.gz", [tinted(n, f"{split} {n}") for n in range(count)])
+            for split, count in {"train": 12, "validation": 6}.items()
+        }
+
+    @staticmethod
+    def outputs(model, batch) -> list[np.ndarray]:
+        """What the model gives outside training."""
+        logits = model(batch[0], training=False)
+        assert logits.shape == batch[1].shape and logits.dtype == "float32"
+        return [np.array(logits)]
+
+    @staticmethod
+    def check_answers(functions, recipe, config) -> None:
+        """Pictures of several sizes; the numbers of the evaluation must be those of the answers."""
+        pictures = [photograph(50, 67), photograph(1, 1), photograph(16, 16)]
+        answers = functions["predict"](image_bytes=tf.constant([png(p) for p in pictures]))
+        p = answers["probabilities"].numpy()
+        assert p.shape == (3, config.classes) and np.allclose(p.sum(1), 1, atol=1e-5)
+        assert np.array_equal(answers["class"], p.argmax(1))
+        assert [n.decode() for n in answers["class_name"].numpy()] == [str(c) for c in p.argmax(1)]
+        labels = [0, 1, 9]  # the last is none that the model knows
+        records = [picture_record(q, label=c, label_name=str(c)) for q, c in zip(pictures, labels, strict=True)]
+        numbers = functions["serving_default"](examples=tf.constant(records))
+        assert all(v.shape == (3, 1) and v.dtype == tf.float32 for v in numbers.values())
+        numbers = {k: v.numpy()[:, 0] for k, v in numbers.items()}
+        assert {m.name for m in recipe.evaluation.metrics if m.aggregate == "mean"} <= set(numbers)
+        np.testing.assert_allclose(numbers["confidence"], p.max(1), rtol=1e-4)
+        assert np.array_equal(numbers["accuracy"], p.argmax(1) == labels)
+        assert np.array_equal(numbers["top5_accuracy"], [1, 1, 0])  # three classes
+        expected = -np.log([p[0, 0], p[1, 1], 1e-7])
+        np.testing.assert_allclose(numbers["cross_entropy"], expected, rtol=1e-3)
+
+
+def tinted(n: int, key: str) -> bytes:
+    """The record of a photograph in the tint of class n mod 3."""
+    pixels = photograph(16, 16, 10 * n) // 2
+    pixels[..., n % 3] += 100
+    return picture_record(pixels, key, label=n % 3, label_name=f"tint {n % 3}")
+
+
+def tiny(recipe) -> dict:
+    """Options of the smallest model of a recipe: its kind's, and the lower bounds of those that say its size."""
+    kind = KINDS[recipe.kind]
+    fields = {f.name: f for f in dataclasses.fields(recipe.config)}
+    lowest = {name: fields[name].metadata["low"] for name in getattr(kind, "smallest", ()) if name in fields}
+    return kind.tiny | lowest
+
+
+KINDS = {"codec": Codec, "classifier": Classifier}
