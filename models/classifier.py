@@ -93,9 +93,14 @@ def head(x, classes: int):
     return keras.layers.Dense(classes, dtype="float32", name="logits")(x)
 
 
+def norm(x):
+    """Batch normalisation whose running means follow within tens of steps, so that short trainings can be judged."""
+    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
+
+
 def norm_relu(x):
     """Batch normalisation and ReLU."""
-    return keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+    return keras.layers.ReLU()(norm(x))
 
 
 def conv(x, filters: int, size: int = 3, strides: int = 1):

@@ -1,6 +1,7 @@
-"""Densely connected networks with bottlenecks and compression: Huang, Liu, van der Maaten, Weinberger (arXiv:1608.06993).
+"""Densely connected networks with bottlenecks and compression: Huang et al. (arXiv:1608.06993).
 
-DenseNet-BC of depth L and growth k is `--set depth=L --set growth=k`; on CIFAR-10 L=100, k=12 has 4.51 % error (table 2).
+DenseNet-BC of depth L and growth k is `--set depth=L --set growth=k`; L=100, k=12 has 4.51 % error on
+CIFAR-10 (table 2).
 """
 
 import dataclasses

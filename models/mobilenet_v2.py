@@ -28,10 +28,10 @@ class MobileNetConfig(classifier.PicturesConfig):
 
 
 def block(x, expansion: int, filters: int, strides: int):
-    """Inverted residual: expand (1x1), filter each channel (3x3), project (1x1, linear); shortcut where shapes agree."""
+    """Inverted residual: expand, filter each channel (3x3), project (linear); a shortcut where shapes agree."""
     y = classifier.norm_relu(classifier.conv(x, expansion * x.shape[-1], 1))
     y = keras.layers.DepthwiseConv2D(3, strides, padding="same", use_bias=False, depthwise_initializer="he_normal")(y)
-    y = keras.layers.BatchNormalization()(classifier.conv(classifier.norm_relu(y), filters, 1))
+    y = classifier.norm(classifier.conv(classifier.norm_relu(y), filters, 1))
     return keras.layers.Add()([x, y]) if strides == 1 and x.shape[-1] == filters else y
 
 

@@ -32,13 +32,13 @@ def shortcut(x, filters: int, strides: int):
     """The input of a block in the shape of its output: itself, or a 1x1 convolution with normalisation."""
     if strides == 1 and x.shape[-1] == filters:
         return x
-    return keras.layers.BatchNormalization()(classifier.conv(x, filters, 1, strides))
+    return classifier.norm(classifier.conv(x, filters, 1, strides))
 
 
 def block(x, filters: int, strides: int):
     """Two convolutions and the shortcut (figure 2)."""
     y = classifier.norm_relu(classifier.conv(x, filters, 3, strides))
-    y = keras.layers.BatchNormalization()(classifier.conv(y, filters))
+    y = classifier.norm(classifier.conv(y, filters))
     return keras.layers.ReLU()(keras.layers.Add()([shortcut(x, filters, strides), y]))
 
 

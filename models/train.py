@@ -59,7 +59,7 @@ def compiled_model(recipe: Recipe, config: Config) -> keras.Model:
     keras.utils.set_random_seed(config.seed)
     model = recipe.build(config)
     if config.init:
-        load_initial(model, config.init)
+        load_initial(recipe.served(model, config)[1] if recipe.served else model, config.init)
     model.compile(optimizer=optimizer(config))
     # A step that makes variables is traced twice.
     model.optimizer.build(model.trainable_variables)

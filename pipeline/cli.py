@@ -179,7 +179,7 @@ def _must_be_writable(folder: pathlib.Path) -> None:
 
 
 def _options(recipe, config, data, chosen, **places):
-    from pipeline.codec_dag import LOCAL_BEAM, Options
+    from pipeline.dag import LOCAL_BEAM, Options
 
     dataset, folder, digest = data
     # A runner of the user's own brings its own options.

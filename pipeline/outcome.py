@@ -9,7 +9,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from components import evaluation
 from pipeline import serving
-from pipeline.codec_dag import Options
+from pipeline.dag import Options
 from pipeline.local import Step
 
 
@@ -34,7 +34,7 @@ def finish(steps: list[Step], options: Options, out: pathlib.Path, console: Cons
         rows.append((metric.name, f"{means[metric.name]:.4f} {metric.unit}".rstrip()))
     rows += [("pictures", f"{means['example_count']:.0f} (test split)"), ("report", str(report))]
     for name, value in rows:  # no rich table: it cuts paths to the terminal's width, which is 80 in a pipe
-        console.print(f"{name:15}{escape(value)}", soft_wrap=True)
+        console.print(f"{name:18}{escape(value)}", soft_wrap=True)
     for reason in reasons:
         console.print(f"[red]not pushed:[/] {escape(reason)}", soft_wrap=True)
     return 1 if reasons else 0

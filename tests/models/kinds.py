@@ -3,17 +3,21 @@
 A new kind adds a class here and its name to `KINDS`; a new recipe of a known kind adds nothing.
 """
 
+import atexit
 import dataclasses
+import functools
 import io
 import pathlib
+import tempfile
 
+import keras
 import numpy as np
 import skimage.data
 import skimage.metrics
 import tensorflow as tf
 from PIL import Image
 
-from models import data
+from models import data, registry
 
 
 def photograph(height: int, width: int, offset: int = 0) -> np.ndarray:
@@ -147,6 +151,30 @@ class Classifier:
         np.testing.assert_allclose(numbers["cross_entropy"], expected, rtol=1e-3)
 
 
+class Student(Classifier):
+    """Students, each with a small teacher that was never trained."""
+
+    @functools.cached_property
+    def tiny(self) -> dict:
+        """Makes the teacher when first asked."""
+        folder = tempfile.TemporaryDirectory()
+        atexit.register(folder.cleanup)
+        path = f"{folder.name}/teacher.keras"
+        recipe = registry.get("small_cnn")
+        keras.utils.set_random_seed(3)
+        recipe.build(recipe.make_config("small", {"classes": 3, "image_size": 16, "width": 4})).save(path)
+        return {k: v for k, v in Classifier.tiny.items() if k != "crop"} | {
+            "teacher": path, "student_settings": "width=4",
+            "terms": "ce + logits + hint(layer=stage2) + cckd + rkd_distance",
+        }  # fmt: skip
+
+    @staticmethod
+    def outputs(model, batch) -> list[np.ndarray]:
+        """What the model gives outside training."""
+        found = model(batch[0], training=False)
+        return [np.array(found[name]) for name in sorted(found)]
+
+
 def tinted(n: int, key: str) -> bytes:
     """The record of a photograph in the tint of class n mod 3."""
     pixels = photograph(16, 16, 10 * n) // 2
@@ -162,4 +190,4 @@ def tiny(recipe) -> dict:
     return kind.tiny | lowest
 
 
-KINDS = {"codec": Codec, "classifier": Classifier}
+KINDS = {"codec": Codec, "classifier": Classifier, "student": Student()}

@@ -1,7 +1,7 @@
 """TFDS data set of the handwritten digits inside scikit-learn: a first classifier where there is no network.
 
-1,797 grey pictures of 8x8 pixels and 17 levels, from the UCI set "Optical Recognition of Handwritten Digits" (E. Alpaydin,
-C. Kaynak; CC BY 4.0), its test part.
+1,797 grey pictures of 8x8 pixels and 17 levels: the test part of "Optical Recognition of Handwritten Digits" (UCI;
+E. Alpaydin, C. Kaynak; CC BY 4.0).
 """
 
 from collections.abc import Iterator

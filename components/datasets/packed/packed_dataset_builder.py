@@ -1,8 +1,8 @@
 """TFDS data set of labelled pictures that are packed into one `.npz` file of NumPy.
 
 The file holds for each of its splits (train, validation, test) the pictures, `<split>_image` uint8 [N, H, W, 3], or
-`<split>_diff` uint8 [3, N, H, W], their differences along both sides with the first and the third channel less the second,
-which is smaller when packed; `<split>_label`, whole numbers [N]; and `names`, text [K].
+`<split>_diff` uint8 [3, N, H, W]: their differences along both sides, of the first and the third channel less the
+second, which packs smaller; `<split>_label`, whole numbers [N]; and `names`, text [K].
 """
 
 import dataclasses
