@@ -13,10 +13,15 @@ SOURCES = ("models", "components/trainer.py")
 
 
 def options_of(fn_args) -> tuple[Recipe, Config]:
-    """The recipe and the configuration of `custom_config`, with the Tuner's choices and what the data decide."""
+    """The recipe and the configuration of `custom_config`, with the Tuner's choices and what the data decide.
+
+    A base model is a student's teacher.
+    """
     options = fn_args.custom_config
     recipe = registry.get(options["recipe"])
     config = recipe.config(**options["config"])
+    if base := getattr(fn_args, "base_model", None):
+        config = dataclasses.replace(config, teacher=base)
     tuned = (getattr(fn_args, "hyperparameters", None) or {}).get("values", {})
     return recipe, recipe.adapt(dataclasses.replace(config, **tuned), record_files(fn_args.train_files))
 

@@ -34,6 +34,7 @@ def export(recipe: Recipe, config: Config, model: keras.Model, directory: str) -
       FileExistsError: something is there already.
       ValueError: the graph uses ops that a plain TensorFlow does not know.
     """
+    trained_by = {"recipe": recipe.name, "config": dataclasses.asdict(config)} if recipe.served else None
     if recipe.served:
         recipe, model, config = recipe.served(model, config)
     target = pathlib.Path(directory)
@@ -42,7 +43,7 @@ def export(recipe: Recipe, config: Config, model: keras.Model, directory: str) -
     temporary = target.with_name(target.name + ".partial")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        _write(recipe, config, model, temporary)
+        _write(recipe, config, model, temporary, trained_by)
         target.mkdir(parents=True, exist_ok=True)
         target.rmdir()
         os.replace(temporary, target)
@@ -50,7 +51,7 @@ def export(recipe: Recipe, config: Config, model: keras.Model, directory: str) -
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write(recipe: Recipe, config: Config, model: keras.Model, temporary: pathlib.Path) -> None:
+def _write(recipe: Recipe, config: Config, model: keras.Model, temporary: pathlib.Path, trained_by) -> None:
     """Writes all that `export` promises to a folder that does not exist."""
     module = recipe.signatures(model, config)
     tf.saved_model.save(module, str(temporary), signatures=module.functions)
@@ -62,6 +63,8 @@ def _write(recipe: Recipe, config: Config, model: keras.Model, temporary: pathli
     bare.set_weights(model.get_weights())
     bare.save_weights(extra / WEIGHTS)
     about = {"recipe": recipe.name, "config": dataclasses.asdict(config), "fingerprint": f"{module.fingerprint:08x}"}
+    if trained_by:
+        about["trained_by"] = trained_by
     (extra / ABOUT).write_text(json.dumps(about, indent=1))
 
 
@@ -74,7 +77,7 @@ def fingerprint_of(salt: str, variables) -> int:
 
 
 def describe(directory: str) -> dict[str, Any]:
-    """What a pushed model says of itself: {"recipe", "config", "fingerprint"}.
+    """What a pushed model says of itself: {"recipe", "config", "fingerprint"}, and "trained_by" for a part of another.
 
     Raises:
       FileNotFoundError: no model of ours there.

@@ -62,24 +62,38 @@ class Options:
     @property
     def run(self) -> str:
         """Digest of what decides the model: recipe, options, data, sources, and whether it is tuned."""
+        return self.run_of(self.recipe, self.config)
+
+    def run_of(self, recipe: Recipe, config: Config) -> str:
+        """The same digest of another model on the same data, a teacher say."""
         sources = artifacts.source_digest(*(tuner.SOURCES if self.tune else trainer.SOURCES))
         return artifacts.digest(
-            self.recipe.name, dataclasses.asdict(self.config), self.dataset, self.data_digest, sources, self.tune
+            recipe.name, dataclasses.asdict(config), self.dataset, self.data_digest, sources, self.tune
         )
 
 
 def create_pipeline(options: Options) -> dsl.Pipeline:
     """The plain DAG, for the local runner and for Kubeflow alike."""
-    ingest = TfdsExampleGen(
+    ingest = ingest_of(options)
+    examples = ingest.outputs["examples"]
+    validation = validate(examples, options.recipe.labelled)
+    training = train(options, examples)
+    return assemble(options, [ingest, *validation, *training, *judge(options, examples, validation, training[-1])])
+
+
+def ingest_of(options: Options) -> TfdsExampleGen:
+    """The first step."""
+    return TfdsExampleGen(
         dataset=options.dataset,
         folder=options.folder,
         digest=options.data_digest,
         max_unreadable=options.max_unreadable,
     )
-    examples = ingest.outputs["examples"]
-    validation = validate(examples, options.recipe.labelled)
-    training = _training(options, examples)
-    model = training[-1].outputs["model"]
+
+
+def judge(options: Options, examples, validation: tuple, training) -> list:
+    """What comes behind the training of the model that is served: baseline, evaluation, check, push, report."""
+    model = training.outputs["model"]
     baseline = _baseline(options)
     evaluator = Evaluator(
         examples=examples,
@@ -100,7 +114,7 @@ def create_pipeline(options: Options) -> dsl.Pipeline:
     report = report_component.Report(
         examples=examples,
         model=model,
-        model_run=training[-1].outputs["model_run"],
+        model_run=training.outputs["model_run"],
         evaluation=evaluator.outputs["evaluation"],
         blessing=evaluator.outputs["blessing"],
         infra_blessing=check.outputs["blessing"],
@@ -108,14 +122,20 @@ def create_pipeline(options: Options) -> dsl.Pipeline:
         anomalies=validation[-1].outputs["anomalies"],
         settings=_report_settings(options),
     )
+    return [baseline, evaluator, check, pusher, report]
+
+
+def assemble(options: Options, components: list) -> dsl.Pipeline:
+    """The pipeline of these components, with accelerators where they train or evaluate."""
     if options.gpus:
-        for component in (*training, evaluator):
-            component.with_platform_config(_gpus(options.gpus))
+        for component in components:
+            if isinstance(component, (tfx_components.Trainer, tfx_components.Tuner, Evaluator)):
+                component.with_platform_config(_gpus(options.gpus))
     sqlite = orchestration.metadata.sqlite_metadata_connection_config
     return dsl.Pipeline(
         pipeline_name=options.name,
         pipeline_root=options.root,
-        components=[ingest, *validation, *training, baseline, evaluator, check, pusher, report],
+        components=components,
         enable_cache=True,
         metadata_connection_config=sqlite(options.metadata) if options.metadata else None,
         beam_pipeline_args=list(options.beam_args),
@@ -134,34 +154,42 @@ def validate(examples, labelled: bool) -> tuple:
     return statistics, schema, validator
 
 
-def _training(options: Options, examples) -> tuple:
-    """The Trainer, behind a Tuner if the run is tuned."""
+def train(
+    options: Options,
+    examples,
+    *,
+    recipe: Recipe | None = None,
+    config: Config | None = None,
+    teacher=None,
+    name: str = "Trainer",
+) -> tuple:
+    """A Trainer; that of the run's own model behind a Tuner if the run is tuned.
+
+    Args:
+      recipe, config: what is trained (None: what the run is for). teacher: channel of the model that it learns from.
+      name: of the step; only the run's own model is trained by the step named Trainer.
+    """
+    recipe, config = recipe or options.recipe, config or options.config
     custom = {
-        "recipe": options.recipe.name,
-        "config": dataclasses.asdict(options.config),
-        "run": options.run,
+        "recipe": recipe.name,
+        "config": dataclasses.asdict(config),
+        "run": options.run_of(recipe, config),
         "resume_dir": options.resume_dir,
     }
-    splits = {"train_args": proto.TrainArgs(splits=[TRAIN]), "eval_args": proto.EvalArgs(splits=[VALIDATION])}
+    common = {"examples": examples, "base_model": teacher, "train_args": proto.TrainArgs(splits=[TRAIN]),
+              "eval_args": proto.EvalArgs(splits=[VALIDATION])}  # fmt: skip
     search = ()
-    if options.tune:
+    if options.tune and name == "Trainer":
         search = (
             tfx_components.Tuner(
-                examples=examples,
-                tuner_fn="components.tuner.tuner_fn",
-                custom_config=custom | {"trials": options.tune},
-                **splits,
+                tuner_fn="components.tuner.tuner_fn", custom_config=custom | {"trials": options.tune}, **common
             ),
         )
     hyperparameters = search[0].outputs["best_hyperparameters"] if search else None
-    train = tfx_components.Trainer(
-        run_fn="components.trainer.run_fn",
-        examples=examples,
-        hyperparameters=hyperparameters,
-        custom_config=custom,
-        **splits,
+    trainer_ = tfx_components.Trainer(
+        run_fn="components.trainer.run_fn", hyperparameters=hyperparameters, custom_config=custom, **common
     )
-    return *search, train
+    return *search, trainer_.with_id(name) if name != "Trainer" else trainer_
 
 
 def _baseline(options: Options):

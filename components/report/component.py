@@ -59,7 +59,7 @@ def Report(  # noqa: N802 (TFX components are nouns)
     model_dir = artifacts.saved_model_dir(model)
     described = served_codec.describe(model_dir)
     recipe = collect.recipe_or_none(options["recipe"])
-    config = described.get("config") or options["config"]
+    config = described.get("trained_by", described).get("config") or options["config"]
     pushed = _push_state(blessing, infra_blessing, pushed_model, evaluation.uri)
     data: dict[str, Any] = {
         "recipe": options["recipe"],

@@ -54,6 +54,7 @@ def render(data: Mapping[str, Any]) -> str:
         is_codec=data.get("kind", "codec") == "codec",
         confusion=_confusion(data.get("classified")),
         calibration=plots.calibration(data["classified"]["reliability"]) if data.get("classified") else "",
+        comparison=_comparison(data.get("comparison") or ()),
         measured_count=_count(len(measured.get("each", ())), "picture"),
         pictures=[_picture(p) for p in measured.get("pictures", ())],
         each=[{"key": p["key"], "values": _point(p)} for p in measured.get("each", ())],
@@ -147,6 +148,19 @@ def _confusion(classified: Mapping[str, Any] | None, limit: int = 20) -> dict[st
         for name, row in zip(names, counts, strict=True)
     ]
     return {"names": names, "rows": rows if len(names) <= limit else [], "pairs": pairs}
+
+
+def _comparison(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The table of a run that compares models: a figure a row, a role a column."""
+    if not rows:
+        return None
+
+    def text(mean, spread):
+        return number(mean) + (f" ± {number(spread, 2)}" if spread else "")
+
+    names = [n for n in rows[0] if n not in ("role", "models")]
+    heads = [f"{r['role']} ({_count(r['models'], 'model')})" for r in rows]
+    return {"heads": heads, "rows": [(n.replace("_", " "), [text(*r[n]) for r in rows]) for n in names]}
 
 
 def _rates(measured: Mapping[str, Any]) -> dict[str, Any]:

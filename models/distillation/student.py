@@ -6,6 +6,7 @@ pixels --student--> logits, features --,
 
 import dataclasses
 import json
+import pathlib
 from collections.abc import Sequence
 
 import keras
@@ -19,6 +20,7 @@ from models.distillation.objective import LABELS, LOGITS, check_features, parse
 from models.recipe import Config, ConfigError, Recipe, Search, option
 
 CACHED = "teacher/"  # prefix of a record's features that hold the teacher's outputs
+SHAPES = "teacher_outputs.json"
 _LOOKED_AT = 256  # training pictures on which a teacher is checked
 
 
@@ -73,9 +75,12 @@ def classifier_recipe(option_name: str, name: str) -> Recipe:
     return known[name]
 
 
-def _shared(config: classifier.PicturesConfig) -> dict:
-    """Options of the data and the training, which student and teacher have in common with a distillation."""
-    return {f.name: getattr(config, f.name) for f in dataclasses.fields(classifier.PicturesConfig) if f.name != "init"}
+def _configured(recipe: Recipe, config: "StudentConfig", settings: str) -> tuple[Recipe, Config]:
+    """A recipe with the distillation's options of data and training, but where a setting says otherwise."""
+    shared = {
+        f.name: getattr(config, f.name) for f in dataclasses.fields(classifier.PicturesConfig) if f.name != "init"
+    }
+    return recipe, recipe.make_config("small", shared | settings_of(settings, getattr(config, settings)))
 
 
 def student_recipe(config: StudentConfig) -> tuple[Recipe, Config]:
@@ -85,17 +90,13 @@ def student_recipe(config: StudentConfig) -> tuple[Recipe, Config]:
       ConfigError: unknown recipe or option.
     """
     recipe = classifier_recipe("student", config.student)
-    return recipe, recipe.make_config(
-        "small", _shared(config) | settings_of("student_settings", config.student_settings)
-    )
+    return _configured(recipe, config, "student_settings")
 
 
 def teacher_recipe(config: StudentConfig) -> tuple[Recipe, Config]:
     """The same of a teacher that is yet to be trained; it learns from the same labels for as many steps."""
     recipe = classifier_recipe("teacher", config.teacher)
-    return recipe, recipe.make_config(
-        "small", _shared(config) | settings_of("teacher_settings", config.teacher_settings)
-    )
+    return _configured(recipe, config, "teacher_settings")
 
 
 def is_trained_here(config: StudentConfig) -> bool:
@@ -107,8 +108,8 @@ def is_trained_here(config: StudentConfig) -> bool:
 class Student(keras.Model):
     """A student, its teacher and its objective, to be trained together; only `student` is exported.
 
-    `call` takes pixels [B, S, S, 3] float32 in [0, 1] and returns the student's {"logits", features}. Labels are [B, K],
-    or a dict with "labels" and the teacher's cached outputs.
+    `call` takes pixels [B, S, S, 3] float32 in [0, 1] and returns the student's {"logits", features}. Labels are
+    [B, K], or a dict with "labels" and the teacher's cached outputs.
     """
 
     def __init__(self, config: StudentConfig, **kwargs):
@@ -220,6 +221,12 @@ def inputs(files: Sequence[str], config: StudentConfig, training: bool):
     return classifier_inputs.inputs(files, config, training, shapes)
 
 
+def cached_shapes(files: Sequence[str]) -> str:
+    """Shapes of the teacher's outputs in record files, JSON, from SHAPES beside their split's folder; "" without."""
+    found = [p for p in {pathlib.Path(f).parent.parent / SHAPES for f in files} if p.is_file()]
+    return found[0].read_text(encoding="utf-8") if found else ""
+
+
 def adapt(config: StudentConfig, files: Sequence[str]) -> StudentConfig:
     """The configuration with what the data say; the teacher is checked on them, and groups the classes if need be.
 
@@ -229,6 +236,7 @@ def adapt(config: StudentConfig, files: Sequence[str]) -> StudentConfig:
     config = classifier_inputs.adapt(config, files)
     if is_trained_here(config):
         return config
+    config = dataclasses.replace(config, cached=cached_shapes(files))
     found = teachers.load(config.teacher, range=config.teacher_range, output=config.teacher_output)
     teachers.check_shapes(found, config.classes, config.image_size)
     grouped = config.sampler == "superclass_uniform" and not config.superclasses
@@ -253,8 +261,10 @@ def served(model: Student, config: StudentConfig):
 
 
 def control_of(config: StudentConfig) -> StudentConfig:
-    """The same student, pictures, batches and steps without the method: labels alone."""
-    return dataclasses.replace(config, terms=LABELS, cached="", sampler="uniform")
+    """The same student, pictures and steps without the method: labels alone, uniform batches, no word of a teacher."""
+    kept = {f.name: getattr(config, f.name) for f in dataclasses.fields(classifier.PicturesConfig)}
+    kept |= {name: getattr(config, name) for name in ("student", "student_settings")}
+    return StudentConfig(**kept | {"terms": LABELS, "sampler": "uniform", "superclasses": ""})
 
 
 RECIPE = Recipe(
@@ -263,7 +273,7 @@ RECIPE = Recipe(
     summary="Student of a teacher by any sum of terms: KD, hints, attention, RKD, CCKD, ... (arXiv:1503.02531)",
     config=StudentConfig,
     presets={
-        "small": classifier.SMALL | {"student_settings": "width=8", "teacher_settings": "depth=14"},
+        "small": classifier.SMALL,
         "paper": classifier.PAPER | {"teacher_settings": "depth=56", "student": "resnet"},
     },
     build=build,

@@ -112,7 +112,7 @@ def _saved_model(place: pathlib.Path) -> keras.Model:
         raise ConfigError(f"teacher={place}: wanted is one input [B, H, W, 3] and one output, not {taken}, {given}")
     pixels = keras.Input(taken[0].shape[1:])
     outputs = keras.layers.TFSMLayer(str(place), call_endpoint="serving_default", trainable=False)(pixels)
-    return keras.Model(pixels, outputs[next(iter(given))])
+    return keras.Model(pixels, keras.tree.flatten(outputs)[0])
 
 
 def _check_form(path: str, network: keras.Model) -> None:
@@ -172,7 +172,7 @@ def check_answers(teacher: Teacher, pixels: np.ndarray, labels: np.ndarray) -> f
     best = max(others, key=others.get)
     if others[best] > right + 0.2:
         raise ConfigError(
-            f"teacher={teacher.path}: with pixels in {teacher.range} it is right on {right:.0%} of {len(labels)} training "
-            f"pictures, on {others[best]:.0%} with {best}; set teacher_range={best}"
+            f"teacher={teacher.path}: right on {right:.0%} of {len(labels)} training pictures with pixels in "
+            f"{teacher.range}, on {others[best]:.0%} with {best}; set teacher_range={best}"
         )
     return right
