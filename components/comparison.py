@@ -61,7 +61,10 @@ class Executor(base_executor.BaseExecutor):
         files = artifacts.split_files(input_dict["examples"], settings["split"])
         given = {key: found for key, found in input_dict.items() if found and key != "examples"}
         models = {name: artifacts.saved_model_dir(found[0]) for name, found in given.items()}
-        rows = compare(models, files, range_=settings["teacher_range"], output=settings["teacher_output"])
+        rows = compare(
+            models, files, range_=settings["teacher_range"], output=settings["teacher_output"],
+            ensemble=settings["ensemble"],
+        )  # fmt: skip
         table = artifact_utils.get_single_instance(output_dict["table"])
         path = pathlib.Path(table.uri) / FILE
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,11 +77,11 @@ class Comparison(base_component.BaseComponent):
     SPEC_CLASS = ComparisonSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
-    def __init__(self, examples, teacher, students: Sequence, controls: Sequence, settings: Mapping[str, str]):
+    def __init__(self, examples, teacher, students: Sequence, controls: Sequence, settings: Mapping[str, Any]):
         """
         Args:
           examples, teacher, students, controls: channels.
-          settings: "split", "teacher_range" and "teacher_output".
+          settings: "split", "teacher_range", "teacher_output" and "ensemble" (a row for all students together).
         """
         channels = {
             f"{role}_{n}": channel
@@ -97,13 +100,19 @@ class Comparison(base_component.BaseComponent):
 
 
 def compare(
-    models: Mapping[str, str], files: Sequence[str], *, range_: str = "0..1", output: str = "auto"
+    models: Mapping[str, str],
+    files: Sequence[str],
+    *,
+    range_: str = "0..1",
+    output: str = "auto",
+    ensemble: bool = False,
 ) -> list[dict[str, Any]]:
     """Measures a teacher and its students on record files.
 
     Args:
       models: "teacher", "student_0", ..., "control_0", ... -> path. files: records with labels.
       range_, output: of the teacher, as `models.distillation.teacher.load` takes them.
+      ensemble: whether a row "ensemble" tells of the mean of the students' probabilities; its costs are their sums.
 
     Returns:
       Rows, the teacher's first: "role", "seed" (None for a teacher that tells none), "accuracy", "top5_accuracy",
@@ -114,11 +123,17 @@ def compare(
     found = teachers.load(models["teacher"], range=range_, output=output)
     by_teacher, labels = _by_teacher(found, files)
     rows = [{"role": "teacher"} | _scores(by_teacher, by_teacher, labels) | _costs(models["teacher"], files)]
+    answers = []
     for role in ROLES:
         for n in range(MOST):
             if path := models.get(f"{role}_{n}"):
                 p, labels = classified.probabilities(path, files)
                 rows.append({"role": role, **_scores(p, by_teacher, labels), **_costs(path, files)})
+                answers += [p] if role == "student" else []
+    if ensemble and answers:
+        costs = ("parameters", "multiply_adds", "size_bytes", "latency_ms")
+        sums = {name: sum(row[name] or 0 for row in rows if row["role"] == "student") for name in costs}
+        rows.append({"role": "ensemble", "seed": None} | _scores(np.mean(answers, 0), by_teacher, labels) | sums)
     return rows
 
 

@@ -11,10 +11,12 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 from tfx.v1.dsl.components import InputArtifact, OutputArtifact, Parameter, component
-from tfx.v1.types.standard_artifacts import Examples, Model
+from tfx.v1.types.standard_artifacts import Examples, Model, ModelRun
 
 from components import artifacts
+from components.trainer import ROUTE
 from models import classifier_inputs, data
+from models.distillation import route as routes
 from models.distillation import student, teacher
 from models.recipe import ConfigError
 
@@ -53,6 +55,28 @@ def GivenTeacher(  # noqa: N802 (TFX components are nouns)
         shutil.copy(path, target)
     else:
         shutil.copytree(path, target)
+
+
+@component
+def Anchors(  # noqa: N802 (TFX components are nouns)
+    model_run: InputArtifact[ModelRun],
+    route: OutputArtifact[Model],
+    positions: Parameter[str],
+) -> None:
+    """Picks the checkpoints of a teacher's route that a student may follow.
+
+    Args:
+      model_run: of a teacher that kept its route. route: a folder for each anchor, named by its epoch.
+      positions: how many at equal intervals; "all" for a search among all of them.
+
+    Raises:
+      ConfigError: the teacher kept no route.
+    """
+    found = routes.checkpoints(os.path.join(model_run.uri, ROUTE))
+    chosen = range(len(found)) if positions == "all" else routes.equal_epochs(len(found), int(positions))
+    target = path_utils.serving_model_dir(route.uri)
+    for place in chosen:
+        shutil.copytree(found[place], os.path.join(target, found[place].name))
 
 
 @component

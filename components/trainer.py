@@ -6,10 +6,12 @@ import shutil
 
 from components import artifacts
 from models import export, registry, train
+from models.distillation.route import KeepRoute
 from models.recipe import Config, Recipe
 
 # What a trained model depends on beside its data and options; a change of any makes TFX train anew.
 SOURCES = ("models", "components/trainer.py")
+ROUTE = "route"  # folder of the model run that holds a checkpoint for every epoch, if they are asked for
 
 
 def options_of(fn_args) -> tuple[Recipe, Config]:
@@ -34,7 +36,8 @@ def run_fn(fn_args) -> None:
 
     Args:
       fn_args: TFX's FnArgs. `custom_config` holds "recipe", "config" (all options), "run" (digest of recipe, options,
-        data and sources) and "resume_dir" (parent of the checkpoint folders).
+        data and sources), "resume_dir" (parent of the checkpoint folders) and "keep_route" (whether the model of every
+        epoch is kept).
     """
     recipe, config = options_of(fn_args)
     options = fn_args.custom_config
@@ -44,10 +47,17 @@ def run_fn(fn_args) -> None:
     os.makedirs(log_dir, exist_ok=True)
     print(f"  curves: tensorboard --logdir {log_dir} (later {fn_args.model_run_dir})", flush=True)
     train_files = record_files(fn_args.train_files)
-    model = train.train(
-        recipe, config, train_files, record_files(fn_args.eval_files), work_dir=os.path.join(work_dir, "state"),
+    route = KeepRoute(recipe, config, os.path.join(log_dir, ROUTE))
+    kept = [route] if options.get("keep_route") else []
+    model = (recipe.train or train.train)(
+        recipe,
+        config,
+        train_files,
+        record_files(fn_args.eval_files),
+        work_dir=os.path.join(work_dir, "state"),
         log_dir=log_dir,
-    )  # fmt: skip
+        callbacks=kept,
+    )
     export.export(recipe, config, model, fn_args.serving_model_dir)
     artifacts.write_origin(fn_args.serving_model_dir, artifacts.origin_of(recipe, config, options["run"]))
     shutil.copytree(log_dir, fn_args.model_run_dir, dirs_exist_ok=True)

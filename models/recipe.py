@@ -148,7 +148,7 @@ class Recipe:
 
     Attributes:
       name: what the command line calls it.
-      kind: picks the shape of the pipeline ("codec", "classifier", "student").
+      kind: picks the shape of the pipeline ("codec", "classifier", "student", "route", "born_again").
       summary: one line with the paper.
       config: subclass of `Config`.
       presets: option values by preset name; "small" trains on two cores, "paper" has the paper's sizes.
@@ -161,6 +161,7 @@ class Recipe:
         say); called once, before the model is built.
       served: (model, config) -> (recipe, model, config) of what is exported: a part of the trained model, if not all.
       labelled: whether its records need class labels.
+      train: what trains it, if not `models.train.train`; takes and gives the same.
     """
 
     name: str
@@ -175,6 +176,7 @@ class Recipe:
     adapt: Callable = lambda config, files: config
     served: Callable | None = None
     labelled: bool = False
+    train: Callable | None = None
     source: str = dataclasses.field(default_factory=lambda: sys._getframe(2).f_globals.get("__file__", "?"))
 
     def make_config(self, preset: str = "small", overrides: Mapping[str, Any] | None = None) -> Config:

@@ -101,6 +101,7 @@ def train(
     log_dir: str,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     progress: bool = True,
+    weights: Sequence | None = None,
 ) -> keras.Model:
     """Trains a recipe's model.
 
@@ -111,6 +112,7 @@ def train(
       log_dir: gets TensorBoard's events and `history.json`, a list of {"step", "seconds", metric: value}.
       callbacks: more Keras callbacks (a tuner's, say).
       progress: whether to show a progress bar.
+      weights: of what the recipe serves, to start from.
 
     Returns:
       The trained model, compiled.
@@ -123,6 +125,8 @@ def train(
     epochs = math.ceil(config.steps / steps_per_epoch)
     with strategy_scope():
         model = compiled_model(recipe, config)
+        if weights is not None:
+            (recipe.served(model, config)[1] if recipe.served else model).set_weights(weights)
     backup = Backup(work_dir)
     first = backup.restore(model)
     # A resumed run draws other crops than the ones it has seen.

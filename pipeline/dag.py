@@ -162,11 +162,13 @@ def train(
     config: Config | None = None,
     teacher=None,
     name: str = "Trainer",
+    keep_route: bool = False,
 ) -> tuple:
     """A Trainer; that of the run's own model behind a Tuner if the run is tuned.
 
     Args:
       recipe, config: what is trained (None: what the run is for). teacher: channel of the model that it learns from.
+      keep_route: whether the model of every epoch stays in the model run.
       name: of the step; only the run's own model is trained by the step named Trainer.
     """
     recipe, config = recipe or options.recipe, config or options.config
@@ -176,6 +178,8 @@ def train(
         "run": options.run_of(recipe, config),
         "resume_dir": options.resume_dir,
     }
+    if keep_route:
+        custom["keep_route"] = True
     common = {"examples": examples, "base_model": teacher, "train_args": proto.TrainArgs(splits=[TRAIN]),
               "eval_args": proto.EvalArgs(splits=[VALIDATION])}  # fmt: skip
     search = ()

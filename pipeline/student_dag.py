@@ -35,24 +35,30 @@ def create_pipeline(options: dag.Options) -> dsl.Pipeline:
     students, controls = [], []
     for n in range(config.seeds):
         seeded = dataclasses.replace(config, seed=config.seed + n)
-        students += dag.train(options, records, config=seeded, teacher=model, name=_name("Trainer", n))
+        students += dag.train(options, records, config=seeded, teacher=model, name=numbered("Trainer", n))
         if config.control:
             control = student.control_of(seeded)
-            controls += dag.train(options, examples, config=control, name=_name("Control", n))
+            controls += dag.train(options, examples, recipe=student.RECIPE, config=control, name=numbered("Control", n))
     trainers = [s for s in students if "model" in s.outputs]
-    comparison = Comparison(
-        examples=examples,
-        teacher=model,
-        students=[s.outputs["model"] for s in trainers],
-        controls=[c.outputs["model"] for c in controls],
-        settings={"split": dag.TEST} | {k: getattr(config, k) for k in ("teacher_range", "teacher_output")},
-    )
-    own = trainers[0]
-    judged = dag.judge(options, examples, validation, own)
+    comparison = compare(options, examples, model, trainers, controls)
+    judged = dag.judge(options, examples, validation, trainers[0])
     return dag.assemble(options, [ingest, *validation, *extra, *students, *controls, comparison, *judged])
 
 
-def _name(name: str, n: int) -> str:
+def compare(options: dag.Options, examples, model, students: list, controls: list, ensemble: bool = False):
+    """The table of a teacher, its students and their controls; with `ensemble` also of the students together."""
+    settings = {name: getattr(options.config, name) for name in ("teacher_range", "teacher_output")}
+    return Comparison(
+        examples=examples,
+        teacher=model,
+        students=[s.outputs["model"] for s in students],
+        controls=[c.outputs["model"] for c in controls],
+        settings=settings | {"split": dag.TEST, "ensemble": ensemble},
+    )
+
+
+def numbered(name: str, n: int) -> str:
+    """The n-th step of a name: Trainer, Trainer-2, ..."""
     return name if n == 0 else f"{name}-{n + 1}"
 
 

@@ -177,7 +177,8 @@ class Student(keras.Model):
         return self.get_metrics_result()
 
     def get_config(self):
-        return {"config": dataclasses.asdict(self.config), "name": self.name}
+        own = {f.name: getattr(self.config, f.name) for f in dataclasses.fields(StudentConfig)}  # not a subclass's
+        return {"config": own, "name": self.name}
 
     @classmethod
     def from_config(cls, config):

@@ -18,6 +18,7 @@ import tensorflow as tf
 from PIL import Image
 
 from models import data, registry
+from models.distillation.route import KeepRoute
 
 
 def photograph(height: int, width: int, offset: int = 0) -> np.ndarray:
@@ -111,6 +112,7 @@ class Classifier:
     """Image classifiers."""
 
     tiny = {"classes": 3, "image_size": 16, "batch_size": 6, "steps": 3, "steps_per_epoch": 2, "crop": 2}
+    traced = ("small_cnn", "distill")  # the others' steps, of the same ops, are run one by one: tracing takes longer
     smallest = ("width", "width_percent", "depth", "growth", "last")
     signatures = {"predict", "serving_default"}
 
@@ -175,6 +177,24 @@ class Student(Classifier):
         return [np.array(found[name]) for name in sorted(found)]
 
 
+class Route(Student):
+    """Students on a route; its two checkpoints were never trained."""
+
+    @functools.cached_property
+    def tiny(self) -> dict:
+        """Writes the checkpoints when first asked."""
+        folder = tempfile.TemporaryDirectory()
+        atexit.register(folder.cleanup)
+        recipe = registry.get("small_cnn")
+        config = recipe.make_config("small", {"classes": 3, "image_size": 16, "width": 4})
+        for epoch in (0, 1):
+            keras.utils.set_random_seed(epoch)
+            keep = KeepRoute(recipe, config, folder.name)
+            keep.set_model(recipe.build(config))
+            keep.on_epoch_end(epoch)
+        return super().tiny | {"teacher": folder.name, "anchors": 1}
+
+
 def tinted(n: int, key: str) -> bytes:
     """The record of a photograph in the tint of class n mod 3."""
     pixels = photograph(16, 16, 10 * n) // 2
@@ -190,4 +210,4 @@ def tiny(recipe) -> dict:
     return kind.tiny | lowest
 
 
-KINDS = {"codec": Codec, "classifier": Classifier, "student": Student()}
+KINDS = {"codec": Codec, "classifier": Classifier, "student": Student(), "route": Route(), "born_again": Student()}
