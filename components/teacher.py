@@ -46,10 +46,15 @@ def GivenTeacher(  # noqa: N802 (TFX components are nouns)
     Raises:
       ConfigError: nothing there can be used as a teacher, or it has changed since the run began.
     """
+    take(path, content, model.uri)
+
+
+def take(path: str, content: str, uri: str) -> None:
+    """Copies a teacher into a model artifact's folder; raises as `GivenTeacher`."""
     if content and digest(path) != content:
         raise ConfigError(f"teacher={path}: changed while the pipeline started; run it again")
     teacher.load(path)
-    target = path_utils.serving_model_dir(model.uri)
+    target = path_utils.serving_model_dir(uri)
     if os.path.isfile(path):
         os.makedirs(target)
         shutil.copy(path, target)
@@ -72,9 +77,14 @@ def Anchors(  # noqa: N802 (TFX components are nouns)
     Raises:
       ConfigError: the teacher kept no route.
     """
-    found = routes.checkpoints(os.path.join(model_run.uri, ROUTE))
+    pick(model_run.uri, route.uri, positions)
+
+
+def pick(run_dir: str, uri: str, positions: str) -> None:
+    """Copies checkpoints of a model run's route into a model artifact's folder; see `Anchors`."""
+    found = routes.checkpoints(os.path.join(run_dir, ROUTE))
     chosen = range(len(found)) if positions == "all" else routes.equal_epochs(len(found), int(positions))
-    target = path_utils.serving_model_dir(route.uri)
+    target = path_utils.serving_model_dir(uri)
     for place in chosen:
         shutil.copytree(found[place], os.path.join(target, found[place].name))
 
@@ -98,6 +108,11 @@ def TeacherOutputs(  # noqa: N802 (TFX components are nouns)
       ConfigError: the teacher does not fit the data, its answers are unusable, or a feature is missing.
     """
     del sources
+    write_outputs(examples, model, outputs, config)
+
+
+def write_outputs(examples, model, outputs, config: str) -> None:
+    """What `TeacherOutputs` does, with its artifacts."""
     train_files = artifacts.split_files([examples], data.SPLITS[0])
     options = json.loads(config) | {"teacher": artifacts.saved_model_dir(model)}
     adapted = student.adapt(student.StudentConfig(**options), train_files)

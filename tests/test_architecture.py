@@ -30,7 +30,7 @@ DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-
                  "google": "protobuf", "absl": "absl-py", "yaml": "pyyaml"}  # fmt: skip
 
 # Only a benchmark's peer imports these, in an environment of its own.
-PEERS = {"tensorflow_compression"}
+PEERS = {"tensorflow_compression", "torch"}
 
 
 def python_files(*folders: str) -> list[pathlib.Path]:

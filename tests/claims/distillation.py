@@ -281,10 +281,10 @@ def report(e: Experiment) -> str:
             names = [f"{what}_{kind}{k}" for k in range(1, GENERATIONS + 1)]
             found = [m for s in runs.get(names[0], {}) if (m := ensemble(e, names, s))]
             if found:
-                both = (spread([m["accuracy"] for m in found]), spread([m["cross_entropy"] for m in found]))
+                accuracy, entropy = (spread([m[f] for m in found]) for f in ("accuracy", "cross_entropy"))
                 below = sum(m["cross_entropy"] <= m["members_cross_entropy"] + 1e-9 for m in found)
-                lines.append(f"| {what} ensemble of {kind}s | {len(found)} | {both[0]}; cross-entropy {both[1]}, at most "
-                             f"the members' mean in {below} of {len(found)} |" + " |" * (len(figures) - 1))  # fmt: skip
+                said = f"{accuracy}; cross-entropy {entropy}, at most the members' mean in {below} of {len(found)}"
+                lines.append(f"| {what} ensemble of {kind}s | {len(found)} | {said} |" + " |" * (len(figures) - 1))
     return "\n".join([*lines, "", *claims(runs)])
 
 
