@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from pipeline import client
+from pipeline import client, predict
 
 _PATH = click.Path(path_type=pathlib.Path)
 
@@ -213,7 +213,7 @@ class _errors:  # noqa: N801 (used as a statement)
             raise shown from error
 
 
-for _command in (client.compress, client.decompress, client.report):
+for _command in (client.compress, client.decompress, predict.predict, client.report):
     cli.add_command(_command)
 
 
