@@ -2,9 +2,13 @@
 
 
 def __getattr__(name: str):
-    """The report's artifact type, which Kubeflow's executor imports by its type name `components.HtmlReport`."""
+    """Our artifact types, which Kubeflow's executor imports by their type names, `components.HtmlReport` say."""
     if name == "HtmlReport":
         from components.report.component import HtmlReport
 
         return HtmlReport
+    if name == "ComparisonTable":
+        from components.comparison import ComparisonTable
+
+        return ComparisonTable
     raise AttributeError(f"module {__name__} has no attribute {name}")

@@ -23,6 +23,11 @@ def digest(*values: typing.Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def file_digest(path) -> str:
+    """SHA-256 of a file's content, hex."""
+    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+
+
 def source_digest(*places: str) -> str:
     """Digest of Python sources, so that TFX's cache (which knows only names and inputs) notices edited code.
 
@@ -38,7 +43,7 @@ def source_digest(*places: str) -> str:
         files = [path] if path.is_file() else sorted(path.rglob("*.py"))
         if not files:
             raise FileNotFoundError(f"no Python sources at {place}")
-        found |= {f.relative_to(PROJECT).as_posix(): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+        found |= {f.relative_to(PROJECT).as_posix(): file_digest(f) for f in files}
     return digest(found)
 
 

@@ -68,6 +68,53 @@ class _Mean(beam.CombineFn):
         return {self._key: total / count if count else float("nan")}
 
 
+class CalibrationError(tfma.metrics.Metric):
+    """Expected calibration error: how far the confidence of the answers is from the share of right ones.
+
+    Examples go into BINS bins of equal width by the output `confidence`; the error is the mean over examples of
+    |mean accuracy - mean confidence| of their bin (Guo et al., arXiv:1706.04599, eq. 3).
+    """
+
+    def __init__(self, name: str = "calibration_error"):
+        super().__init__(tfma.metrics.merge_per_key_computations(_calibration), name=name)
+
+
+BINS = 15
+
+
+def _calibration(name: str, model_name: str = "") -> list:
+    key = tfma.metrics.MetricKey(name=name, model_name=model_name)
+    return [tfma.metrics.MetricComputation(keys=[key], preprocessors=None, combiner=_Bins(key, model_name))]
+
+
+class _Bins(beam.CombineFn):
+    """Count, sum of confidences and sum of accuracies of each bin, float64 [BINS, 3]."""
+
+    def __init__(self, key, model_name: str):
+        self._key, self._model_name = key, model_name
+
+    def create_accumulator(self) -> np.ndarray:
+        return np.zeros((BINS, 3))
+
+    def add_input(self, accumulator: np.ndarray, element: Any) -> np.ndarray:
+        outputs = element.get_predictions(model_name=self._model_name or None)
+        confidence, accuracy = (np.asarray(outputs[k], np.float64).ravel() for k in ("confidence", "accuracy"))
+        places = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+        np.add.at(accumulator, places, np.stack([np.ones_like(confidence), confidence, accuracy], 1))
+        return accumulator
+
+    def merge_accumulators(self, accumulators: Iterable[np.ndarray]) -> np.ndarray:
+        return sum(accumulators, np.zeros((BINS, 3)))
+
+    def extract_output(self, accumulator: np.ndarray) -> dict:
+        count = accumulator[:, 0].sum()
+        difference = np.abs(accumulator[:, 1] - accumulator[:, 2]).sum()
+        return {self._key: float(difference / count) if count else float("nan")}
+
+
+_AGGREGATES = {"mean": "MeanOutput", "calibration_error": "CalibrationError"}
+
+
 def eval_config(evaluation: Evaluation) -> tfma.EvalConfig:
     """What TFMA computes for a recipe: overall and per slice, with bounds and the comparison with the pushed model."""
     metrics = [_metric_config(m) for m in evaluation.metrics]
@@ -97,9 +144,9 @@ def _metric_config(metric: RecipeMetric) -> tfma.MetricConfig:
         )
         threshold.change_threshold.CopyFrom(change)
     return tfma.MetricConfig(
-        class_name="MeanOutput",
+        class_name=_AGGREGATES[metric.aggregate],
         module=__name__,
-        config=json.dumps({"output": metric.name}),
+        config=json.dumps({"output" if metric.aggregate == "mean" else "name": metric.name}),
         per_slice_thresholds=_overall(threshold),
     )
 

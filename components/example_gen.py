@@ -112,8 +112,9 @@ class TfdsExampleGen(base_beam_component.BaseBeamComponent):
         """Makes the component.
 
         Args:
-          dataset: "photos" (then `folder` is read), "sample_photos", or an image data set of TFDS ("cifar10").
-          folder: the folder of pictures of "photos"; sub-folders are read too.
+          dataset: "photos" or "class_folders" (then `folder` is read), "packed" (then `folder` is a file), or an image
+            data set of TFDS ("cifar10", or our own "sample_photos", "digits").
+          folder: the folder of pictures, sub-folders included; the file of "packed".
           digest: `dataset_digest(dataset, folder)`; part of the cache's key, so that new or changed files are noticed,
             and checked again when the step runs. Empty: not checked.
           max_unreadable: share (0 to 1) of unreadable pictures above which the step fails.
@@ -212,7 +213,13 @@ def _record(element: tuple[str, dict[str, Any]]) -> bytes:
     key, example = element
     sizes = {name: example[name] for name in ("height", "width", "channels")}
     record = data.image_example(
-        example["image"], key=key, format_name=example["format"], size_bytes=example["bytes"], **sizes
+        example["image"],
+        key=key,
+        format_name=example["format"],
+        size_bytes=example["bytes"],
+        label=example.get("label", data.NO_LABEL),
+        label_name=example.get("label_name", ""),
+        **sizes,
     )
     return record.SerializeToString()
 

@@ -68,6 +68,12 @@ def split_of(digest: str, names: tuple[str, ...] = SPLITS, shares: tuple[float, 
     return names[-1]
 
 
+def class_of(path: str) -> str:
+    """The first folder of a relative path, which is the class of a picture in a folder of class folders; "" without."""
+    first, slash, _ = path.partition("/")
+    return first if slash else ""
+
+
 def bytes_of_path(path: str) -> bytes:
     """A path in the bytes of the file system, which need not be text; Beam cannot carry such a path as `str`."""
     return os.fsencode(path)

@@ -6,19 +6,26 @@ import shutil
 
 from components import artifacts
 from models import export, registry, train
+from models.distillation.route import KeepRoute
 from models.recipe import Config, Recipe
 
 # What a trained model depends on beside its data and options; a change of any makes TFX train anew.
 SOURCES = ("models", "components/trainer.py")
+ROUTE = "route"  # folder of the model run that holds a checkpoint for every epoch, if they are asked for
 
 
 def options_of(fn_args) -> tuple[Recipe, Config]:
-    """The recipe and the configuration that the pipeline put into `custom_config`, with the Tuner's choices applied."""
+    """The recipe and the configuration of `custom_config`, with the Tuner's choices and what the data decide.
+
+    A base model is a student's teacher.
+    """
     options = fn_args.custom_config
     recipe = registry.get(options["recipe"])
     config = recipe.config(**options["config"])
+    if base := getattr(fn_args, "base_model", None):
+        config = dataclasses.replace(config, teacher=base)
     tuned = (getattr(fn_args, "hyperparameters", None) or {}).get("values", {})
-    return recipe, dataclasses.replace(config, **tuned)
+    return recipe, recipe.adapt(dataclasses.replace(config, **tuned), record_files(fn_args.train_files))
 
 
 def run_fn(fn_args) -> None:
@@ -29,7 +36,8 @@ def run_fn(fn_args) -> None:
 
     Args:
       fn_args: TFX's FnArgs. `custom_config` holds "recipe", "config" (all options), "run" (digest of recipe, options,
-        data and sources) and "resume_dir" (parent of the checkpoint folders).
+        data and sources), "resume_dir" (parent of the checkpoint folders) and "keep_route" (whether the model of every
+        epoch is kept).
     """
     recipe, config = options_of(fn_args)
     options = fn_args.custom_config
@@ -38,16 +46,24 @@ def run_fn(fn_args) -> None:
     log_dir = os.path.join(work_dir, "logs")
     os.makedirs(log_dir, exist_ok=True)
     print(f"  curves: tensorboard --logdir {log_dir} (later {fn_args.model_run_dir})", flush=True)
-    train_files = _expand(fn_args.train_files)
-    model = train.train(
-        recipe, config, train_files, _expand(fn_args.eval_files), work_dir=os.path.join(work_dir, "state"),
+    train_files = record_files(fn_args.train_files)
+    route = KeepRoute(recipe, config, os.path.join(log_dir, ROUTE))
+    kept = [route] if options.get("keep_route") else []
+    model = (recipe.train or train.train)(
+        recipe,
+        config,
+        train_files,
+        record_files(fn_args.eval_files),
+        work_dir=os.path.join(work_dir, "state"),
         log_dir=log_dir,
-    )  # fmt: skip
+        callbacks=kept,
+    )
     export.export(recipe, config, model, fn_args.serving_model_dir)
     artifacts.write_origin(fn_args.serving_model_dir, artifacts.origin_of(recipe, config, options["run"]))
     shutil.copytree(log_dir, fn_args.model_run_dir, dirs_exist_ok=True)
     shutil.rmtree(work_dir)
 
 
-def _expand(patterns: list[str]) -> list[str]:
+def record_files(patterns: list[str]) -> list[str]:
+    """The files that FnArgs' patterns name, sorted."""
     return sorted(f for pattern in patterns for f in artifacts.fileio.glob(pattern))

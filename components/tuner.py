@@ -4,8 +4,7 @@ import os
 
 from tfx.v1.components import TunerFnResult
 
-from components import artifacts
-from components.trainer import options_of
+from components.trainer import options_of, record_files
 from tuning import tuner
 
 SOURCES = ("models", "tuning", "components/trainer.py", "components/tuner.py")
@@ -22,7 +21,7 @@ def tuner_fn(fn_args) -> TunerFnResult:
     directory = os.path.join(options["resume_dir"], f"tuning-{options['run']}")
     search = tuner.ConfigTuner(recipe, config, trials=options["trials"], directory=directory)
     files = {
-        "train_files": sorted(f for p in fn_args.train_files for f in artifacts.fileio.glob(p)),
-        "validation_files": sorted(f for p in fn_args.eval_files for f in artifacts.fileio.glob(p)),
+        "train_files": record_files(fn_args.train_files),
+        "validation_files": record_files(fn_args.eval_files),
     }
     return TunerFnResult(tuner=search, fit_kwargs=files)

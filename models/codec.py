@@ -15,6 +15,7 @@ from models.layers import haar
 from models.layers.conv import downsample, upsample
 from models.layers.gain import GainUnits
 from models.layers.gdn import GDN
+from models.precision import policy_of
 from models.recipe import Config, ConfigError, Evaluation, Metric, Search, option
 
 STRIDE = 16  # pixels a latent, each way
@@ -155,26 +156,13 @@ class Codec(keras.Model):
     config_class = CodecConfig
 
 
-def resolved_precision(config: Config) -> str:
-    """The Keras dtype policy: "auto" is mixed_float16 where the backend sees a GPU, else float32."""
-    if config.precision != "auto":
-        return config.precision
-    from keras import distribution
-
-    return "mixed_float16" if distribution.list_devices("gpu") else "float32"
-
-
 def build(model_class: type[Codec], config: CodecConfig) -> Codec:
     """Makes the codec under its dtype policy and runs it once, so that every variable exists."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(resolved_precision(config))
-    try:
+    with policy_of(config):
         model = model_class(config)
         model(ops.zeros((1, 64, 64, 3), "float32"))
         if config.start == "haar":
             haar.initialize(model.analysis, model.synthesis, GAIN)
-    finally:
-        keras.config.set_dtype_policy(before)
     return model
 
 

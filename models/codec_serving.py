@@ -5,12 +5,10 @@ PNG (kept without loss). The transforms run in tiles, so that memory does not gr
 """
 
 import functools
-import hashlib
 
-import numpy as np
 import tensorflow as tf
 
-from models import codec, data, metrics
+from models import codec, data, export, metrics
 from models import pictures_serving as pictures
 from models.entropy import container
 from models.entropy.bit_fields import require
@@ -26,10 +24,7 @@ _FORMAT = "latents of 12 fraction bits, level tables 0.11 to 256, 3"
 
 def model_fingerprint(model) -> int:
     """A number below 2^32 that tells models apart whose streams do not fit together: all weights and `_FORMAT`."""
-    digest = hashlib.sha256(_FORMAT.encode() + type(model).__name__.encode())
-    for variable in model.trainable_variables:
-        digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
-    return int.from_bytes(digest.digest()[:4], "little")
+    return export.fingerprint_of(_FORMAT + type(model).__name__, model.trainable_variables)
 
 
 def signatures(latents_class: type[tf.Module], model, config) -> "CodecServer":

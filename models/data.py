@@ -17,6 +17,9 @@ WIDTH = "image/width"
 CHANNELS = "image/channels"
 BYTES = "image/bytes"
 SIZE_CLASS = "image/size_class"
+LABEL = "image/label"
+LABEL_NAME = "image/label_name"
+NO_LABEL = -1
 INTEGERS = (HEIGHT, WIDTH, CHANNELS, BYTES)
 SPLITS = ("train", "validation", "test")
 
@@ -26,6 +29,8 @@ FEATURES: Mapping[str, tf.io.FixedLenFeature] = {
     FORMAT: tf.io.FixedLenFeature([], tf.string),
     SIZE_CLASS: tf.io.FixedLenFeature([], tf.string),
     **{name: tf.io.FixedLenFeature([], tf.int64) for name in INTEGERS},
+    LABEL: tf.io.FixedLenFeature([], tf.int64, NO_LABEL),
+    LABEL_NAME: tf.io.FixedLenFeature([], tf.string, b""),
 }
 
 
@@ -39,7 +44,16 @@ def size_class(height: int, width: int) -> str:
 
 
 def image_example(
-    encoded: bytes, *, key: str, format_name: str, height: int, width: int, channels: int, size_bytes: int
+    encoded: bytes,
+    *,
+    key: str,
+    format_name: str,
+    height: int,
+    width: int,
+    channels: int,
+    size_bytes: int,
+    label: int = NO_LABEL,
+    label_name: str = "",
 ) -> tf.train.Example:
     """Builds the record of one picture.
 
@@ -49,10 +63,13 @@ def image_example(
       format_name: format of the original file, lower case ("jpeg", "webp", ...).
       height, width: pixels. channels: 1 grey, 2 grey with alpha, 3 RGB, 4 RGB with alpha.
       size_bytes: size of the original file.
+      label, label_name: number (from 0) and name of the picture's class; a record without a class has neither feature.
     """
     numbers = dict(zip(INTEGERS, (height, width, channels, size_bytes), strict=True))
     texts = {ENCODED: encoded, ID: key.encode(), FORMAT: format_name.lower().encode()}
     texts[SIZE_CLASS] = size_class(height, width).encode()
+    if label != NO_LABEL:
+        numbers[LABEL], texts[LABEL_NAME] = label, label_name.encode()
     feature = {n: tf.train.Feature(bytes_list=tf.train.BytesList(value=[v])) for n, v in texts.items()}
     feature |= {n: tf.train.Feature(int64_list=tf.train.Int64List(value=[v])) for n, v in numbers.items()}
     return tf.train.Example(features=tf.train.Features(feature=feature))

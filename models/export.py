@@ -5,6 +5,7 @@ which another training can start (`Config.init`).
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -12,6 +13,7 @@ import shutil
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
@@ -25,20 +27,23 @@ def export(recipe: Recipe, config: Config, model: keras.Model, directory: str) -
     """Writes the SavedModel with the recipe's signatures; complete or not at all.
 
     Args:
-      recipe, config, model: what was trained.
+      recipe, config, model: what was trained; of it that is written which the recipe says is served.
       directory: is created; must be empty or missing.
 
     Raises:
       FileExistsError: something is there already.
       ValueError: the graph uses ops that a plain TensorFlow does not know.
     """
+    trained_by = {"recipe": recipe.name, "config": dataclasses.asdict(config)} if recipe.served else None
+    if recipe.served:
+        recipe, model, config = recipe.served(model, config)
     target = pathlib.Path(directory)
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise FileExistsError(f"{directory} is not empty; a model is exported to a new folder")
     temporary = target.with_name(target.name + ".partial")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        _write(recipe, config, model, temporary)
+        _write(recipe, config, model, temporary, trained_by)
         target.mkdir(parents=True, exist_ok=True)
         target.rmdir()
         os.replace(temporary, target)
@@ -46,7 +51,7 @@ def export(recipe: Recipe, config: Config, model: keras.Model, directory: str) -
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write(recipe: Recipe, config: Config, model: keras.Model, temporary: pathlib.Path) -> None:
+def _write(recipe: Recipe, config: Config, model: keras.Model, temporary: pathlib.Path, trained_by) -> None:
     """Writes all that `export` promises to a folder that does not exist."""
     module = recipe.signatures(model, config)
     tf.saved_model.save(module, str(temporary), signatures=module.functions)
@@ -58,11 +63,21 @@ def _write(recipe: Recipe, config: Config, model: keras.Model, temporary: pathli
     bare.set_weights(model.get_weights())
     bare.save_weights(extra / WEIGHTS)
     about = {"recipe": recipe.name, "config": dataclasses.asdict(config), "fingerprint": f"{module.fingerprint:08x}"}
+    if trained_by:
+        about["trained_by"] = trained_by
     (extra / ABOUT).write_text(json.dumps(about, indent=1))
 
 
+def fingerprint_of(salt: str, variables) -> int:
+    """A number below 2^32 that follows the values of variables (Keras or TensorFlow) and a text."""
+    digest = hashlib.sha256(salt.encode())
+    for variable in variables:
+        digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
+    return int.from_bytes(digest.digest()[:4], "little")
+
+
 def describe(directory: str) -> dict[str, Any]:
-    """What a pushed model says of itself: {"recipe", "config", "fingerprint"}.
+    """What a pushed model says of itself: {"recipe", "config", "fingerprint"}, and "trained_by" for a part of another.
 
     Raises:
       FileNotFoundError: no model of ours there.

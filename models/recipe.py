@@ -60,6 +60,9 @@ class Config:
         choices=("auto", "float32", "mixed_float16", "mixed_bfloat16"),
     )
     seed: int = option(1, "seed of the initial weights, the data order and the training noise", low=0)
+    optimizer: str = option("adam", "adam, or sgd with Nesterov's momentum", choices=("adam", "sgd"))
+    momentum: float = option(0.9, "of sgd", low=0.0, high=1.0)
+    weight_decay: float = option(0.0, "part of each weight taken off a step, times the learning rate", low=0.0)
     init: str = option("", "a pushed model whose weights training starts from, as far as they fit; empty: fresh ones")
 
     def __post_init__(self):
@@ -110,6 +113,8 @@ class Metric:
       better: "higher" or "lower".
       lower_bound, upper_bound: the mean over the evaluation split must lie within them (None: no bound).
       tolerance: how much worse than the last pushed model it may be, in its unit (None: not compared).
+      aggregate: how examples become one number: "mean" of the output `name`, or "calibration_error" of the outputs
+        `confidence` and `accuracy` (expected calibration error, 15 bins of equal width, arXiv:1706.04599).
     """
 
     name: str
@@ -118,6 +123,7 @@ class Metric:
     lower_bound: float | None = None
     upper_bound: float | None = None
     tolerance: float | None = None
+    aggregate: str = "mean"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +148,7 @@ class Recipe:
 
     Attributes:
       name: what the command line calls it.
-      kind: picks the shape of the pipeline ("codec").
+      kind: picks the shape of the pipeline ("codec", "classifier", "student", "route", "born_again").
       summary: one line with the paper.
       config: subclass of `Config`.
       presets: option values by preset name; "small" trains on two cores, "paper" has the paper's sizes.
@@ -151,6 +157,11 @@ class Recipe:
       signatures: (model, config) -> tf.Module with `functions`, name -> tf.function, that are saved as signatures, and
         an integer `fingerprint`; one function is `serving_default`: examples string [B] -> dict of float32 [B, 1].
       evaluation: what is measured and what blesses a model.
+      adapt: (config, training files) -> config, with the options filled in that the data decide (the number of classes,
+        say); called once, before the model is built.
+      served: (model, config) -> (recipe, model, config) of what is exported: a part of the trained model, if not all.
+      labelled: whether its records need class labels.
+      train: what trains it, if not `models.train.train`; takes and gives the same.
     """
 
     name: str
@@ -162,6 +173,10 @@ class Recipe:
     inputs: Callable
     signatures: Callable
     evaluation: Evaluation
+    adapt: Callable = lambda config, files: config
+    served: Callable | None = None
+    labelled: bool = False
+    train: Callable | None = None
     source: str = dataclasses.field(default_factory=lambda: sys._getframe(2).f_globals.get("__file__", "?"))
 
     def make_config(self, preset: str = "small", overrides: Mapping[str, Any] | None = None) -> Config:

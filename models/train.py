@@ -52,7 +52,7 @@ def strategy_scope():
 
 
 def compiled_model(recipe: Recipe, config: Config) -> keras.Model:
-    """Builds the model, loads `config.init` if given, and compiles it with Adam.
+    """Builds the model, loads `config.init` if given, and compiles it with the configuration's optimizer.
 
     Raises:
       ConfigError: `config.init` holds no weights that fit.
@@ -60,10 +60,24 @@ def compiled_model(recipe: Recipe, config: Config) -> keras.Model:
     keras.utils.set_random_seed(config.seed)
     model = recipe.build(config)
     if config.init:
-        load_initial(recipe, model, config.init)
-    optimizer = keras.optimizers.Adam(schedule(config), global_clipnorm=config.gradient_clip_norm or None)
-    model.compile(optimizer=optimizer)
+        started, part, _ = recipe.served(model, config) if recipe.served else (recipe, model, config)
+        load_initial(started, part, config.init)
+    model.compile(optimizer=optimizer(config))
+    # A step that makes variables is traced twice.
+    model.optimizer.build(model.trainable_variables)
     return model
+
+
+def optimizer(config: Config) -> keras.optimizers.Optimizer:
+    """Adam, or SGD with Nesterov's momentum, on the schedule of the configuration."""
+    common = {
+        "learning_rate": schedule(config),
+        "global_clipnorm": config.gradient_clip_norm or None,
+        "weight_decay": config.weight_decay or None,
+    }
+    if config.optimizer == "sgd":
+        return keras.optimizers.SGD(momentum=config.momentum, nesterov=config.momentum > 0, **common)
+    return keras.optimizers.Adam(**common)
 
 
 def load_initial(recipe: Recipe, model: keras.Model, directory: str) -> None:
@@ -112,6 +126,7 @@ def train(
     log_dir: str,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     progress: bool = True,
+    weights: Sequence | None = None,
 ) -> keras.Model:
     """Trains a recipe's model.
 
@@ -122,6 +137,7 @@ def train(
       log_dir: gets TensorBoard's events and `history.json`, a list of {"step", "seconds", metric: value}.
       callbacks: more Keras callbacks (a tuner's, say).
       progress: whether to show a progress bar.
+      weights: of what the recipe serves, to start from.
 
     Returns:
       The trained model, compiled.
@@ -134,6 +150,8 @@ def train(
     epochs = math.ceil(config.steps / steps_per_epoch)
     with strategy_scope():
         model = compiled_model(recipe, config)
+        if weights is not None:
+            (recipe.served(model, config)[1] if recipe.served else model).set_weights(weights)
     backup = Backup(work_dir)
     first = backup.restore(model)
     # A resumed run draws other crops than the ones it has seen.

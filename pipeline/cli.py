@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from pipeline import client
+from pipeline import client, predict
 
 _PATH = click.Path(path_type=pathlib.Path)
 
@@ -44,8 +44,8 @@ def _recipe_options(command):
     for option in reversed(
         (
             click.argument("recipe"),
-            click.option("--data", type=_PATH, help="Folder with pictures of your own (searched recursively)."),
-            click.option("--dataset", help="TFDS data set instead of a folder. [default: sample_photos]"),
+            click.option("--data", type=_PATH, help="Folder of pictures or of class folders, or a packed .npz file."),
+            click.option("--dataset", help="TFDS data set instead. [default: sample_photos; digits for classifiers]"),
             click.option("--preset", default="small", show_default=True, help="Sizes and schedule of the recipe."),
             click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one option; repeatable."),
             click.option("--tune", default=0, type=click.IntRange(0), metavar="N", help="Search with N trials first."),
@@ -148,7 +148,7 @@ def _checked(recipe: str, *, data, dataset, preset, settings, elsewhere=False, *
     The digest is empty for a folder that is not here, which only a run elsewhere allows.
     """
     if data and dataset:
-        raise UserError("--data and --dataset exclude each other: a folder is read by the data set 'photos'")
+        raise UserError("--data and --dataset exclude each other: a folder is a data set of its own")
     overrides = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
@@ -156,8 +156,9 @@ def _checked(recipe: str, *, data, dataset, preset, settings, elsewhere=False, *
             raise UserError(f"--set {setting}: wanted is KEY=VALUE")
         overrides[key] = value
     elsewhere = elsewhere and data and not data.exists()
-    if data and not data.is_dir() and not elsewhere:
-        raise UserError(f"--data {data}: no such folder")
+    packed = data and data.suffix == ".npz"
+    if data and not elsewhere and not (data.is_file() if packed else data.is_dir()):
+        raise UserError(f"--data {data}: no such {'file' if packed else 'folder'}")
     from models import registry
 
     found = registry.get(recipe)
@@ -165,8 +166,9 @@ def _checked(recipe: str, *, data, dataset, preset, settings, elsewhere=False, *
     from components.sources import dataset_digest
 
     folder = str(data.absolute()) if data else ""
-    name = dataset or ("photos" if data else "sample_photos")
-    return found, config, (name, folder, "" if elsewhere else dataset_digest(name, folder))
+    kinds = ("packed", "class_folders", "digits") if found.labelled else ("packed", "photos", "sample_photos")
+    name = dataset or kinds[0 if packed else 1 if data else 2]
+    return found, config, (name, folder, "" if elsewhere else dataset_digest(name, folder, found.labelled))
 
 
 def _must_be_writable(folder: pathlib.Path) -> None:
@@ -177,7 +179,7 @@ def _must_be_writable(folder: pathlib.Path) -> None:
 
 
 def _options(recipe, config, data, chosen, **places):
-    from pipeline.codec_dag import LOCAL_BEAM, Options
+    from pipeline.dag import LOCAL_BEAM, Options
 
     dataset, folder, digest = data
     # A runner of the user's own brings its own options.
@@ -211,7 +213,7 @@ class _errors:  # noqa: N801 (used as a statement)
             raise shown from error
 
 
-for _command in (client.compress, client.decompress, client.report):
+for _command in (client.compress, client.decompress, predict.predict, client.report):
     cli.add_command(_command)
 
 

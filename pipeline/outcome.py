@@ -1,6 +1,7 @@
 """The end of a run: warnings, the report with its times, the table, the exit code."""
 
 import dataclasses
+import json
 import pathlib
 
 from rich.console import Console
@@ -9,7 +10,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from components import evaluation
 from pipeline import serving
-from pipeline.codec_dag import Options
+from pipeline.dag import Options
 from pipeline.local import Step
 
 
@@ -19,7 +20,8 @@ def finish(steps: list[Step], options: Options, out: pathlib.Path, console: Cons
 
     outputs = {step.name: step.outputs for step in steps}
     known = [{f.name: getattr(s, f.name) for f in dataclasses.fields(s) if f.name != "outputs"} for s in steps]
-    report = build.finish(outputs["Report"]["report"].uri, out / "report.html", steps=known)
+    table = compared(outputs["Comparison"]["table"].uri) if "Comparison" in outputs else []
+    report = build.finish(outputs["Report"]["report"].uri, out / "report.html", steps=known, comparison=table)
     for line in anomalies(outputs["ExampleValidator"]["anomalies"].uri):
         console.print(f"[yellow]warning:[/] the pictures differ between splits: {escape(line)}")
     pushed = outputs["Pusher"]["pushed_model"].custom_properties
@@ -34,10 +36,36 @@ def finish(steps: list[Step], options: Options, out: pathlib.Path, console: Cons
         rows.append((metric.name, f"{means[metric.name]:.4f} {metric.unit}".rstrip()))
     rows += [("pictures", f"{means['example_count']:.0f} (test split)"), ("report", str(report))]
     for name, value in rows:  # no rich table: it cuts paths to the terminal's width, which is 80 in a pipe
-        console.print(f"{name:15}{escape(value)}", soft_wrap=True)
+        console.print(f"{name:18}{escape(value)}", soft_wrap=True)
+    for line in side_by_side(table):
+        console.print(escape(line), soft_wrap=True)
     for reason in reasons:
         console.print(f"[red]not pushed:[/] {escape(reason)}", soft_wrap=True)
     return 1 if reasons else 0
+
+
+def compared(uri: str) -> list[dict]:
+    """The rows of a comparison, one a role."""
+    from components import comparison
+
+    return comparison.summary(json.loads((pathlib.Path(uri) / comparison.FILE).read_text(encoding="utf-8")))
+
+
+def side_by_side(table: list[dict]) -> list[str]:
+    """A comparison as lines of text: a figure a line, a role a column; empty without one."""
+    if not table:
+        return []
+    lines = ["", " " * 18 + "".join(f"{row['role']:>20}" for row in table)]
+    for name in (n for n in table[0] if n not in ("role", "models")):
+        lines.append(f"{name:18}" + "".join(f"{_figure(*row[name]):>20}" for row in table))
+    return lines + [f"{'models':18}" + "".join(f"{row['models']:>20}" for row in table)]
+
+
+def _figure(mean: float | None, spread: float | None) -> str:
+    if mean is None:
+        return "-"
+    digits = ",.0f" if mean >= 1000 else ".4f"
+    return f"{mean:{digits}} ± {spread:{digits}}" if spread else f"{mean:{digits}}"
 
 
 def refusals(outputs: dict) -> list[str]:

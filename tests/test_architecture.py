@@ -19,16 +19,18 @@ NEVER_IMPORTS = {
     "components": {"pipeline", "kfp"},
     "pipeline": set(),
 }
-KERAS_BASES = {"Layer", "Model", "Sequential", "Functional", "Metric", "Loss", "Initializer", "Constraint", "Codec"}
+KERAS_BASES = {"Layer", "Model", "Sequential", "Functional", "Metric", "Loss", "Initializer", "Constraint", "Codec",
+               "Classifier", "DistillationLoss", "Term", "TrainedTerm"}  # fmt: skip
 REGISTRY_HOSTS = ("py" + "pi.org", "python" + "hosted.org", "registry.npm" + "js.org", "deb.deb" + "ian.org")
 MACHINE_PATH = re.compile(r"(?<![\w.])/(work|root|home|Users|farm)/[A-Za-z.]")
 DUPLICATE_LINES = 12
 # Where the name to import is not the name to install.
-DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "tensorflow_serving": "tensorflow-serving-api",
+DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn",
+                 "tensorflow_serving": "tensorflow-serving-api",
                  "google": "protobuf", "absl": "absl-py", "yaml": "pyyaml"}  # fmt: skip
 
 # Only a benchmark's peer imports these, in an environment of its own.
-PEERS = {"tensorflow_compression"}
+PEERS = {"tensorflow_compression", "torch"}
 
 
 def python_files(*folders: str) -> list[pathlib.Path]:
@@ -85,6 +87,7 @@ def test_training_code_imports_no_tensorflow():
     training = [p for p in python_files("models") if is_training_code(p)]
     assert pathlib.Path("models/mean_scale_hyperprior.py") in training
     assert pathlib.Path("models/entropy/factorized.py") in training
+    assert pathlib.Path("models/distillation/relational.py") in training
     assert not [str(p) for p in training if tops(p) & {"tensorflow", "tf_keras"}]
 
 

@@ -1,4 +1,4 @@
-"""The pipeline's last step: measures the model against the classic codecs and writes the page."""
+"""The pipeline's last step: measures the model as its kind is measured and writes the page."""
 
 import datetime
 import json
@@ -21,7 +21,7 @@ from tfx.v1.types.standard_artifacts import (
 
 from components import artifacts, served_codec
 from components import evaluation as evaluation_
-from components.report import build, collect, measure
+from components.report import build, classified, collect, measure
 
 SOURCES = ("components/report", "components/rate_distortion.py", "components/classic.py", "components/served_codec.py")
 
@@ -59,7 +59,7 @@ def Report(  # noqa: N802 (TFX components are nouns)
     model_dir = artifacts.saved_model_dir(model)
     described = served_codec.describe(model_dir)
     recipe = collect.recipe_or_none(options["recipe"])
-    config = described.get("config") or options["config"]
+    config = described.get("trained_by", described).get("config") or options["config"]
     pushed = _push_state(blessing, infra_blessing, pushed_model, evaluation.uri)
     data: dict[str, Any] = {
         "recipe": options["recipe"],
@@ -77,8 +77,13 @@ def Report(  # noqa: N802 (TFX components are nouns)
     }
     count = int(options.get("pictures", 8))
     files = artifacts.split_files([examples], options.get("split", "test"))
-    data["measured"] = _or_note(notes, "pictures", lambda: measure.measure(model_dir, files, count))
-    data["earlier"] = []
+    data["kind"] = recipe.kind if recipe else "codec"
+    data["earlier"], data["measured"] = [], None
+    if data["kind"] == "codec":
+        data["measured"] = _or_note(notes, "pictures", lambda: measure.measure(model_dir, files, count))
+    else:
+        names = json.loads(config.get("class_names") or "[]")
+        data["classified"] = _or_note(notes, "confusions", lambda: classified.measure(model_dir, files, names))
     if pushed["path"] and data["measured"]:
         for version in collect.earlier_versions(pathlib.Path(pushed["path"]), options["recipe"]):
             title = f"version {version.name}"

@@ -51,6 +51,10 @@ def render(data: Mapping[str, Any]) -> str:
         cards_about=cards_about,
         plot=_plot(data) if measured else "",
         rates=_rates(measured) if measured else None,
+        is_codec=data.get("kind", "codec") == "codec",
+        confusion=_confusion(data.get("classified")),
+        calibration=plots.calibration(data["classified"]["reliability"]) if data.get("classified") else "",
+        comparison=_comparison(data.get("comparison") or ()),
         measured_count=_count(len(measured.get("each", ())), "picture"),
         pictures=[_picture(p) for p in measured.get("pictures", ())],
         each=[{"key": p["key"], "values": _point(p)} for p in measured.get("each", ())],
@@ -87,8 +91,9 @@ def _overall(data: Mapping[str, Any]) -> tuple[Mapping[str, float], str]:
     """The figures of the whole test split, or of the measured pictures where there is no evaluation."""
     for row in data.get("slices") or ():
         if row["slice"] == "all":
+            how = ", from streams that were really written and read" if "bpp" in row["values"] else ""
             count = f" ({_count(int(row['examples']), 'example')})" if row.get("examples") else ""
-            return row["values"], f"Means over the test split{count}, from streams that were really written and read."
+            return row["values"], f"Means over the test split{count}{how}."
     measured = data.get("measured")
     if measured:
         return measured["mean"], f"Means over {_count(len(measured['each']), 'picture')} of the test split."
@@ -129,6 +134,33 @@ def _plot(data: Mapping[str, Any]) -> str:
     fig, (ax,) = plots.axes((6.4, 4.3))
     plots.rate_distortion(ax, measured["classic"], learned)
     return plots.to_svg(fig, "rate-distortion")
+
+
+def _confusion(classified: Mapping[str, Any] | None, limit: int = 20) -> dict[str, Any] | None:
+    """The confusion matrix as rows of (count, shade 0 to 1); past `limit` classes only the worst pairs."""
+    if not classified:
+        return None
+    names, counts = classified["names"], classified["confusion"]
+    pairs = [(n, names[i], names[j]) for i, row in enumerate(counts) for j, n in enumerate(row) if n and i != j]
+    pairs = sorted(pairs, reverse=True)[:limit]
+    rows = [
+        {"name": name, "cells": [(n, round(n / max(1, sum(row)), 2)) for n in row]}
+        for name, row in zip(names, counts, strict=True)
+    ]
+    return {"names": names, "rows": rows if len(names) <= limit else [], "pairs": pairs}
+
+
+def _comparison(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The table of a run that compares models: a figure a row, a role a column."""
+    if not rows:
+        return None
+
+    def text(mean, spread):
+        return number(mean) + (f" ± {number(spread, 2)}" if spread else "")
+
+    names = [n for n in rows[0] if n not in ("role", "models")]
+    heads = [f"{r['role']} ({_count(r['models'], 'model')})" for r in rows]
+    return {"heads": heads, "rows": [(n.replace("_", " "), [text(*r[n]) for r in rows]) for n in names]}
 
 
 def _rates(measured: Mapping[str, Any]) -> dict[str, Any]:

@@ -137,3 +137,17 @@ def history(rows: Sequence[Mapping[str, float]]) -> str:
         ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda x, _: f"{x:,.0f}"))
     panels[0].legend(frameon=False, labelcolor=INK, fontsize=9)
     return to_svg(fig, "history")
+
+
+def calibration(bins: Sequence[Mapping[str, float]]) -> str:
+    """Share of right answers over confidence as SVG, one mark a bin with an area for its pictures; "" without bins."""
+    if not bins:
+        return ""
+    fig, (ax,) = axes((3.6, 3.2))
+    ax.plot([0, 1], [0, 1], color=FAINT, linewidth=1.5)
+    most = max(b["count"] for b in bins)
+    ax.scatter([b["confidence"] for b in bins], [b["accuracy"] for b in bins],
+               s=[20 + 180 * b["count"] / most for b in bins], color=SERIES[0], zorder=3)  # fmt: skip
+    ax.set_xlabel("confidence", color=INK, fontsize=9)
+    ax.set_ylabel("share of right answers", color=INK, fontsize=9)
+    return to_svg(fig, "calibration")

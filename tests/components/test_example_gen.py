@@ -170,7 +170,9 @@ def test_small_folders_lend_pictures_to_empty_splits_and_take_them_back(tmp_path
     assert sorted(r[data.ID].numpy().decode() for split in records.values() for r in split) == training
     assert [(entry["from"], entry["to"]) for entry in report["lent"]] == [("train", "test"), ("train", "validation")]
     assert {name: split["pixels"] for name, split in report["splits"].items()} == {
-        "train": 336, "validation": 168, "test": 168
+        "train": 336,
+        "validation": 168,
+        "test": 168,
     }
 
 
@@ -208,7 +210,7 @@ def test_a_catalogue_set_keeps_its_splits_and_carves_the_missing_one(tmp_path, m
     decoded = [data.decode(r[data.ENCODED]).numpy().tobytes() for r in records["train"] + records["validation"]]
     assert set(decoded) == expected
     assert records["test"][0][data.FORMAT].numpy() == b"png" and records["test"][0][data.HEIGHT] == 6
-    assert report["digest"] == "tiny_pictures/2.0.0#image"
+    assert report["digest"] == "tiny_pictures/2.0.0#image+label"
     _, _, again = _execute(tmp_path / "again", "tiny_pictures")
     ids = [{name: sorted(r[data.ID].numpy() for r in s) for name, s in run.items()} for run in (records, again)]
     assert ids[0] == ids[1]
@@ -257,7 +259,7 @@ def test_a_wrong_data_set_is_one_clear_line(dataset, folder, message):
 
 
 def test_digests_of_the_catalogue_are_name_and_version():
-    assert sources.dataset_digest("cifar10") == "cifar10/3.0.2#image"
+    assert sources.dataset_digest("cifar10") == "cifar10/3.0.2#image+label"
     assert sources.dataset_digest("div2k/bicubic_x2#hr") == "div2k/bicubic_x2/2.0.0#hr"
 
 

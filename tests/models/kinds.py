@@ -3,16 +3,22 @@
 A new kind adds a class here and its name to `KINDS`; a new recipe of a known kind adds nothing.
 """
 
+import atexit
+import dataclasses
+import functools
 import io
 import pathlib
+import tempfile
 
+import keras
 import numpy as np
 import skimage.data
 import skimage.metrics
 import tensorflow as tf
 from PIL import Image
 
-from models import data
+from models import data, registry
+from models.distillation.route import KeepRoute
 
 
 def photograph(height: int, width: int, offset: int = 0) -> np.ndarray:
@@ -27,12 +33,19 @@ def png(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def picture_record(pixels: np.ndarray, key: str = "p") -> bytes:
-    """The serialised record of an RGB picture, uint8 [H, W, 3]."""
+def picture_record(pixels: np.ndarray, key: str = "p", **label) -> bytes:
+    """The serialised record of an RGB picture, uint8 [H, W, 3]; `label` and `label_name` say its class."""
     encoded = png(pixels)
     height, width, channels = pixels.shape
     example = data.image_example(
-        encoded, key=key, format_name="PNG", height=height, width=width, channels=channels, size_bytes=len(encoded)
+        encoded,
+        key=key,
+        format_name="PNG",
+        height=height,
+        width=width,
+        channels=channels,
+        size_bytes=len(encoded),
+        **label,
     )
     return example.SerializeToString()
 
@@ -95,4 +108,106 @@ class Codec:
         assert 0.9 * expected < bits < 1.5 * expected + 8 * 60, (bits, expected)
 
 
-KINDS = {"codec": Codec}
+class Classifier:
+    """Image classifiers."""
+
+    tiny = {"classes": 3, "image_size": 16, "batch_size": 6, "steps": 3, "steps_per_epoch": 2, "crop": 2}
+    traced = ("small_cnn", "distill")  # the others' steps, of the same ops, are run one by one: tracing takes longer
+    smallest = ("width", "width_percent", "depth", "growth", "last")
+    signatures = {"predict", "serving_default"}
+
+    @staticmethod
+    def write(folder: pathlib.Path) -> dict[str, str]:
+        """Records of photographs, tinted by their class, by split."""
+        return {
+            split: write_records(folder / f"{split}.gz", [tinted(n, f"{split} {n}") for n in range(count)])
+            for split, count in {"train": 12, "validation": 6}.items()
+        }
+
+    @staticmethod
+    def outputs(model, batch) -> list[np.ndarray]:
+        """What the model gives outside training."""
+        logits = model(batch[0], training=False)
+        assert logits.shape == batch[1].shape and logits.dtype == "float32"
+        return [np.array(logits)]
+
+    @staticmethod
+    def check_answers(functions, recipe, config) -> None:
+        """Pictures of several sizes; the numbers of the evaluation must be those of the answers."""
+        pictures = [photograph(50, 67), photograph(1, 1), photograph(16, 16)]
+        answers = functions["predict"](image_bytes=tf.constant([png(p) for p in pictures]))
+        p = answers["probabilities"].numpy()
+        assert p.shape == (3, config.classes) and np.allclose(p.sum(1), 1, atol=1e-5)
+        assert np.array_equal(answers["class"], p.argmax(1))
+        assert [n.decode() for n in answers["class_name"].numpy()] == [str(c) for c in p.argmax(1)]
+        labels = [0, 1, 9]  # the last is none that the model knows
+        records = [picture_record(q, label=c, label_name=str(c)) for q, c in zip(pictures, labels, strict=True)]
+        numbers = functions["serving_default"](examples=tf.constant(records))
+        assert all(v.shape == (3, 1) and v.dtype == tf.float32 for v in numbers.values())
+        numbers = {k: v.numpy()[:, 0] for k, v in numbers.items()}
+        assert {m.name for m in recipe.evaluation.metrics if m.aggregate == "mean"} <= set(numbers)
+        np.testing.assert_allclose(numbers["confidence"], p.max(1), rtol=1e-4)
+        assert np.array_equal(numbers["accuracy"], p.argmax(1) == labels)
+        assert np.array_equal(numbers["top5_accuracy"], [1, 1, 0])  # three classes
+        expected = -np.log([p[0, 0], p[1, 1], 1e-7])
+        np.testing.assert_allclose(numbers["cross_entropy"], expected, rtol=1e-3)
+
+
+class Student(Classifier):
+    """Students, each with a small teacher that was never trained."""
+
+    @functools.cached_property
+    def tiny(self) -> dict:
+        """Makes the teacher when first asked."""
+        folder = tempfile.TemporaryDirectory()
+        atexit.register(folder.cleanup)
+        path = f"{folder.name}/teacher.keras"
+        recipe = registry.get("small_cnn")
+        keras.utils.set_random_seed(3)
+        recipe.build(recipe.make_config("small", {"classes": 3, "image_size": 16, "width": 4})).save(path)
+        return {k: v for k, v in Classifier.tiny.items() if k != "crop"} | {
+            "teacher": path, "student_settings": "width=4",
+            "terms": "ce + logits + hint(layer=stage2) + cckd + rkd_distance",
+        }  # fmt: skip
+
+    @staticmethod
+    def outputs(model, batch) -> list[np.ndarray]:
+        """What the model gives outside training."""
+        found = model(batch[0], training=False)
+        return [np.array(found[name]) for name in sorted(found)]
+
+
+class Route(Student):
+    """Students on a route; its two checkpoints were never trained."""
+
+    @functools.cached_property
+    def tiny(self) -> dict:
+        """Writes the checkpoints when first asked."""
+        folder = tempfile.TemporaryDirectory()
+        atexit.register(folder.cleanup)
+        recipe = registry.get("small_cnn")
+        config = recipe.make_config("small", {"classes": 3, "image_size": 16, "width": 4})
+        for epoch in (0, 1):
+            keras.utils.set_random_seed(epoch)
+            keep = KeepRoute(recipe, config, folder.name)
+            keep.set_model(recipe.build(config))
+            keep.on_epoch_end(epoch)
+        return super().tiny | {"teacher": folder.name, "anchors": 1}
+
+
+def tinted(n: int, key: str) -> bytes:
+    """The record of a photograph in the tint of class n mod 3."""
+    pixels = photograph(16, 16, 10 * n) // 2
+    pixels[..., n % 3] += 100
+    return picture_record(pixels, key, label=n % 3, label_name=f"tint {n % 3}")
+
+
+def tiny(recipe) -> dict:
+    """Options of the smallest model of a recipe: its kind's, and the lower bounds of those that say its size."""
+    kind = KINDS[recipe.kind]
+    fields = {f.name: f for f in dataclasses.fields(recipe.config)}
+    lowest = {name: fields[name].metadata["low"] for name in getattr(kind, "smallest", ()) if name in fields}
+    return kind.tiny | lowest
+
+
+KINDS = {"codec": Codec, "classifier": Classifier, "student": Student(), "route": Route(), "born_again": Student()}

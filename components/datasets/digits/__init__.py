@@ -1,0 +1,1 @@
+"""Handwritten digits that ship with scikit-learn."""

@@ -1,0 +1,1 @@
+"""Labelled pictures packed into one NumPy file."""

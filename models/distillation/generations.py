@@ -1,0 +1,51 @@
+"""Born-again networks: a chain of students of one size, each the teacher of the next (Furlanello, arXiv:1805.04770).
+
+Generation 0 learns from labels, generation k from generation k - 1, from fresh weights of another seed, in as many
+steps.
+"""
+
+import dataclasses
+
+from models import classifier
+from models.classifier_serving import signatures
+from models.distillation import student
+from models.recipe import Recipe, option
+
+
+@dataclasses.dataclass(frozen=True)
+class GenerationsConfig(student.StudentConfig):
+    """Options of a chain; `student` is what every generation is, `terms` what all but the first learn from."""
+
+    terms: str = option("born_again", "the objective: born_again, ce + born_again, cwtm or dkpp, or any other sum")
+    generations: int = option(3, "generations behind the one that learns from labels", low=1, high=9)
+
+
+def first_of(config: GenerationsConfig) -> student.StudentConfig:
+    """Generation 0: the same network on labels alone."""
+    return student.control_of(config)
+
+
+def generation(config: GenerationsConfig, k: int) -> GenerationsConfig:
+    """The options of generation k, from 1: another seed for its weights and the order of its batches."""
+    return dataclasses.replace(config, seed=config.seed + k)
+
+
+def retrained(config: GenerationsConfig, k: int) -> student.StudentConfig:
+    """The control of generation k: its seed, its steps, but labels alone."""
+    return student.control_of(generation(config, k))
+
+
+RECIPE = Recipe(
+    name="born_again",
+    kind="born_again",
+    summary="Chain of students of one size, each the teacher of the next (arXiv:1805.04770)",
+    config=GenerationsConfig,
+    presets={"small": classifier.SMALL, "paper": classifier.PAPER | {"student": "densenet"}},
+    build=student.build,
+    inputs=student.inputs,
+    signatures=signatures,
+    evaluation=classifier.EVALUATION,
+    adapt=student.adapt,
+    served=student.served,
+    labelled=True,
+)

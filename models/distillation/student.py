@@ -1,0 +1,287 @@
+"""Distillation: a student learns from labels and from what a teacher makes of the same pictures.
+
+pixels --student--> logits, features --,
+   '---teacher--> logits, features ----+--> weighted sum of the objective's terms
+"""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from keras import ops
+
+from models import classifier, classifier_inputs, registry, samplers
+from models.classifier_serving import signatures
+from models.distillation import teacher as teachers
+from models.distillation.objective import LABELS, LOGITS, check_features, parse
+from models.recipe import Config, ConfigError, Recipe, Search, option
+
+CACHED = "teacher/"  # prefix of a record's features that hold the teacher's outputs
+SHAPES = "teacher_outputs.json"
+_LOOKED_AT = 256  # training pictures on which a teacher is checked
+
+
+@dataclasses.dataclass(frozen=True)
+class StudentConfig(classifier.PicturesConfig):
+    """Options of a distillation."""
+
+    teacher: str = option("resnet", "recipe that is trained as the teacher, or path of a teacher that exists")
+    teacher_settings: str = option("", "options of the teacher's recipe: KEY=VALUE,KEY=VALUE")
+    teacher_range: str = option("0..1", "pixels that a given teacher takes", choices=tuple(teachers.RANGES))
+    teacher_output: str = option("auto", "what a given teacher's last layer gives", choices=teachers.OUTPUTS)
+    student: str = option("small_cnn", "recipe of the student")
+    student_settings: str = option("", "options of the student's recipe: KEY=VALUE,KEY=VALUE")
+    terms: str = option(
+        "0.1*ce + alpha*logits(temperature=temperature)", "the objective, a sum of WEIGHT*TERM(KEY=VALUE, ...)"
+    )
+    alpha: float = option(0.9, "weight that the terms may name", search=Search(0.1, 2.0), low=0.0)
+    beta: float = option(1.0, "weight that the terms may name", search=Search(1e-2, 1e3, log=True), low=0.0)
+    temperature: float = option(4.0, "of the logits, where the terms name it", search=Search(1.0, 10.0), low=0.01)
+    cached: str = option("", "shapes of the teacher's outputs in the records, JSON; filled in by the pipeline")
+    control: bool = option(True, "whether the student is also trained on labels alone, at equal cost, to compare")
+    seeds: int = option(1, "how many students (and controls) are trained, with seeds from `seed` on", low=1, high=10)
+
+    def __post_init__(self):
+        super().__post_init__()
+        parse(self.terms, dataclasses.asdict(self))
+        student_recipe(self)
+
+    @property
+    def objective(self) -> list:
+        """The terms with their weights, their variables not made yet."""
+        return parse(self.terms, dataclasses.asdict(self))
+
+
+def settings_of(name: str, text: str) -> dict[str, str]:
+    """Reads KEY=VALUE,KEY=VALUE; raises ConfigError if it is something else."""
+    pairs = [p.partition("=") for p in text.split(",") if p.strip()]
+    if not all(equals and key.strip() for key, equals, _ in pairs):
+        raise ConfigError(f"{name}={text}: wanted is KEY=VALUE,KEY=VALUE")
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def classifier_recipe(option_name: str, name: str) -> Recipe:
+    """The classifier's recipe that an option names.
+
+    Raises:
+      ConfigError: there is none of that name, or it is no classifier.
+    """
+    known = {n: r for n, r in registry.recipes().items() if r.kind == "classifier"}
+    if name not in known:
+        raise ConfigError(f"{option_name}={name}: not one of the classifiers {', '.join(known)}")
+    return known[name]
+
+
+def _configured(recipe: Recipe, config: "StudentConfig", settings: str) -> tuple[Recipe, Config]:
+    """A recipe with the distillation's options of data and training, but where a setting says otherwise."""
+    shared = {
+        f.name: getattr(config, f.name) for f in dataclasses.fields(classifier.PicturesConfig) if f.name != "init"
+    }
+    return recipe, recipe.make_config("small", shared | settings_of(settings, getattr(config, settings)))
+
+
+def student_recipe(config: StudentConfig) -> tuple[Recipe, Config]:
+    """The student's recipe and configuration, with the distillation's data and training options.
+
+    Raises:
+      ConfigError: unknown recipe or option.
+    """
+    recipe = classifier_recipe("student", config.student)
+    return _configured(recipe, config, "student_settings")
+
+
+def teacher_recipe(config: StudentConfig) -> tuple[Recipe, Config]:
+    """The same of a teacher that is yet to be trained; it learns from the same labels for as many steps."""
+    recipe = classifier_recipe("teacher", config.teacher)
+    return _configured(recipe, config, "teacher_settings")
+
+
+def is_trained_here(config: StudentConfig) -> bool:
+    """Whether the teacher is a recipe to be trained, not a model that exists."""
+    return config.teacher in registry.recipes()
+
+
+@keras.saving.register_keras_serializable("kompakt")
+class Student(keras.Model):
+    """A student, its teacher and its objective, to be trained together; only `student` is exported.
+
+    `call` takes pixels [B, S, S, 3] float32 in [0, 1] and returns the student's {"logits", features}. Labels are
+    [B, K], or a dict with "labels" and the teacher's cached outputs.
+    """
+
+    def __init__(self, config: StudentConfig, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config
+        recipe, student_config = student_recipe(config)
+        self.student = recipe.build(student_config)
+        self.objective = config.objective
+        wanted = [w.loss.layer_names for w in self.objective if w.loss]
+        teacher_names, student_names = ({pair[side] for pair in wanted} - {None} for side in (0, 1))
+        self.teacher, shapes = self._teacher(config, sorted(teacher_names))
+        check_features(self.objective, shapes, self.student.feature_names)
+        self.features = self.student.features(sorted(student_names))
+        self.losses_with_weights = [w.loss for w in self.objective if isinstance(w.loss, keras.layers.Layer)]
+        for weighted in (w for w in self.objective if w.loss):
+            theirs, own = weighted.loss.layer_names
+            try:
+                weighted.loss.prepare((None, *shapes[theirs or LOGITS]), self.features.output[own or LOGITS].shape)
+            except ValueError as error:
+                raise ConfigError(f"terms: {weighted.name}: {error}") from error
+        self.trackers = [keras.metrics.Mean(name=n) for n in ("accuracy", *(w.name for w in self.objective))]
+
+    def _teacher(self, config, names) -> tuple[keras.Model | None, dict]:
+        """The frozen teacher (None if its outputs are cached or nothing needs it) and shapes of its outputs by name."""
+        if not any(w.loss for w in self.objective):
+            return None, {}
+        if config.cached:
+            return None, {name: tuple(shape) for name, shape in json.loads(config.cached).items()}
+        if is_trained_here(config):
+            raise ConfigError(f"teacher={config.teacher}: a recipe; outside the pipeline give the path of a model")
+        found = teachers.load(config.teacher, range=config.teacher_range, output=config.teacher_output)
+        teachers.check_shapes(found, config.classes, config.image_size)
+        check_features(self.objective, found.names, self.student.feature_names)
+        model = found.features(names)
+        return model, {n: tuple(output.shape[1:]) for n, output in model.output.items()}
+
+    def call(self, x, training=None):
+        """Logits and features of pixels, see the class."""
+        return self.features(x, training=training)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Weighted sum of the objective's terms, scalar."""
+        labels = y["labels"] if isinstance(y, dict) else y
+        theirs = self._teachers_outputs(x, y)
+        total = 0.0
+        for weighted, tracker in zip(self.objective, self.trackers[1:], strict=True):
+            if weighted.loss is None:
+                value = ops.mean(classifier.cross_entropy(labels, y_pred[LOGITS]))
+            else:
+                at_teacher, at_student = (name or LOGITS for name in weighted.loss.layer_names)
+                value = weighted.loss.compute_loss(theirs[at_teacher], y_pred[at_student], y=labels)
+            tracker.update_state(value)
+            total = total + weighted.weight * value
+        return total
+
+    def _teachers_outputs(self, x, y) -> dict:
+        if isinstance(y, dict):
+            return {name.removeprefix(CACHED): value for name, value in y.items()}
+        return self.teacher(x, training=False) if self.teacher is not None else {}
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Running means of the accuracy and of each term, unweighted."""
+        labels = y["labels"] if isinstance(y, dict) else y
+        self.trackers[0].update_state(classifier.hits(labels, y_pred[LOGITS]))
+        return self.get_metrics_result()
+
+    def get_config(self):
+        own = {f.name: getattr(self.config, f.name) for f in dataclasses.fields(StudentConfig)}  # not a subclass's
+        return {"config": own, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config):
+        """The inverse of `get_config`; the teacher must still lie where it lay."""
+        model = cls(StudentConfig(**config["config"]), name=config["name"])
+        _run_once(model)
+        return model
+
+
+def _run_once(model: Student) -> None:
+    model(ops.zeros((1, model.config.image_size, model.config.image_size, 3), "float32"))
+
+
+def build(config: StudentConfig) -> Student:
+    """Makes the student beside its teacher, with every variable.
+
+    Raises:
+      ConfigError: no such teacher; it, a feature or the data do not fit.
+    """
+    for name in ("classes", "image_size"):
+        if not getattr(config, name):
+            raise ConfigError(f"{name}=0: it is taken from the training data, and there are none here; set it")
+    model = Student(config)
+    _run_once(model)
+    return model
+
+
+def inputs(files: Sequence[str], config: StudentConfig, training: bool):
+    """Batches as of `models.classifier_inputs.inputs`, with the teacher's cached outputs if there are some.
+
+    Raises:
+      ConfigError: cached outputs with augmented pictures.
+    """
+    if not config.cached:
+        return classifier_inputs.inputs(files, config, training)
+    if config.is_augmented:
+        raise ConfigError(
+            "cached outputs of a teacher are of the pictures as they are: set crop, flip, cutout, mixup to 0"
+        )
+    shapes = {CACHED + name: shape for name, shape in json.loads(config.cached).items()}
+    return classifier_inputs.inputs(files, config, training, shapes)
+
+
+def cached_shapes(files: Sequence[str]) -> str:
+    """Shapes of the teacher's outputs in record files, JSON, from SHAPES beside their split's folder; "" without."""
+    found = [p for p in {pathlib.Path(f).parent.parent / SHAPES for f in files} if p.is_file()]
+    return found[0].read_text(encoding="utf-8") if found else ""
+
+
+def adapt(config: StudentConfig, files: Sequence[str]) -> StudentConfig:
+    """The configuration with what the data say; the teacher is checked on them, and groups the classes if need be.
+
+    Raises:
+      ConfigError: as `models.classifier_inputs.adapt`; or the teacher's answers are unusable.
+    """
+    config = classifier_inputs.adapt(config, files)
+    if is_trained_here(config):
+        return config
+    config = dataclasses.replace(config, cached=cached_shapes(files))
+    found = teachers.load(config.teacher, range=config.teacher_range, output=config.teacher_output)
+    teachers.check_shapes(found, config.classes, config.image_size)
+    grouped = config.sampler == "superclass_uniform" and not config.superclasses
+    plain = dataclasses.replace(config, batch_size=_LOOKED_AT, label_noise=0.0)
+    batches = [tuple(np.array(part) for part in b) for b in classifier_inputs.inputs(files, plain, False).take(
+        -1 if grouped else 1)]  # fmt: skip
+    teachers.check_answers(found, batches[0][0], batches[0][1].argmax(1))
+    if grouped:
+        name = "embedding" if "embedding" in found.names else LOGITS
+        model = found.features([name] if name != LOGITS else [])
+        features = np.concatenate([np.array(model(x, training=False)[name]) for x, _ in batches])
+        labels = np.concatenate([y.argmax(1) for _, y in batches])
+        groups = samplers.superclasses_of(features, labels, config.classes, seed=config.seed)
+        config = dataclasses.replace(config, superclasses=json.dumps(groups.tolist()))
+    return config
+
+
+def served(model: Student, config: StudentConfig):
+    """The student alone, as its own recipe would export it."""
+    recipe, student_config = student_recipe(config)
+    return recipe, model.student, student_config
+
+
+def control_of(config: StudentConfig) -> StudentConfig:
+    """The same student, pictures and steps without the method: labels alone, uniform batches, no word of a teacher."""
+    kept = {f.name: getattr(config, f.name) for f in dataclasses.fields(classifier.PicturesConfig)}
+    kept |= {name: getattr(config, name) for name in ("student", "student_settings")}
+    return StudentConfig(**kept | {"terms": LABELS, "sampler": "uniform", "superclasses": ""})
+
+
+RECIPE = Recipe(
+    name="distill",
+    kind="student",
+    summary="Student of a teacher by any sum of terms: KD, hints, attention, RKD, CCKD, ... (arXiv:1503.02531)",
+    config=StudentConfig,
+    presets={
+        "small": classifier.SMALL,
+        "paper": classifier.PAPER | {"teacher_settings": "depth=56", "student": "resnet"},
+    },
+    build=build,
+    inputs=inputs,
+    signatures=signatures,
+    evaluation=classifier.EVALUATION,
+    adapt=adapt,
+    served=served,
+    labelled=True,
+)

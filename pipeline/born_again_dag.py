@@ -1,0 +1,42 @@
+"""The pipeline of born-again networks: a chain of generations, the last of which is pushed, and their ensemble.
+
+TfdsExampleGen -> Generation-0 -> Generation-1 -> ... -> Trainer -> as in `pipeline.dag`
+              \\-> Control, Control-2, ... (the same seeds on labels alone) -> Comparison
+"""
+
+from tfx.v1 import dsl
+
+from models.distillation import generations, student
+from models.recipe import ConfigError
+from pipeline import dag
+from pipeline.student_dag import compare, numbered
+
+
+def create_pipeline(options: dag.Options) -> dsl.Pipeline:
+    """The DAG of one chain.
+
+    Raises:
+      ConfigError: several seeds are asked for, which generations are already; or the run is to be tuned.
+    """
+    config = options.config
+    if config.seeds > 1 or options.tune:
+        raise ConfigError("a chain of generations takes one seed and no tuning: run it again for another")
+    ingest = dag.ingest_of(options)
+    examples = ingest.outputs["examples"]
+    validation = dag.validate(examples, labelled=True)
+    (first,) = dag.train(
+        options, examples, recipe=student.RECIPE, config=generations.first_of(config), name="Generation-0"
+    )
+    chain, controls = [first], []
+    for k in range(1, config.generations + 1):
+        name = "Trainer" if k == config.generations else f"Generation-{k}"
+        teacher = chain[-1].outputs["model"]
+        chain += dag.train(options, examples, config=generations.generation(config, k), teacher=teacher, name=name)
+        if config.control:
+            control = generations.retrained(config, k)
+            controls += dag.train(
+                options, examples, recipe=student.RECIPE, config=control, name=numbered("Control", k - 1)
+            )
+    comparison = compare(options, examples, first.outputs["model"], chain[1:], controls, ensemble=True)
+    judged = dag.judge(options, examples, validation, chain[-1])
+    return dag.assemble(options, [ingest, *validation, *chain, *controls, comparison, *judged])

@@ -1,0 +1,148 @@
+"""Routes: which checkpoints are anchors, and that a student goes along them within its budget, also after a stop."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models import registry, train
+from models.distillation import generations, route, student
+from models.recipe import ConfigError
+from tests.models.kinds import tinted, write_records
+
+RECIPE = registry.get("route")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def eager():
+    """Steps one by one: tracing them takes longer than all of these trainings."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.mark.parametrize(
+    "count, anchors, found",
+    [(12, 4, [2, 5, 8, 11]), (10, 3, [2, 6, 9]), (5, 5, [0, 1, 2, 3, 4]), (3, 7, [0, 1, 2]), (9, 1, [8])],
+)
+def test_equal_intervals_end_at_the_teacher(count, anchors, found):
+    assert route.equal_epochs(count, anchors) == found
+
+
+def test_the_greedy_choice_is_the_furthest_that_is_not_too_hard():
+    divergences = [0.3, 0.1, 0.15, 0.17, 0.4, 0.5]  # after training on the second
+    assert route.next_anchor(divergences, 1, 0.8) == 3  # (0.17 - 0.1) / 0.1 = 0.7
+    assert route.next_anchor(divergences, 1, 3.5) == 4
+    assert route.next_anchor(divergences, 1, 0.0) == 2  # none is easy: the next
+    assert route.next_anchor(divergences, 1, math.inf) == 5
+    assert route.next_anchor(divergences, 5, 0.5) == 5
+    counts = []
+    for delta in (0.0, 0.6, 1.0, 4.5):
+        current, count = 0, 0
+        while current != 5:
+            current, count = route.next_anchor(np.linspace(1, 6, 6), current, delta), count + 1
+        counts.append(count)
+    assert counts == sorted(counts, reverse=True) and counts[0] == 5 and counts[-1] == 2  # the steps fall with delta
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return [write_records(tmp_path_factory.mktemp("tinted") / "r.gz", [tinted(n, f"{n}") for n in range(40)])]
+
+
+@pytest.fixture(scope="module")
+def kept(files, tmp_path_factory):
+    """The route of a teacher of three epochs."""
+    folder = tmp_path_factory.mktemp("teacher")
+    recipe = registry.get("small_cnn")
+    config = recipe.make_config(
+        "small", {"classes": 3, "image_size": 16, "width": 4, "batch_size": 8, "steps": 6, "steps_per_epoch": 2}
+    )
+    keep = route.KeepRoute(recipe, config, str(folder / "route"))
+    model = train.train(
+        recipe, config, files, files, work_dir=str(folder / "w"), log_dir=str(folder / "l"), callbacks=[keep],
+        progress=False,
+    )  # fmt: skip
+    return folder / "route", model
+
+
+def test_the_route_holds_the_teacher_after_every_epoch(kept):
+    folder, model = kept
+    assert [p.name for p in route.checkpoints(str(folder))] == ["1", "2", "3"]
+    last = route.teachers.load(str(folder))  # of a folder of versions the newest: the teacher itself
+    x = np.random.default_rng(0).uniform(size=(4, 16, 16, 3)).astype("float32")
+    expected = np.array(model(x, training=False))
+    np.testing.assert_allclose(last.features()(x)["logits"], expected, rtol=1e-4, atol=1e-5)
+    first = route.teachers.load(str(folder / "1")).features()(x)["logits"]
+    assert np.abs(np.array(first) - expected).max() > 1e-3
+    with pytest.raises(ConfigError, match="no route there"):
+        route.checkpoints(str(folder / "1" / "assets.extra"))
+
+
+def along(files, kept, tmp_path, fit=train.train, **options):
+    values = {"classes": 3, "image_size": 16, "batch_size": 8, "steps": 5, "steps_per_epoch": 2, "anchors": 2,
+              "teacher": str(kept[0]), "student_settings": "width=4", "terms": "ce + logits"}  # fmt: skip
+    config = RECIPE.make_config("small", values | options)
+    model = RECIPE.train(RECIPE, config, files, files, work_dir=str(tmp_path / "w"), log_dir=str(tmp_path / "l"),
+                         progress=False, fit=fit)  # fmt: skip
+    return model, json.loads((tmp_path / "l" / "anchors.json").read_text())
+
+
+@pytest.mark.parametrize("selector", ["equal", "greedy"])
+def test_a_student_goes_along_within_its_steps(files, kept, tmp_path, selector):
+    seen = []
+
+    def fit(recipe, config, *args, weights=None, **kwargs):
+        model = train.train(recipe, config, *args, weights=weights, **kwargs)
+        seen.append((config.teacher, config.steps, weights, model.student.get_weights()))
+        return model
+
+    model, anchors = along(files, kept, tmp_path, fit, selector=selector)
+    assert sum(a["steps"] for a in anchors) == 5 and anchors[-1]["epoch"] == 3 and len(anchors) <= 2
+    assert [a["epoch"] for a in anchors] == sorted({a["epoch"] for a in anchors})
+    assert [t for t, *_ in seen] == [str(kept[0] / str(a["epoch"])) for a in anchors]
+    assert seen[0][2] is None  # fresh; then from where it stands
+    assert all(np.array_equal(a, b) for a, b in zip(seen[1][2], seen[0][3], strict=True))
+    assert ("divergences" in anchors[0]) == (selector == "greedy")
+    if selector == "greedy":
+        assert len(anchors[0]["divergences"]) == 3 and min(anchors[0]["divergences"]) > 0
+
+
+def test_it_goes_on_after_a_stop(files, kept, tmp_path):
+    def stopped(recipe, config, *args, **kwargs):
+        if config.teacher.endswith("3"):
+            raise KeyboardInterrupt
+        return train.train(recipe, config, *args, **kwargs)
+
+    with pytest.raises(KeyboardInterrupt):
+        along(files, kept, tmp_path, stopped)
+    trained = []
+
+    def counting(recipe, config, *args, **kwargs):
+        trained.append(config.teacher)
+        return train.train(recipe, config, *args, **kwargs)
+
+    _, anchors = along(files, kept, tmp_path, counting)
+    assert [a["epoch"] for a in anchors] == [2, 3] and len(trained) == 2
+    assert json.loads((tmp_path / "l" / "history.json").read_text())[-1]["step"] == 3
+
+
+def test_a_route_of_one_anchor_is_the_plain_distillation(files, kept, tmp_path):
+    model, anchors = along(files, kept, tmp_path / "route", anchors=1)
+    assert [a["epoch"] for a in anchors] == [3]
+    shared = {f: getattr(model.config, f) for f in student.StudentConfig.__dataclass_fields__}
+    plain = registry.get("distill")
+    config = plain.config(**shared | {"teacher": str(kept[0])})
+    other = train.train(plain, config, files, files, work_dir=str(tmp_path / "w"), log_dir=str(tmp_path / "l"),
+                        progress=False)  # fmt: skip
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), other.get_weights(), strict=True))
+
+
+def test_generations_differ_by_their_seed_and_their_controls_by_their_labels():
+    config = registry.get("born_again").make_config("small", {"seed": 7, "generations": 2})
+    assert [generations.generation(config, k).seed for k in (1, 2)] == [8, 9]
+    assert generations.first_of(config).terms == "ce" and generations.first_of(config).seed == 7
+    control = generations.retrained(config, 2)
+    assert (control.terms, control.seed, control.steps) == ("ce", 9, config.steps)

@@ -1,0 +1,198 @@
+"""Teachers of any origin, what is wrong with some, and students that learn from them."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models import classifier_inputs, cost, registry
+from models.distillation import student, teacher
+from models.distillation.student import StudentConfig
+from models.recipe import ConfigError
+from tests.models.kinds import tinted, write_records
+
+SIZE, K = 16, 3
+DATA = {"classes": K, "image_size": SIZE, "batch_size": 6, "steps": 4, "steps_per_epoch": 2}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return [write_records(tmp_path_factory.mktemp("tinted") / "r.gz", [tinted(n, f"{n}") for n in range(18)])]
+
+
+@pytest.fixture(scope="module")
+def pixels(files):
+    """All pictures and their labels."""
+    batches = list(classifier_inputs.inputs(files, StudentConfig(**DATA | {"batch_size": 18}), False))
+    return batches[0][0].numpy(), batches[0][1].numpy().argmax(1)
+
+
+def tint_model(scale=1.0, classes=K, softmax=False, size=SIZE) -> keras.Model:
+    """A model of a user's own that tells the tint; its threshold fits pixels of one range alone."""
+    x = inputs = keras.Input((size, size, 3))
+    x = keras.layers.GlobalAveragePooling2D(name="average")(x)
+    dense = keras.layers.Dense(classes, activation="softmax" if softmax else None, name="answer")
+    model = keras.Model(inputs, dense(x))
+    dense.set_weights([np.eye(3, classes, dtype="float32") * 30 / scale, np.zeros(classes, "float32")])
+    return model
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Saves a model; returns its path."""
+
+    def save(model) -> str:
+        model.save(tmp_path / "teacher.keras")
+        return str(tmp_path / "teacher.keras")
+
+    return save
+
+
+def test_a_keras_file_teaches_by_logits_or_probabilities(saved, pixels):
+    logits = teacher.load(saved(tint_model())).features()(pixels[0])["logits"]
+    found = teacher.load(saved(tint_model(softmax=True)))
+    assert found.output == "probabilities" and found.names == ["average", "answer"]
+    said = found.features(["average"])(pixels[0])
+    np.testing.assert_allclose(tf.nn.softmax(said["logits"]), tf.nn.softmax(logits), atol=1e-5)
+    np.testing.assert_allclose(said["average"], pixels[0].mean((1, 2)), atol=1e-5)
+    assert teacher.check_answers(found, *pixels) == 1.0
+    assert not found.features().trainable_variables
+
+
+def test_a_saved_model_teaches(tmp_path, pixels):
+    model = tint_model()
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint("serving_default", model.call, [tf.TensorSpec((None, SIZE, SIZE, 3), tf.float32)])
+    archive.write_out(str(tmp_path / "saved"), verbose=False)
+    found = teacher.load(str(tmp_path / "saved"))
+    np.testing.assert_allclose(found.features()(pixels[0])["logits"], model(pixels[0]), rtol=1e-4)
+
+
+def test_pixels_of_another_range_are_noticed(saved, pixels):
+    model = tint_model(255.0)
+    kernel, bias = model.get_layer("answer").get_weights()
+    bias[2] = 6.0  # outweighs pixels in [0, 1], not in [0, 255]
+    model.get_layer("answer").set_weights([kernel, bias])
+    with pytest.raises(
+        ConfigError, match="right on 33% of 18 training pictures with pixels in 0..1, on .* set teacher_"
+    ):
+        teacher.check_answers(teacher.load(saved(model)), *pixels)
+    assert teacher.check_answers(teacher.load(saved(model), range="0..255"), *pixels) > 0.9
+
+
+def test_teachers_that_do_not_fit_are_refused(saved, pixels, tmp_path):
+    def refused(model, message):
+        with pytest.raises(ConfigError, match=message):
+            found = teacher.load(saved(model))
+            teacher.check_shapes(found, K, SIZE)
+            teacher.check_answers(found, *pixels)
+
+    refused(tint_model(classes=7), "it tells 7 classes apart, the data have 3")
+    refused(tint_model(size=32), "it takes pictures of 32x32, not 16x16; set image_size")
+    broken = tint_model()
+    broken.set_weights([np.full((3, 3), np.nan), np.zeros(3)])
+    refused(broken, "18 of 18 answers are not finite numbers")
+    one = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3)])
+    refused(one, "wanted is \\[B, H, W, 3\\] to \\[B, K\\]")
+    with pytest.raises(ConfigError, match="no pushed model, .keras file or SavedModel there"):
+        teacher.load(str(tmp_path / "none"))
+    (tmp_path / "bad.keras").write_bytes(b"nothing")
+    with pytest.raises(ConfigError, match="bad.keras: cannot be loaded"):
+        teacher.load(str(tmp_path / "bad.keras"))
+
+
+def config_of(path, **options) -> StudentConfig:
+    return StudentConfig(**DATA | {"teacher": path, "student_settings": "width=4"} | options)
+
+
+def test_a_missing_feature_is_named_with_those_there_are(saved):
+    with pytest.raises(ConfigError, match="the teacher's feature 'stage3'; there are answer, average"):
+        student.build(config_of(saved(tint_model()), terms="ce + attention"))
+    with pytest.raises(
+        ConfigError, match="the student's feature 'stage9'; there are embedding, stage1, stage2, stage3"
+    ):
+        student.build(config_of(saved(tint_model()), terms="ce + hint(teacher=average, student=stage9)"))
+    with pytest.raises(ConfigError, match="terms: hint: a hint of shape .* does not fit"):
+        student.build(config_of(saved(tint_model()), terms="ce + hint(teacher=average, student=stage1)"))
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"terms": "ce + logit"}, "no term 'logit'"),
+        ({"student": "hyperprior"}, "student=hyperprior: not one of the classifiers"),
+        ({"student_settings": "depth=3"}, "small_cnn has no option 'depth'"),
+        ({"student_settings": "width"}, "wanted is KEY=VALUE"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+        StudentConfig(**DATA | options)
+
+
+def test_the_objective_is_the_weighted_sum_of_its_terms(saved, pixels):
+    path = saved(tint_model())
+    terms = {"ce": 0.5, "alpha*logits(temperature=2)": 0.7, "cckd(teacher=average, student=embedding)": 3.0}
+    y = np.eye(K, dtype="float32")[pixels[1]]
+
+    def loss(text):
+        keras.utils.set_random_seed(1)
+        model = student.build(config_of(path, terms=text, alpha=0.7))
+        return float(model.compute_loss(pixels[0], y, model(pixels[0], training=False)))
+
+    single = {t: loss(t.replace("alpha*", "1*")) for t in terms}
+    whole = loss("0.5*ce + alpha*logits(temperature=2) + 3*cckd(teacher=average, student=embedding)")
+    assert whole == pytest.approx(sum(w * single[t] for t, w in terms.items()), rel=1e-5)
+
+
+def test_cached_outputs_give_the_same_loss(saved, files, tmp_path):
+    path = saved(tint_model())
+    config = config_of(path, terms="ce + logits + cckd(teacher=average, student=embedding)", seed=5)
+    network = student.build(config).teacher
+    records = []
+    for record in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator():
+        example = tf.train.Example.FromString(record)
+        encoded = example.features.feature["image/encoded"].bytes_list.value[0]
+        said = network(tf.cast(classifier_inputs.prepare(tf.constant(encoded), SIZE), tf.float32)[None] / 255.0)
+        for name, value in said.items():
+            example.features.feature[f"teacher/{name}"].float_list.value.extend(value.numpy().ravel())
+        records.append(example.SerializeToString())
+    (tmp_path / "Split-train").mkdir()
+    again = write_records(tmp_path / "Split-train" / "r.gz", records)
+    (tmp_path / student.SHAPES).write_text(json.dumps({"logits": [K], "average": [3]}))
+    cached = student.adapt(config, [again])
+    assert json.loads(cached.cached) == {"logits": [K], "average": [3]}
+    losses = []
+    for settings, file in ((config, files[0]), (cached, again)):
+        keras.utils.set_random_seed(1)
+        model = student.build(settings)
+        x, y = next(iter(student.inputs([file], settings, True)))
+        losses.append(float(model.compute_loss(x, y, model(x, training=False))))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert model.teacher is None
+    with pytest.raises(ConfigError, match="cached outputs of a teacher are of the pictures as they are"):
+        student.inputs([again], dataclasses.replace(cached, crop=2), True)
+
+
+def test_the_teacher_groups_the_classes_where_the_sampler_asks(saved, files):
+    options = {"sampler": "superclass_uniform", "per_class": 3, "teacher": saved(tint_model())}
+    found = student.adapt(config_of(**{"path": options.pop("teacher")}, **options), files)
+    assert len(json.loads(found.superclasses)) == K
+
+
+def test_the_control_knows_nothing_of_the_teacher(saved):
+    one, other = (config_of(saved(tint_model()), terms=t, seed=4) for t in ("ce + logits", "2*logit_regression"))
+    assert student.control_of(one) == student.control_of(other)
+    control = student.build(student.control_of(one))
+    assert control.teacher is None and [w.name for w in control.objective] == ["ce"] and control.config.seed == 4
+
+
+def test_costs_are_the_known_ones():
+    recipe = registry.get("resnet")
+    network = recipe.build(recipe.make_config("small", {"classes": 10, "image_size": 32})).network
+    assert cost.parameters(network) == 272_474
+    assert cost.multiply_adds(network) == 40_813_184  # 41 million in the literature
