@@ -135,12 +135,10 @@ def train(
       train_files, validation_files: TFRecord files for `recipe.inputs`.
       work_dir: where the state lies from which a killed training goes on. The caller removes it when the model is safe.
       log_dir: gets TensorBoard's events and `history.json`, a list of {"step", "seconds", metric: value}.
-      callbacks: more Keras callbacks (a tuner's, say).
-      progress: whether to show a progress bar.
+      callbacks: more Keras callbacks (a tuner's, say). progress: whether to show a progress bar.
       weights: of what the recipe serves, to start from.
 
-    Returns:
-      The trained model, compiled.
+    Returns: the trained model, compiled.
 
     Raises:
       TrainingError: the loss became NaN or infinite.

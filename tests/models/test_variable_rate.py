@@ -1,5 +1,6 @@
 """One model of many rates: what it trains on, and that quality goes with the stream."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,6 +16,7 @@ RECIPE = registry.get("mean_scale_hyperprior")
 
 @pytest.fixture(scope="module")
 def model():
+    keras.utils.set_random_seed(1)
     config = RECIPE.make_config("small", KINDS["codec"].tiny | {"rates": 3, "lmbda": 0.02})
     return RECIPE.build(config)
 
