@@ -168,11 +168,12 @@ def _scores(p: np.ndarray, teacher: np.ndarray, labels: np.ndarray) -> dict[str,
 
 def _costs(path: str, files: Sequence[str]) -> dict[str, Any]:
     """Seed, size, parameters, multiply-adds and latency of a model."""
+    found = teachers.load(path)  # anew: one that was used as a teacher is frozen
+    path, network = found.path, found.network  # of a folder of versions the newest
     try:
         about = export.describe(path)
     except FileNotFoundError:
         about = {}
-    network = teachers.load(path).network  # anew: one that was used as a teacher is frozen
     config = about.get("trained_by", about).get("config", {})
     return {
         "seed": config.get("seed"),

@@ -15,7 +15,7 @@ ROUTE = "route"  # folder of the model run that holds a checkpoint for every epo
 
 
 def options_of(fn_args) -> tuple[Recipe, Config]:
-    """The recipe and the configuration of `custom_config`, with the Tuner's choices and what the data decide.
+    """The recipe and the configuration of `custom_config`, with the Tuner's choices.
 
     A base model is a student's teacher.
     """
@@ -25,7 +25,7 @@ def options_of(fn_args) -> tuple[Recipe, Config]:
     if base := getattr(fn_args, "base_model", None):
         config = dataclasses.replace(config, teacher=base)
     tuned = (getattr(fn_args, "hyperparameters", None) or {}).get("values", {})
-    return recipe, recipe.adapt(dataclasses.replace(config, **tuned), record_files(fn_args.train_files))
+    return recipe, dataclasses.replace(config, **tuned)
 
 
 def run_fn(fn_args) -> None:
@@ -40,13 +40,14 @@ def run_fn(fn_args) -> None:
         epoch is kept).
     """
     recipe, config = options_of(fn_args)
+    train_files = record_files(fn_args.train_files)
+    config = recipe.adapt(config, train_files)
     options = fn_args.custom_config
     key = artifacts.digest(options["run"], dataclasses.asdict(config))
     work_dir = os.path.join(options["resume_dir"], key)
     log_dir = os.path.join(work_dir, "logs")
     os.makedirs(log_dir, exist_ok=True)
     print(f"  curves: tensorboard --logdir {log_dir} (later {fn_args.model_run_dir})", flush=True)
-    train_files = record_files(fn_args.train_files)
     route = KeepRoute(recipe, config, os.path.join(log_dir, ROUTE))
     kept = [route] if options.get("keep_route") else []
     model = (recipe.train or train.train)(

@@ -18,10 +18,11 @@ def tuner_fn(fn_args) -> TunerFnResult:
     """
     recipe, config = options_of(fn_args)
     options = fn_args.custom_config
-    directory = os.path.join(options["resume_dir"], f"tuning-{options['run']}")
-    search = tuner.ConfigTuner(recipe, config, trials=options["trials"], directory=directory)
     files = {
         "train_files": record_files(fn_args.train_files),
         "validation_files": record_files(fn_args.eval_files),
     }
+    config = recipe.adapt(config, files["train_files"])
+    directory = os.path.join(options["resume_dir"], f"tuning-{options['run']}")
+    search = tuner.ConfigTuner(recipe, config, trials=options["trials"], directory=directory)
     return TunerFnResult(tuner=search, fit_kwargs=files)

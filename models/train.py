@@ -51,17 +51,19 @@ def strategy_scope():
     return contextlib.nullcontext()
 
 
-def compiled_model(recipe: Recipe, config: Config) -> keras.Model:
-    """Builds the model, loads `config.init` if given, and compiles it with the configuration's optimizer.
+def compiled_model(recipe: Recipe, config: Config, weights: Sequence | None = None) -> keras.Model:
+    """Builds the model, loads `config.init` or `weights` if given, and compiles it with the configuration's optimizer.
 
     Raises:
       ConfigError: `config.init` holds no weights that fit.
     """
     keras.utils.set_random_seed(config.seed)
     model = recipe.build(config)
+    served_recipe, served, _ = recipe.served(model, config) if recipe.served else (recipe, model, config)
     if config.init:
-        started, part, _ = recipe.served(model, config) if recipe.served else (recipe, model, config)
-        load_initial(started, part, config.init)
+        load_initial(served_recipe, served, config.init)
+    if weights is not None:
+        served.set_weights(weights)
     model.compile(optimizer=optimizer(config))
     # A step that makes variables is traced twice.
     model.optimizer.build(model.trainable_variables)
@@ -147,9 +149,7 @@ def train(
     steps_per_epoch = min(config.steps_per_epoch, config.steps)
     epochs = math.ceil(config.steps / steps_per_epoch)
     with strategy_scope():
-        model = compiled_model(recipe, config)
-        if weights is not None:
-            (recipe.served(model, config)[1] if recipe.served else model).set_weights(weights)
+        model = compiled_model(recipe, config, weights)
     backup = Backup(work_dir)
     first = backup.restore(model)
     # A resumed run draws other crops than the ones it has seen.

@@ -156,7 +156,7 @@ def _comparison(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         return None
 
     def text(mean, spread):
-        return number(mean) + (f" ± {number(spread, 2)}" if spread else "")
+        return number(mean) + (f" ± {number(spread, 3)}" if spread else "")
 
     names = [n for n in rows[0] if n not in ("role", "models")]
     heads = [f"{r['role']} ({_count(r['models'], 'model')})" for r in rows]
