@@ -67,8 +67,10 @@ def measure_model(
     if quality is None:
         mean["largest_excess_without_header_percent"] = max(r["excess_without_header_percent"] for r in rows)
     described = codec.description
+    # Where the first weights lay says nothing elsewhere.
+    config = {name: value for name, value in described.get("config", {}).items() if name != "init"}
     return {
-        "recipe": described.get("recipe", "model"), "config": described.get("config", {}),
+        "recipe": described.get("recipe", "model"), "config": config,
         "fingerprint": described.get("fingerprint", ""), "quality": quality, "mean": mean, "pictures": rows,
     }  # fmt: skip
 
