@@ -164,7 +164,7 @@ def test_rate_points_need_a_wish_and_a_wish_needs_them(photos, family, tmp_path,
 
 
 def test_without_a_model_the_released_one_codes(photos, model, tmp_path, monkeypatch):
-    monkeypatch.setattr(released_codec, "folder_of", lambda name: model)
+    monkeypatch.setattr(released_codec, "directory_of", lambda name, announce: model)
     assert call(client.compress, photos / "cat.webp", "--out", tmp_path / "coded")[0] == 0
     assert call(client.decompress, tmp_path / "coded", "--out", tmp_path / "decoded")[0] == 0
     assert names(tmp_path / "decoded") == ["cat.png"]
