@@ -16,7 +16,7 @@ from tfx.types.artifact import Artifact
 
 from components import artifacts
 from components.report import classified
-from models import classifier_inputs, cost, data, export
+from models import classifier_inputs, cost, data, pushed
 from models.distillation import teacher as teachers
 
 SOURCES = ("models", "components/comparison.py", "components/report/classified.py")
@@ -171,7 +171,7 @@ def _costs(path: str, files: Sequence[str]) -> dict[str, Any]:
     found = teachers.load(path)  # anew: one that was used as a teacher is frozen
     path, network = found.path, found.network  # of a folder of versions the newest
     try:
-        about = export.describe(path)
+        about = pushed.describe(path)
     except FileNotFoundError:
         about = {}
     config = about.get("trained_by", about).get("config", {})
@@ -188,7 +188,7 @@ def _size(path: str) -> int:
     """Bytes of a model's files; of a SavedModel those that a server loads."""
     place = pathlib.Path(path)
     files = [place] if place.is_file() else [f for f in place.rglob("*") if f.is_file()]
-    return sum(f.stat().st_size for f in files if "assets.extra" not in f.relative_to(place).parts)
+    return sum(f.stat().st_size for f in files if pushed.EXTRA not in f.relative_to(place).parts)
 
 
 def _latency(path: str, files: Sequence[str]) -> float:

@@ -53,6 +53,17 @@ def png(picture: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def record_of(picture: np.ndarray) -> bytes:
+    """The record of uint8 [H, W, 3], as `serving_default` takes it."""
+    from models import data
+
+    (height, width, channels), encoded = picture.shape, png(picture)
+    return data.image_example(
+        encoded, key="picture", format_name="png", height=height, width=width, channels=channels,
+        size_bytes=len(encoded),
+    ).SerializeToString()  # fmt: skip
+
+
 class ServedCodec:
     """Calls `compress`, `compress_at`, `decompress` and `serving_default` of a SavedModel.
 
@@ -104,20 +115,7 @@ class ServedCodec:
 
     def estimated_bpp(self, picture: np.ndarray) -> float:
         """What the model's own probabilities promise for uint8 [H, W, 3], in bits per pixel."""
-        from models import data
-
-        height, width, channels = picture.shape
-        encoded = png(picture)
-        example = data.image_example(
-            encoded,
-            key="picture",
-            format_name="png",
-            height=height,
-            width=width,
-            channels=channels,
-            size_bytes=len(encoded),
-        )
-        outputs = self._call("serving_default", examples=example.SerializeToString())
+        outputs = self._call("serving_default", examples=record_of(picture))
         return float(outputs["estimated_bpp"].numpy().reshape(-1)[0])
 
     def measure(self, picture: np.ndarray, quality: int | None = None) -> tuple[rate_distortion.Point, np.ndarray]:

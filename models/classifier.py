@@ -12,6 +12,7 @@ from collections.abc import Collection
 import keras
 from keras import ops
 
+from models.configured import Configured
 from models.precision import policy_of
 from models.recipe import Config, ConfigError, Evaluation, Metric, Search, option
 from models.samplers import SAMPLERS
@@ -110,7 +111,7 @@ def conv(x, filters: int, size: int = 3, strides: int = 1):
     )(x)  # fmt: skip
 
 
-class Classifier(keras.Model):
+class Classifier(Configured):
     """A classifier to train. Subclasses say in `body` what stands between the pixels and the last maps.
 
     `call` takes pixels [B, S, S, 3] float32 in [0, 1] and returns logits [B, K] float32. `network` is the same as a
@@ -120,8 +121,7 @@ class Classifier(keras.Model):
     config_class = ClassifierConfig
 
     def __init__(self, config: ClassifierConfig, **kwargs):
-        super().__init__(**kwargs)
-        self.config = config
+        super().__init__(config, **kwargs)
         pixels = keras.Input((config.image_size, config.image_size, 3), name="pixels")
         centred = keras.layers.Rescaling(4.0, offset=-2.0)(pixels)
         self.network = keras.Model(pixels, head(self.body(centred, config), config.classes), name="network")
@@ -155,14 +155,6 @@ class Classifier(keras.Model):
             tracker.update_state(value)
         return self.get_metrics_result()
 
-    def get_config(self):
-        return {"config": dataclasses.asdict(self.config), "name": self.name}
-
-    @classmethod
-    def from_config(cls, config):
-        """The inverse of `get_config`."""
-        return cls(cls.config_class(**config["config"]), name=config["name"])
-
 
 def cross_entropy(y, logits):
     """-sum_k y_k log softmax(logits)_k: probabilities and logits [B, K] -> nats [B] float32."""
@@ -174,15 +166,20 @@ def hits(y, logits):
     return ops.cast(ops.argmax(y, axis=-1) == ops.argmax(logits, axis=-1), "float32")
 
 
+def check_known(config: PicturesConfig) -> None:
+    """Raises ConfigError unless the number of classes and the size of the pictures are known."""
+    for name in ("classes", "image_size"):
+        if not getattr(config, name):
+            raise ConfigError(f"{name}=0: it is taken from the training data, and there are none here; set it")
+
+
 def build(model_class: type[Classifier], config: ClassifierConfig) -> Classifier:
     """Makes the classifier under its dtype policy and runs it once, so that every variable exists.
 
     Raises:
       ConfigError: the number of classes or the size of the pictures is not known.
     """
-    for name in ("classes", "image_size"):
-        if not getattr(config, name):
-            raise ConfigError(f"{name}=0: it is taken from the training data, and there are none here; set it")
+    check_known(config)
     with policy_of(config):
         model = model_class(config)
         model(ops.zeros((1, config.image_size, config.image_size, 3), "float32"))

@@ -11,6 +11,7 @@ import dataclasses
 import keras
 from keras import ops
 
+from models.configured import Configured
 from models.layers import haar
 from models.layers.conv import downsample, upsample
 from models.layers.gain import GainUnits
@@ -67,7 +68,7 @@ def synthesis(config: CodecConfig) -> keras.Sequential:
     return keras.Sequential([*layers, upsample(3)], name="synthesis")
 
 
-class Codec(keras.Model):
+class Codec(Configured):
     """A codec to train. Subclasses make their entropy model in `__init__` and say in `code` what latents cost.
 
     `call` takes pixels [B, H, W, 3] float32 in [0, 1], H and W multiples of 16, and returns
@@ -77,8 +78,7 @@ class Codec(keras.Model):
     """
 
     def __init__(self, config: CodecConfig, **kwargs):
-        super().__init__(**kwargs)
-        self.config = config
+        super().__init__(config, **kwargs)
         self.analysis, self.synthesis = self.transforms(config)
         self.gain_units = GainUnits(config.rates, config.latents, dtype="float32") if config.rates > 1 else None
         self.trackers = [keras.metrics.Mean(name=n) for n in ("bpp", "mse", "psnr")]
@@ -144,14 +144,6 @@ class Codec(keras.Model):
             # The weight ties the update to the batch: TensorFlow would else count one more at the data's end.
             tracker.update_state(value, sample_weight=ops.cast(ops.shape(x)[0], "float32"))
         return self.get_metrics_result()
-
-    def get_config(self):
-        return {"config": dataclasses.asdict(self.config), "name": self.name}
-
-    @classmethod
-    def from_config(cls, config):
-        """The inverse of `get_config`."""
-        return cls(cls.config_class(**config["config"]), name=config["name"])
 
     config_class = CodecConfig
 

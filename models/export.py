@@ -1,26 +1,22 @@
 """Trained models as SavedModels that any TensorFlow serves.
 
-Beside the graph a model keeps `assets.extra/kompakt.json` (recipe, configuration, fingerprint) and the weights, from
+Beside the graph a model keeps what `models.pushed` writes: recipe, configuration, fingerprint, and the weights, from
 which another training can start (`Config.init`).
 """
 
 import dataclasses
 import hashlib
-import json
 import os
 import pathlib
 import shutil
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from models import pushed
 from models.recipe import Config, Recipe
-from models.train import WEIGHTS
-
-ABOUT = "kompakt.json"
 
 
 def export(recipe: Recipe, config: Config, model: keras.Model, directory: str) -> None:
@@ -57,15 +53,8 @@ def _write(recipe: Recipe, config: Config, model: keras.Model, temporary: pathli
     tf.saved_model.save(module, str(temporary), signatures=module.functions)
     if foreign := foreign_ops(str(temporary)):
         raise ValueError(f"{recipe.name} uses ops that no plain TensorFlow serves: {', '.join(sorted(foreign))}")
-    extra = temporary / "assets.extra"
-    extra.mkdir(exist_ok=True)
-    bare = recipe.build(config)  # without the optimizer's state
-    bare.set_weights(model.get_weights())
-    bare.save_weights(extra / WEIGHTS)
-    about = {"recipe": recipe.name, "config": dataclasses.asdict(config), "fingerprint": f"{module.fingerprint:08x}"}
-    if trained_by:
-        about["trained_by"] = trained_by
-    (extra / ABOUT).write_text(json.dumps(about, indent=1))
+    more = {"trained_by": trained_by} if trained_by else {}
+    pushed.save(temporary, recipe, config, model, fingerprint=f"{module.fingerprint:08x}", **more)
 
 
 def fingerprint_of(salt: str, variables) -> int:
@@ -74,18 +63,6 @@ def fingerprint_of(salt: str, variables) -> int:
     for variable in variables:
         digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
     return int.from_bytes(digest.digest()[:4], "little")
-
-
-def describe(directory: str) -> dict[str, Any]:
-    """What a pushed model says of itself: {"recipe", "config", "fingerprint"}, and "trained_by" for a part of another.
-
-    Raises:
-      FileNotFoundError: no model of ours there.
-    """
-    path = pathlib.Path(directory) / "assets.extra" / ABOUT
-    if not path.is_file():
-        raise FileNotFoundError(f"no pushed model at {directory} ({ABOUT} is missing)")
-    return json.loads(path.read_text())
 
 
 def used_ops(directory: str) -> set[str]:

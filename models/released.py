@@ -15,9 +15,8 @@ import zipfile
 import keras
 import numpy as np
 
-from models import registry
+from models import pushed, registry
 from models.recipe import Config, Recipe
-from models.train import load_initial
 
 FOLDER = pathlib.Path(__file__).with_name("weights")
 _ABOUT = "about"  # the entry that holds recipe and configuration as JSON
@@ -79,13 +78,8 @@ def unpack(path: str | os.PathLike) -> tuple[Recipe, Config, keras.Model]:
     return recipe, config, model
 
 
-def _main(pushed: str, path: str) -> None:
-    about = json.loads((pathlib.Path(pushed) / "assets.extra" / "kompakt.json").read_text(encoding="utf-8"))
-    recipe = registry.get(about["recipe"])
-    config = recipe.config(**about["config"])
-    model = recipe.build(config)
-    load_initial(recipe, model, pushed)
-    pack(recipe, config, model, path)
+def _main(directory: str, path: str) -> None:
+    pack(*pushed.load(str(pushed.newest(directory))), path)
     print(f"{path}: {os.path.getsize(path):,} bytes")
 
 

@@ -20,9 +20,8 @@ from collections.abc import Sequence
 import keras
 from tqdm import tqdm
 
+from models import pushed
 from models.recipe import Config, ConfigError, Recipe
-
-WEIGHTS = "model.weights.h5"
 
 
 class TrainingError(RuntimeError):
@@ -91,13 +90,11 @@ def load_initial(recipe: Recipe, model: keras.Model, directory: str) -> None:
     Raises:
       ConfigError: no model there, or its weights do not fit.
     """
-    folder = pathlib.Path(directory)
-    versions = [f for f in folder.glob("*") if f.name.isdecimal()]
-    path = max(versions, key=lambda f: int(f.name), default=folder) / "assets.extra" / WEIGHTS
+    path = pushed.newest(directory) / pushed.EXTRA / pushed.WEIGHTS
     if not path.is_file():
         raise ConfigError(f"init={directory}: no pushed model there ({path.name} is missing)")
     try:
-        about = path.with_name("kompakt.json")
+        about = path.with_name(pushed.ABOUT)
         if about.is_file() and json.loads(about.read_text(encoding="utf-8"))["recipe"] != recipe.name:
             _load_common(model, path)
         else:

@@ -19,8 +19,8 @@ NEVER_IMPORTS = {
     "components": {"pipeline", "kfp"},
     "pipeline": set(),
 }
-KERAS_BASES = {"Layer", "Model", "Sequential", "Functional", "Metric", "Loss", "Initializer", "Constraint", "Codec",
-               "Classifier", "DistillationLoss", "Term", "TrainedTerm"}  # fmt: skip
+KERAS_BASES = {"Layer", "Model", "Sequential", "Functional", "Metric", "Loss", "Initializer", "Constraint",
+               "Configured", "Codec", "Classifier", "DistillationLoss", "Term", "TrainedTerm"}  # fmt: skip
 REGISTRY_HOSTS = ("py" + "pi.org", "python" + "hosted.org", "registry.npm" + "js.org", "deb.deb" + "ian.org")
 MACHINE_PATH = re.compile(r"(?<![\w.])/(work|root|home|Users|farm)/[A-Za-z.]")
 DUPLICATE_LINES = 12

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from models.classifier import cross_entropy
 from models.distillation.logits import check_classes
 from models.distillation.term import Term, TrainedTerm
 
@@ -20,7 +21,7 @@ class BornAgain(_OnLogits):
 
     def compute_loss(self, teacher_outputs, student_outputs, y=None, **kwargs):
         """Logits of both sides, [B, K] -> scalar."""
-        return ops.mean(_cross_entropy(probabilities(teacher_outputs), student_outputs))
+        return ops.mean(cross_entropy(probabilities(teacher_outputs), student_outputs))
 
 
 @keras.saving.register_keras_serializable("kompakt")
@@ -37,7 +38,7 @@ class ConfidenceWeighted(_OnLogits):
         """Logits of both sides and labels y, [B, K] each -> scalar."""
         if y is None:
             raise ValueError("confidence weighting needs the labels: pass y, [B, K]")
-        return ops.sum(self.weights(teacher_outputs) * _cross_entropy(ops.cast(y, "float32"), student_outputs))
+        return ops.sum(self.weights(teacher_outputs) * cross_entropy(y, student_outputs))
 
     @staticmethod
     def weights(teacher_outputs):
@@ -88,7 +89,7 @@ class PermutedDarkKnowledge(TrainedTerm):
 
     def compute_loss(self, teacher_outputs, student_outputs, y=None, **kwargs):
         """Logits of both sides, [B, K] -> scalar."""
-        return ops.mean(_cross_entropy(self.targets(teacher_outputs), student_outputs))
+        return ops.mean(cross_entropy(self.targets(teacher_outputs), student_outputs))
 
     def get_config(self):
         return super().get_config() | {"permutation": self.permutation, "seed": self.seed}
@@ -97,8 +98,3 @@ class PermutedDarkKnowledge(TrainedTerm):
 def probabilities(logits):
     """Softmax in float32."""
     return ops.softmax(ops.cast(logits, "float32"))
-
-
-def _cross_entropy(targets, logits):
-    """-sum_k targets * log softmax(logits): [B, K], [B, K] -> [B] float32."""
-    return -ops.sum(targets * ops.log_softmax(ops.cast(logits, "float32")), axis=-1)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy as np
 
-from models import classifier, classifier_inputs, export, train
+from models import classifier, classifier_inputs, pushed, train
 from models.classifier_serving import signatures
 from models.distillation import student
 from models.distillation import teacher as teachers
@@ -46,13 +46,7 @@ class KeepRoute(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         folder = self.directory / str(epoch + 1)
         partial = folder.with_name(f"{folder.name}.partial")
-        (partial / "assets.extra").mkdir(parents=True, exist_ok=True)
-        about = {"recipe": self.recipe.name, "config": dataclasses.asdict(self.config)}
-        (partial / "assets.extra" / export.ABOUT).write_text(json.dumps(about))
-        # A copy, since the model's own file would hold the optimizer's state as well.
-        bare = self.recipe.build(self.config)
-        bare.set_weights(self.model.get_weights())
-        bare.save_weights(partial / "assets.extra" / train.WEIGHTS)
+        pushed.save(partial, self.recipe, self.config, self.model)
         if not folder.exists():
             os.replace(partial, folder)
 

@@ -198,9 +198,7 @@ def build(config: StudentConfig) -> Student:
     Raises:
       ConfigError: no such teacher; it, a feature or the data do not fit.
     """
-    for name in ("classes", "image_size"):
-        if not getattr(config, name):
-            raise ConfigError(f"{name}=0: it is taken from the training data, and there are none here; set it")
+    classifier.check_known(config)
     model = Student(config)
     _run_once(model)
     return model

@@ -5,7 +5,6 @@ features that were asked for.
 """
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Collection
 
@@ -13,14 +12,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from models import registry
+from models import pushed, registry
 from models.recipe import ConfigError
-from models.train import WEIGHTS
 
 RANGES = {"0..1": (1.0, 0.0), "0..255": (255.0, 0.0), "-1..1": (2.0, -1.0)}  # scale, offset of pixels in [0, 1]
 OUTPUTS = ("auto", "logits", "probabilities")
 _LEAST = 1e-7  # below this a probability says no more than that the class is out of the question
-_ABOUT = "kompakt.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,10 +61,8 @@ def load(path: str, *, range: str = "0..1", output: str = "auto") -> Teacher:
     """
     place = pathlib.Path(path)
     if place.is_dir() and not (place / "saved_model.pb").exists():
-        inside = sorted(place.glob("*.keras")) + sorted((v for v in place.glob("*") if v.name.isdecimal()),
-                                                        key=lambda v: -int(v.name))  # fmt: skip
-        place = inside[0] if inside else place
-    if (place / "assets.extra" / _ABOUT).is_file():
+        place = next(iter(sorted(place.glob("*.keras"))), pushed.newest(path))
+    if (place / pushed.EXTRA / pushed.ABOUT).is_file():
         return _ours(place)
     try:
         if place.suffix == ".keras" and place.is_file():
@@ -90,12 +85,10 @@ def load(path: str, *, range: str = "0..1", output: str = "auto") -> Teacher:
 
 def _ours(place: pathlib.Path) -> Teacher:
     """A model that this project exported, with its named features."""
-    about = json.loads((place / "assets.extra" / _ABOUT).read_text(encoding="utf-8"))
-    recipe = registry.get(about["recipe"])
+    recipe = registry.get(pushed.describe(str(place))["recipe"])
     if recipe.kind != "classifier":
         raise ConfigError(f"teacher={place}: a {recipe.kind} ({recipe.name}), not a classifier")
-    model = recipe.build(recipe.config(**about["config"]))
-    model.load_weights(place / "assets.extra" / WEIGHTS)
+    _, _, model = pushed.load(str(place))
     return Teacher(str(place), model.network, model.feature_names)
 
 

@@ -21,7 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf  # noqa: E402
 
 from components import rate_distortion, served_codec  # noqa: E402
-from models import data, registry  # noqa: E402
+from models import registry  # noqa: E402
 from models.train import compiled_model, train  # noqa: E402
 from tests.claims.mixture_size import pictures_of  # noqa: E402
 
@@ -57,13 +57,7 @@ def measure(recipe, model, config, files: list[pathlib.Path]) -> dict[str, list[
     found: dict[str, list[float]] = {}
     for file in files:
         picture = rate_distortion.read_rgb(file)
-        encoded = served_codec.png(picture)
-        height, width, channels = picture.shape
-        example = data.image_example(
-            encoded, key=file.stem, format_name="png", height=height, width=width, channels=channels,
-            size_bytes=len(encoded),
-        )  # fmt: skip
-        for name, value in serve(tf.constant([example.SerializeToString()])).items():
+        for name, value in serve(tf.constant([served_codec.record_of(picture)])).items():
             found.setdefault(name, []).append(float(value[0, 0]))
     return found
 

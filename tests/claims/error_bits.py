@@ -14,8 +14,7 @@ import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from components import served_codec  # noqa: E402
-from models import export, latents_serving, registry  # noqa: E402
-from models.train import load_initial  # noqa: E402
+from models import latents_serving, pushed  # noqa: E402
 from tests.claims.edic_ablation import measure  # noqa: E402
 from tests.claims.mixture_size import pictures_of  # noqa: E402
 
@@ -27,12 +26,7 @@ VALUES = (math.inf, 40.0, 30.0, 24.0, 18.0, 14.0, 10.0, 6 / math.log(2))
 @click.option("--pictures", required=True, type=click.Path(path_type=pathlib.Path, exists=True))
 def main(directory, pictures):
     """Code PICTURES with every value."""
-    directory = served_codec.newest_version(directory)
-    about = export.describe(str(directory))
-    recipe = registry.get(about["recipe"])
-    config = recipe.config(**about["config"])
-    model = recipe.build(config)
-    load_initial(recipe, model, str(directory))
+    recipe, config, model = pushed.load(str(served_codec.newest_version(directory)))
     files, plain = pictures_of(pictures), None
     click.echo("error bits     bpp      dB    cost    against rounding")
     for value in VALUES:

@@ -9,7 +9,6 @@ their fingerprint) and pixels may differ by one level. Ends with status 1 if a p
 """
 
 import contextlib
-import io
 import itertools
 import json
 import os
@@ -23,7 +22,8 @@ import click
 import numpy as np
 from PIL import Image
 
-from components.served_codec import newest_version
+from components import rate_distortion
+from components.served_codec import newest_version, record_of
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -94,20 +94,12 @@ def excess(model: pathlib.Path, pictures: Sequence[pathlib.Path]) -> list[dict]:
     """Bytes of streams and estimate of each picture by one model; "excess" is the share left without the header."""
     import tensorflow as tf
 
-    from models import data
-
     signature = tf.saved_model.load(str(model)).signatures["serving_default"]
     rows = []
     for picture in pictures:
-        pixels = Image.open(picture).convert("RGB")
-        buffer = io.BytesIO()
-        pixels.save(buffer, "PNG")
-        record = data.image_example(
-            buffer.getvalue(), key=picture.name, format_name="PNG", height=pixels.height, width=pixels.width,
-            channels=3, size_bytes=buffer.tell(),
-        )  # fmt: skip
-        numbers = {k: float(v[0, 0]) for k, v in signature(examples=tf.constant([record.SerializeToString()])).items()}
-        area = pixels.width * pixels.height
+        pixels = rate_distortion.read_rgb(picture)
+        numbers = {k: float(v[0, 0]) for k, v in signature(examples=tf.constant([record_of(pixels)])).items()}
+        area = pixels.shape[0] * pixels.shape[1]
         real, estimated = numbers["bpp"] * area / 8, numbers["estimated_bpp"] * area / 8
         rows.append({"model": str(model), "picture": picture.name, "bytes": round(real), "estimated": estimated,
                      "psnr_db": numbers["psnr_db"], "excess": (real - HEADER_BYTES) / estimated - 1,

@@ -8,7 +8,6 @@ import json
 import pathlib
 import sys
 
-import numpy as np
 import tensorflow as tf
 
 
@@ -44,15 +43,10 @@ def rebuilt(directory: str, mode: str, noise: float):
 
     Mode "control" puts the noise where it must not be, into what steers the coder.
     """
-    from models import export, latents_serving, registry
+    from models import latents_serving, pushed
     from models.layers import fixed_point
-    from models.train import load_initial
 
-    about = export.describe(directory)
-    recipe = registry.get(about["recipe"])
-    config = recipe.config(**about["config"])
-    model = recipe.build(config)
-    load_initial(recipe, model, directory)
+    recipe, config, model = pushed.load(directory)
     module = recipe.signatures(model, config)
     if mode == "eager":
         tf.config.run_functions_eagerly(True)
@@ -117,6 +111,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    np.random.seed(1)
     tf.random.set_seed(1)
     main()

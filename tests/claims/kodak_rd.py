@@ -117,8 +117,12 @@ def markdown(result: Mapping[str, Any], plot_name: str) -> str:
     models = sorted(result["models"], key=lambda m: (m["recipe"], m["mean"]["bpp"]))
     digits = {"bpp": 4, "estimated_bpp": 4, "psnr_db": 2, "ms_ssim": 4, "largest_excess_without_header_percent": 2}
     points = [
-        [m["recipe"], _point_name(m), *(f"{m['mean'][k]:.{d}f}" if k in m["mean"] else "–" for k, d in digits.items()),
-         *_against(m["mean"], result["classic"])]
+        [
+            m["recipe"],
+            _point_name(m),
+            *(f"{m['mean'][k]:.{d}f}" if k in m["mean"] else "–" for k, d in digits.items()),
+            *_against(m["mean"], result["classic"]),
+        ]
         for m in models
     ]
     classics = [

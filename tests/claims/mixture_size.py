@@ -20,10 +20,9 @@ from keras import ops
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from components import rate_distortion, served_codec  # noqa: E402
-from models import export, registry  # noqa: E402
+from models import pushed, registry  # noqa: E402
 from models.entropy import gaussian, mixture  # noqa: E402
 from models.hyperprior import crop_like  # noqa: E402
-from models.train import load_initial  # noqa: E402
 
 COMPONENTS = (1, 2, 3, 5)
 CROP, BATCH = 192, 16
@@ -39,15 +38,6 @@ def pictures_of(folder: pathlib.Path) -> list[pathlib.Path]:
     if not (files := sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)):
         raise click.UsageError(f"{folder}: no pictures here")
     return files
-
-
-def frozen_codec(directory: pathlib.Path) -> keras.Model:
-    """The pushed codec whose latents are frozen."""
-    about = export.describe(str(directory))
-    recipe = registry.get(about["recipe"])
-    model = recipe.build(recipe.config(**about["config"]))
-    load_initial(recipe, model, str(directory))
-    return model
 
 
 def latents_of(model: keras.Model, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -134,7 +124,7 @@ def main(directory, folder, pictures, steps, seeds, crops, out):
     wanted = [(seed, k) for seed in range(1, seeds + 1) for k in COMPONENTS]
     left = [pair for pair in wanted if pair not in {(d["seed"], d["components"]) for d in done}]
     if left:
-        codec = frozen_codec(served_codec.newest_version(directory))
+        _, _, codec = pushed.load(str(served_codec.newest_version(directory)))
         data, files = training_latents(codec, pictures_of(folder), crops), pictures_of(pictures)
     for seed, k in left:
         bits = measured(codec, fit(codec, k, seed, data, steps), files)

@@ -48,7 +48,6 @@ def test_a_damaged_file_leaves_nothing(weights):
     assert not list((weights.parent / "cache" / "tiny").iterdir())
 
 
-@pytest.mark.skipif("edic" not in released.names(), reason="no released weights in this checkout")
 def test_the_released_codec_beats_jpeg(tmp_path, monkeypatch):
     """On a photograph that it has not seen, at three rates: fewer bytes than JPEG at the same PSNR."""
     monkeypatch.setenv("KOMPAKT_CACHE", str(tmp_path))

@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from models.export import describe, export, foreign_ops, used_ops
+from models.export import export, foreign_ops, used_ops
+from models.pushed import describe
 from tests.models import line
 from tests.models.kinds import photograph, picture_record
 

@@ -85,14 +85,19 @@ def test_equals_integer_arithmetic(name, spread):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_equals_the_float_network_but_for_rounding(name):
-    """Layers after the first see values rounded to 2**-12 and all see weights rounded to 2**-14."""
-    keras.utils.set_random_seed(5)
-    network = NETWORKS[name]()
-    x = np.random.default_rng(5).integers(-8, 9, (1, 6, 5, 6)).astype("float32")
-    exact = fixed_point.from_fixed(fixed_point.apply(network, fixed_point.to_fixed(x)))
-    assert exact.dtype == "float32"
-    errors = np.array(exact) - np.array(network(x))
-    assert np.sqrt(np.mean(errors**2)) < 1e-3
+    """Weights are rounded to 2**-14 and values to 2**-12: half a thousandth in the mean over eight networks.
+
+    The largest error is an extreme of the draw; that the arithmetic is exact is what the tests above say.
+    """
+    squares = []
+    for seed in range(8):
+        keras.utils.set_random_seed(seed)
+        network = NETWORKS[name]()
+        x = np.random.default_rng(seed).integers(-8, 9, (1, 6, 5, 6)).astype("float32")
+        exact = fixed_point.from_fixed(fixed_point.apply(network, fixed_point.to_fixed(x)))
+        assert exact.dtype == "float32"
+        squares.append(np.square(np.array(exact) - np.array(network(x))).mean())
+    assert np.sqrt(np.mean(squares)) < 5e-4
 
 
 def test_order_of_the_sums_does_not_matter():
