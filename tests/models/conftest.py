@@ -1,14 +1,16 @@
 """Trained and exported once a session: every recipe of the registry, tiny."""
 
 import dataclasses
+import fcntl
 import functools
+import os
 import pathlib
 
 import keras
 import pytest
 import tensorflow as tf
 
-from models import registry
+from models import pushed, registry
 from models.export import export
 from models.recipe import Config, Recipe
 from models.train import train
@@ -47,24 +49,39 @@ def records(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def trained(records, tmp_path_factory):
-    """name -> Trained; each recipe is trained and exported when it is first asked for."""
-    done = {}
+    """name -> Trained; each recipe is trained and exported when it is first asked for, by whichever process asks.
 
+    The processes of one run share what they exported: the second one builds the model from that.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
+    shared.mkdir(exist_ok=True)
+
+    @functools.cache
     def of(name: str) -> Trained:
-        if name not in done:
-            recipe = registry.get(name)
-            config = recipe.make_config("small", tiny(recipe))
-            folder, files = tmp_path_factory.mktemp(name), records(recipe.kind)
-            tf.config.run_functions_eagerly(name not in getattr(KINDS[recipe.kind], "traced", (name,)))
-            try:
-                model = train(
-                    recipe, config, [files["train"]], [files["validation"]],
-                    work_dir=str(folder / "work"), log_dir=str(folder / "logs"), progress=False,
-                )  # fmt: skip
-            finally:
-                tf.config.run_functions_eagerly(False)
-            export(recipe, config, model, str(folder / "model"))
-            done[name] = Trained(recipe, config, model, folder / "model", folder / "logs")
-        return done[name]
+        recipe, folder = registry.get(name), shared / name
+        if recipe.served:  # exported is a part of the model: another process could not build it again
+            return train_tiny(recipe, tmp_path_factory.mktemp(name), records(recipe.kind))
+        with open(shared / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / "model").is_dir():  # renamed into place by the export, the last thing
+                return train_tiny(recipe, folder, records(recipe.kind))
+        _, config, model = pushed.load(str(folder / "model"))
+        return Trained(recipe, config, model, folder / "model", folder / "logs")
 
     return of
+
+
+def train_tiny(recipe: Recipe, folder: pathlib.Path, files: dict[str, str]) -> Trained:
+    """Trains a recipe for a few steps and exports it into a folder."""
+    config = recipe.make_config("small", tiny(recipe))
+    tf.config.run_functions_eagerly(recipe.name not in getattr(KINDS[recipe.kind], "traced", (recipe.name,)))
+    try:
+        model = train(
+            recipe, config, [files["train"]], [files["validation"]],
+            work_dir=str(folder / "work"), log_dir=str(folder / "logs"), progress=False,
+        )  # fmt: skip
+    finally:
+        tf.config.run_functions_eagerly(False)
+    export(recipe, config, model, str(folder / "model"))
+    return Trained(recipe, config, model, folder / "model", folder / "logs")
