@@ -59,7 +59,7 @@ def run_fn(fn_args) -> None:
         log_dir=log_dir,
         callbacks=kept,
     )
-    export.export(recipe, config, model, fn_args.serving_model_dir)
+    export.export(recipe, config, model, fn_args.serving_model_dir, examples=train_files)
     artifacts.write_origin(fn_args.serving_model_dir, artifacts.origin_of(recipe, config, options["run"]))
     shutil.copytree(log_dir, fn_args.model_run_dir, dirs_exist_ok=True)
     shutil.rmtree(work_dir)

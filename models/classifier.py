@@ -37,6 +37,7 @@ class PicturesConfig(Config):
     sampler: str = option("uniform", "how a batch's classes are drawn", choices=SAMPLERS)
     per_class: int = option(4, "examples of each class in a batch, unless the sampler is uniform", low=1)
     superclasses: str = option("", "superclass of each class, a JSON list, for the superclass_uniform sampler")
+    int8: bool = option(False, "whether an int8 TFLite file is written beside the exported model")
 
     def __post_init__(self):
         super().__post_init__()
@@ -112,7 +113,8 @@ def conv(x, filters: int, size: int = 3, strides: int = 1):
 
 
 class Classifier(Configured):
-    """A classifier to train. Subclasses say in `body` what stands between the pixels and the last maps.
+    """A classifier to train. Subclasses say in `body` what stands between the pixels and the last maps, or in `logits`
+    what makes the whole network.
 
     `call` takes pixels [B, S, S, 3] float32 in [0, 1] and returns logits [B, K] float32. `network` is the same as a
     Functional model, whose layers can be named in Keras' own `Distiller`.
@@ -123,9 +125,13 @@ class Classifier(Configured):
     def __init__(self, config: ClassifierConfig, **kwargs):
         super().__init__(config, **kwargs)
         pixels = keras.Input((config.image_size, config.image_size, 3), name="pixels")
-        centred = keras.layers.Rescaling(4.0, offset=-2.0)(pixels)
-        self.network = keras.Model(pixels, head(self.body(centred, config), config.classes), name="network")
+        self.network = keras.Model(pixels, self.logits(pixels, config), name="network")
         self.trackers = [keras.metrics.Mean(name=n) for n in ("accuracy", "cross_entropy")]
+
+    def logits(self, pixels, config):
+        """Pixels [B, S, S, 3] in [0, 1] -> logits [B, K] float32."""
+        centred = keras.layers.Rescaling(4.0, offset=-2.0)(pixels)
+        return head(self.body(centred, config), config.classes)
 
     def body(self, x, config):
         """Centred pixels [B, S, S, 3] -> maps [B, h, w, C]; taps its stages as "stage1", "stage2", ..."""

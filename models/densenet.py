@@ -9,7 +9,7 @@ import functools
 
 import keras
 
-from models import classifier
+from models import classifier, int8
 from models.classifier_inputs import adapt, inputs
 from models.classifier_serving import signatures
 from models.recipe import ConfigError, Recipe, Search, option
@@ -65,5 +65,6 @@ RECIPE = Recipe(
     signatures=signatures,
     evaluation=classifier.EVALUATION,
     adapt=adapt,
+    beside=int8.write,
     labelled=True,
 )

@@ -9,6 +9,8 @@ import hashlib
 import os
 import pathlib
 import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,19 +21,29 @@ from models import pushed
 from models.recipe import Config, Recipe
 
 
-def export(recipe: Recipe, config: Config, model: keras.Model, directory: str) -> None:
+def export(
+    recipe: Recipe,
+    config: Config,
+    model: keras.Model,
+    directory: str,
+    *,
+    examples: Sequence[str] = (),
+    trained_by: Mapping[str, Any] | None = None,
+) -> None:
     """Writes the SavedModel with the recipe's signatures; complete or not at all.
 
     Args:
       recipe, config, model: what was trained; of it that is written which the recipe says is served.
       directory: is created; must be empty or missing.
+      examples: files of the training records, for what the recipe writes beside the graph; without them it does not.
+      trained_by: recipe and configuration that made the model, if those given do not say it.
 
     Raises:
       FileExistsError: something is there already.
       ValueError: the graph uses ops that a plain TensorFlow does not know.
     """
-    trained_by = {"recipe": recipe.name, "config": dataclasses.asdict(config)} if recipe.served else None
     if recipe.served:
+        trained_by = {"recipe": recipe.name, "config": dataclasses.asdict(config)}
         recipe, model, config = recipe.served(model, config)
     target = pathlib.Path(directory)
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
@@ -40,6 +52,8 @@ def export(recipe: Recipe, config: Config, model: keras.Model, directory: str) -
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         _write(recipe, config, model, temporary, trained_by)
+        if recipe.beside and examples:
+            recipe.beside(model, config, examples, temporary / pushed.EXTRA)
         target.mkdir(parents=True, exist_ok=True)
         target.rmdir()
         os.replace(temporary, target)

@@ -160,6 +160,8 @@ class Recipe:
       adapt: (config, training files) -> config, with the options filled in that the data decide (the number of classes,
         say); called once, before the model is built.
       served: (model, config) -> (recipe, model, config) of what is exported: a part of the trained model, if not all.
+      beside: (model, config, training files, folder) -> None: writes what else the options ask for into the folder of
+        the exported model that TensorFlow leaves alone.
       labelled: whether its records need class labels.
       train: what trains it, if not `models.train.train`; takes and gives the same.
     """
@@ -175,6 +177,7 @@ class Recipe:
     evaluation: Evaluation
     adapt: Callable = lambda config, files: config
     served: Callable | None = None
+    beside: Callable | None = None
     labelled: bool = False
     train: Callable | None = None
     source: str = dataclasses.field(default_factory=lambda: sys._getframe(2).f_globals.get("__file__", "?"))

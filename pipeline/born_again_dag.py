@@ -1,11 +1,13 @@
-"""The pipeline of born-again networks: a chain of generations, the last of which is pushed, and their ensemble.
+"""The pipeline of born-again networks: a chain of generations and their ensemble; the one or the other is pushed.
 
-TfdsExampleGen -> Generation-0 -> Generation-1 -> ... -> Trainer -> as in `pipeline.dag`
+TfdsExampleGen -> Generation-0 -> Generation-1 -> ... -> Trainer [-> Ensemble] -> as in `pipeline.dag`
               \\-> Control, Control-2, ... (the same seeds on labels alone) -> Comparison
 """
 
 from tfx.v1 import dsl
 
+from components import artifacts
+from components.ensemble import Ensemble
 from models.distillation import generations, student
 from models.recipe import ConfigError
 from pipeline import dag
@@ -38,5 +40,13 @@ def create_pipeline(options: dag.Options) -> dsl.Pipeline:
                 options, examples, recipe=student.RECIPE, config=control, name=numbered("Control", k - 1)
             )
     comparison = compare(options, examples, first.outputs["model"], chain[1:], controls, ensemble=True)
-    judged = dag.judge(options, examples, validation, chain[-1])
-    return dag.assemble(options, [ingest, *validation, *chain, *controls, comparison, *judged])
+    together = [_ensemble(options, examples, chain[1:])] if config.push == "ensemble" else []
+    model = together[0].outputs["model"] if together else None
+    judged = dag.judge(options, examples, validation, chain[-1], model)
+    return dag.assemble(options, [ingest, *validation, *chain, *controls, comparison, *together, *judged])
+
+
+def _ensemble(options: dag.Options, examples, generations: list):
+    """The step that makes one model of the generations."""
+    settings = {"int8": options.config.int8, "origin": artifacts.origin_of(options.recipe, options.config, options.run)}
+    return Ensemble(examples=examples, members=[g.outputs["model"] for g in generations], settings=settings)

@@ -91,9 +91,13 @@ def ingest_of(options: Options) -> TfdsExampleGen:
     )
 
 
-def judge(options: Options, examples, validation: tuple, training) -> list:
-    """What comes behind the training of the model that is served: baseline, evaluation, check, push, report."""
-    model = training.outputs["model"]
+def judge(options: Options, examples, validation: tuple, training, model=None) -> list:
+    """What comes behind the training of the model that is served: baseline, evaluation, check, push, report.
+
+    Args:
+      training: step of the last training. model: channel of what is served, if not that step's.
+    """
+    model = model or training.outputs["model"]
     baseline = _baseline(options)
     evaluator = Evaluator(
         examples=examples,

@@ -34,6 +34,8 @@ def finish(steps: list[Step], options: Options, out: pathlib.Path, console: Cons
     means = evaluation.means(outputs["Evaluator"]["evaluation"].uri)
     for metric in options.recipe.evaluation.metrics:
         rows.append((metric.name, f"{means[metric.name]:.4f} {metric.unit}".rstrip()))
+    if found := build.load(report.parent).get("int8"):
+        rows.append(("int8 accuracy", f"{found['accuracy']:.4f} ({found['size_bytes']:,} bytes)"))
     rows += [("pictures", f"{means['example_count']:.0f} (test split)"), ("report", str(report))]
     for name, value in rows:  # no rich table: it cuts paths to the terminal's width, which is 80 in a pipe
         console.print(f"{name:18}{escape(value)}", soft_wrap=True)

@@ -1,6 +1,7 @@
 """What the report measures of a classifier: who is taken for whom, and how far its confidence can be trusted."""
 
 import os
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -56,6 +57,31 @@ def calibration_error(confidence: np.ndarray, hit: np.ndarray) -> float:
     """Expected calibration error of confidences [N] and hits [N], 0 or 1 (arXiv:1706.04599, eq. 3)."""
     bins = reliability(confidence, hit)
     return sum(b["count"] * abs(b["accuracy"] - b["confidence"]) for b in bins) / len(confidence)
+
+
+def measure_int8(model_dir: str, files: Sequence[str]) -> dict[str, float] | None:
+    """How the int8 TFLite file beside a SavedModel does on record files beside that.
+
+    Returns:
+      None without such a file; else "accuracy" and "float_accuracy" (of the SavedModel), "agreement" (share of the
+      pictures with the same answer), "size_bytes" (of the file).
+
+    Raises:
+      ClassifierError: as `probabilities`.
+    """
+    from models import int8, pushed
+
+    path = pathlib.Path(model_dir) / pushed.EXTRA / int8.FILE
+    if not path.is_file():
+        return None
+    p, labels = probabilities(model_dir, files)
+    served, quantized = p.argmax(1), int8.probabilities(path, files).argmax(1)
+    return {
+        "accuracy": float((quantized == labels).mean()),
+        "float_accuracy": float((served == labels).mean()),
+        "agreement": float((quantized == served).mean()),
+        "size_bytes": path.stat().st_size,
+    }
 
 
 def measure(model_dir: str, files: Sequence[str], names: Sequence[str]) -> dict[str, Any]:

@@ -23,7 +23,8 @@ from components import artifacts, served_codec
 from components import evaluation as evaluation_
 from components.report import build, classified, collect, measure
 
-SOURCES = ("components/report", "components/rate_distortion.py", "components/classic.py", "components/served_codec.py")
+SOURCES = ("components/report", "components/rate_distortion.py", "components/classic.py", "components/served_codec.py",
+           "models/int8.py")  # fmt: skip
 
 
 class HtmlReport(artifact.Artifact):
@@ -84,6 +85,7 @@ def Report(  # noqa: N802 (TFX components are nouns)
     else:
         names = json.loads(config.get("class_names") or "[]")
         data["classified"] = _or_note(notes, "confusions", lambda: classified.measure(model_dir, files, names))
+        data["int8"] = _or_note(notes, "int8 file", lambda: classified.measure_int8(model_dir, files))
     if pushed["path"] and data["measured"]:
         for version in collect.earlier_versions(pathlib.Path(pushed["path"]), options["recipe"]):
             title = f"version {version.name}"

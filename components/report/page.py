@@ -54,6 +54,7 @@ def render(data: Mapping[str, Any]) -> str:
         is_codec=data.get("kind", "codec") == "codec",
         confusion=_confusion(data.get("classified")),
         calibration=plots.calibration(data["classified"]["reliability"]) if data.get("classified") else "",
+        int8=_int8(data.get("int8")),
         comparison=_comparison(data.get("comparison") or ()),
         measured_count=_count(len(measured.get("each", ())), "picture"),
         pictures=[_picture(p) for p in measured.get("pictures", ())],
@@ -148,6 +149,16 @@ def _confusion(classified: Mapping[str, Any] | None, limit: int = 20) -> dict[st
         for name, row in zip(names, counts, strict=True)
     ]
     return {"names": names, "rows": rows if len(names) <= limit else [], "pairs": pairs}
+
+
+def _int8(measured: Mapping[str, float] | None) -> str:
+    """A sentence on the int8 file; empty without one."""
+    if not measured:
+        return ""
+    return (
+        f"The int8 TFLite file ({measured['size_bytes'] / 1e3:.0f} kB) is right on {measured['accuracy']:.2%} of the "
+        f"test split, the SavedModel on {measured['float_accuracy']:.2%}; they agree on {measured['agreement']:.2%}."
+    )
 
 
 def _comparison(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ import dataclasses
 from models import classifier
 from models.classifier_serving import signatures
 from models.distillation import student
-from models.recipe import Recipe, option
+from models.recipe import ConfigError, Recipe, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +18,13 @@ class GenerationsConfig(student.StudentConfig):
 
     terms: str = option("born_again", "the objective: born_again, ce + born_again, cwtm or dkpp, or any other sum")
     generations: int = option(3, "generations behind the one that learns from labels", low=1, high=9)
+    push: str = option("last", "what is pushed: the last generation, or the ensemble of all but generation 0",
+                       choices=("last", "ensemble"))  # fmt: skip
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.push == "ensemble" and self.generations < 2:
+            raise ConfigError("push=ensemble: an ensemble takes two generations or more")
 
 
 def first_of(config: GenerationsConfig) -> student.StudentConfig:
@@ -27,7 +34,8 @@ def first_of(config: GenerationsConfig) -> student.StudentConfig:
 
 def generation(config: GenerationsConfig, k: int) -> GenerationsConfig:
     """The options of generation k, from 1: another seed for its weights and the order of its batches."""
-    return dataclasses.replace(config, seed=config.seed + k)
+    is_pushed = k == config.generations and config.push == "last"
+    return dataclasses.replace(config, seed=config.seed + k, int8=config.int8 and is_pushed)
 
 
 def retrained(config: GenerationsConfig, k: int) -> student.StudentConfig:

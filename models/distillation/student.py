@@ -96,7 +96,7 @@ def student_recipe(config: StudentConfig) -> tuple[Recipe, Config]:
 def teacher_recipe(config: StudentConfig) -> tuple[Recipe, Config]:
     """The same of a teacher that is yet to be trained; it learns from the same labels for as many steps."""
     recipe = classifier_recipe("teacher", config.teacher)
-    return _configured(recipe, config, "teacher_settings")
+    return _configured(recipe, dataclasses.replace(config, int8=False), "teacher_settings")
 
 
 def is_trained_here(config: StudentConfig) -> bool:
@@ -263,7 +263,7 @@ def control_of(config: StudentConfig) -> StudentConfig:
     """The same student, pictures and steps without the method: labels alone, uniform batches, no word of a teacher."""
     kept = {f.name: getattr(config, f.name) for f in dataclasses.fields(classifier.PicturesConfig)}
     kept |= {name: getattr(config, name) for name in ("student", "student_settings")}
-    return StudentConfig(**kept | {"terms": LABELS, "sampler": "uniform", "superclasses": ""})
+    return StudentConfig(**kept | {"terms": LABELS, "sampler": "uniform", "superclasses": "", "int8": False})
 
 
 RECIPE = Recipe(

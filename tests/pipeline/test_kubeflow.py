@@ -62,6 +62,13 @@ def test_accelerators_go_where_they_pay_and_tuning_adds_its_step(tmp_path):
     assert json.loads(custom)["config"]["channels"] == 8
 
 
+def test_the_ensemble_of_generations_is_judged_and_pushed_where_it_is_asked_for(tmp_path):
+    tasks = compiled(tmp_path, "born_again", "--set", "push=ensemble", "--set", "generations=2")["root"]["dag"]["tasks"]
+    assert {"Generation-1", "Trainer"} < set(tasks["Ensemble"]["dependentTasks"])
+    for step in ("Evaluator", "ServingCheck"):
+        assert "Ensemble" in tasks[step]["dependentTasks"] and "Trainer" not in tasks[step]["dependentTasks"]
+
+
 def test_steps_that_read_more_than_their_inputs_are_not_cached(tmp_path):
     tasks = compiled(tmp_path, "factorized")["root"]["dag"]["tasks"]
     cached = {name for name, task in tasks.items() if task.get("cachingOptions", {}).get("enableCache")}

@@ -146,3 +146,15 @@ def test_generations_differ_by_their_seed_and_their_controls_by_their_labels():
     assert generations.first_of(config).terms == "ce" and generations.first_of(config).seed == 7
     control = generations.retrained(config, 2)
     assert (control.terms, control.seed, control.steps) == ("ce", 9, config.steps)
+
+
+@pytest.mark.parametrize("push, files", [("last", [False, True]), ("ensemble", [False, False])])
+def test_only_what_is_pushed_gets_an_int8_file(push, files):
+    config = registry.get("born_again").make_config("small", {"generations": 2, "push": push, "int8": True})
+    assert [generations.generation(config, k).int8 for k in (1, 2)] == files
+    assert not generations.first_of(config).int8 and not generations.retrained(config, 2).int8
+
+
+def test_one_generation_is_no_ensemble():
+    with pytest.raises(ConfigError, match="push=ensemble: an ensemble takes two generations or more"):
+        registry.get("born_again").make_config("small", {"generations": 1, "push": "ensemble"})
