@@ -81,5 +81,7 @@ def combine(paths: Sequence[str], files: Sequence[str], directory: str, *, int8:
     """
     config, model = ensemble.combine([pushed.load(path) for path in paths], int8=int8)
     trained_by = pushed.describe(paths[-1]).get("trained_by")
+    if trained_by:
+        trained_by["config"]["int8"] = int8
     export.export(ensemble.RECIPE, config, model, directory, examples=files, trained_by=trained_by)
     artifacts.write_origin(directory, origin)

@@ -67,7 +67,7 @@ def _figure(mean: float | None, spread: float | None) -> str:
     if mean is None:
         return "-"
     digits = ",.0f" if mean >= 1000 else ".4f"
-    return f"{mean:{digits}} ± {spread:{digits}}" if spread else f"{mean:{digits}}"
+    return f"{mean:{digits}} ± {spread:{digits}}" if spread is not None else f"{mean:{digits}}"
 
 
 def refusals(outputs: dict) -> list[str]:

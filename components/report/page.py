@@ -167,7 +167,9 @@ def _comparison(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         return None
 
     def text(mean, spread):
-        return number(mean) + (f" ± {number(spread, 3)}" if spread else "")
+        if mean is not None and mean >= 1000:  # counts
+            return f"{mean:,.0f}" + (f" ± {spread:,.0f}" if spread is not None else "")
+        return number(mean) + (f" ± {number(spread, 3)}" if spread is not None else "")
 
     names = [n for n in rows[0] if n not in ("role", "models")]
     heads = [f"{r['role']} ({_count(r['models'], 'model')})" for r in rows]

@@ -5,8 +5,8 @@
 Setting: the packed CIFAR-10 (12,000 training and 3,000 test pictures of 32x32, the last 1,200 training pictures for
 validation), no augmentation; a residual teacher of depth 14 and 16 channels, 12 epochs; students of six layers and 8
 channels (SmallCNN), 14 epochs, batch 64, whatever the method. Each finished run is a line of FILE, so that the same
-command goes on where it was stopped; --report prints the table and the claims from the lines there are. When the teacher
-has been trained, commands with other seeds or another --only may work side by side.
+command goes on where it was stopped; --report prints the table and the claims from the lines there are. When the
+teacher has been trained, commands with other seeds or another --only may work side by side.
 """
 
 import dataclasses

@@ -15,6 +15,8 @@ from models import export, int8, pushed, registry
 from models.recipe import ConfigError
 from tests.models.kinds import photograph, png, tinted, write_records
 
+LAST = {"recipe": "x", "config": {"int8": False}}
+
 
 def member(folder, seed, classes=3):
     """The artifact of an untrained classifier."""
@@ -23,7 +25,7 @@ def member(folder, seed, classes=3):
     keras.utils.set_random_seed(seed)
     artifact = standard_artifacts.Model()
     artifact.uri = str(folder / f"model-{seed}")
-    export.export(recipe, config, recipe.build(config), f"{artifact.uri}/Format-Serving", trained_by={"recipe": "x"})
+    export.export(recipe, config, recipe.build(config), f"{artifact.uri}/Format-Serving", trained_by=LAST)
     return artifact
 
 
@@ -54,7 +56,7 @@ def test_one_model_comes_of_several(tmp_path):
     )
     np.testing.assert_allclose(found, np.mean(each, 0), atol=1e-5)
     about = pushed.describe(path)
-    assert about["recipe"] == "ensemble" and about["trained_by"] == {"recipe": "x"}
+    assert about["recipe"] == "ensemble" and about["trained_by"] == {"recipe": "x", "config": {"int8": True}}
     assert json.loads(pathlib.Path(path, artifacts.ORIGIN).read_text()) == {"run": "r"}
     files = artifacts.split_files([examples], "train")
     measured = classified.measure_int8(path, files)
