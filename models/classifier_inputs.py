@@ -148,6 +148,7 @@ def _drawn(examples: tf.data.Dataset, config) -> tf.data.Dataset:
     except ValueError as error:
         raise ConfigError(f"sampler={config.sampler}, per_class={config.per_class}: {error}") from error
     batches = tf.data.Dataset.from_generator(places, output_signature=tf.TensorSpec([config.batch_size], tf.int64))
+    batches = data.steady(batches)
     columns = {name: tf.constant(values) for name, values in columns.items()}
     return batches.map(lambda p: {name: tf.gather(values, p) for name, values in columns.items()}, tf.data.AUTOTUNE)
 

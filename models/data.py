@@ -109,4 +109,15 @@ def records(files: Sequence[str]) -> tf.data.Dataset:
     missing = [f for f in files if not tf.io.gfile.exists(f)]
     if missing or not files:
         raise FileNotFoundError(f"no records at {', '.join(missing) or 'an empty list of files'}")
-    return tf.data.TFRecordDataset(sorted(files), compression_type="GZIP")
+    return steady(tf.data.TFRecordDataset(sorted(files), compression_type="GZIP"))
+
+
+def steady(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """The dataset, and what is made of it, without TensorFlow's tuner; AUTOTUNE is then as many calls as cores.
+
+    The tuner's thread sleeps for up to a minute between two looks at the pipeline, and dropping an iterator waits for
+    it.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)

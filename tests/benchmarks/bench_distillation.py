@@ -1,16 +1,19 @@
 """What distillation costs: training steps of every method over the student's own, and images a second of ResNet-20.
 
-    python -m tests.benchmarks.bench_distillation [--steps 30] [--batch 64]
+    python -m tests.benchmarks.bench_distillation [--steps 30] [--batch 64] [--peer PYTHON]
 
 Student: SmallCNN of 8 channels; teacher: residual network of depth 14 and 16 channels; 32x32 pixels, random. Ratios are
 medians over rounds in which the methods take turns, so that a busy machine slows all of them alike. "cached" has the
-teacher's outputs beside the pictures, "anew" runs the teacher in every step. PyTorch, if it is installed, trains its
-own ResNet-20 of the same layers.
+teacher's outputs beside the pictures, "anew" runs the teacher in every step. PyTorch, where PYTHON has it (by default
+this one, if it does), trains its own ResNet-20 of the same layers.
 """
 
 import argparse
+import importlib.util
 import json
 import pathlib
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -78,42 +81,28 @@ def methods(batch_size: int, folder: str) -> dict[str, Callable]:
     return found
 
 
-def torch_step(batch_size: int) -> Callable[[], None] | None:
-    """A training step of PyTorch's ResNet-20 of the same layers; None without PyTorch."""
-    try:
-        import torch
-        from torch import nn
-    except ImportError:
-        return None
+class Peer:
+    """PyTorch's training step, in a process of its own, whose Python may be another one's."""
 
-    class Block(nn.Module):
-        def __init__(self, before, after, stride):
-            super().__init__()
-            self.one, self.two = (
-                nn.Sequential(nn.Conv2d(c, after, 3, s, 1, bias=False), nn.BatchNorm2d(after))
-                for c, s in ((before, stride), (after, 1))
-            )
-            self.short = nn.Sequential()
-            if before != after:
-                self.short = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+    def __init__(self, python: str, batch_size: int):
+        """
+        Raises:
+          RuntimeError: that Python cannot do it.
+        """
+        command = [python, str(pathlib.Path(__file__).with_name("peer_torch.py")), str(batch_size)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.version = self._answer()
 
-        def forward(self, x):
-            return torch.relu(self.short(x) + self.two(torch.relu(self.one(x))))
+    def __call__(self) -> None:
+        """One step, waited for."""
+        self.process.stdin.write("step\n")
+        self.process.stdin.flush()
+        self._answer()
 
-    widths = [16] * 4 + [32] * 3 + [64] * 3
-    blocks = [Block(a, b, 1 if a == b else 2) for a, b in zip(widths, widths[1:], strict=False)]
-    stem = (nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
-    model = nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
-    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
-    x, y = torch.rand(batch_size, 3, 32, 32), torch.randint(0, 10, (batch_size,))
-
-    def call():
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(model(x), y).backward()
-        optimizer.step()
-
-    call()
-    return call
+    def _answer(self) -> str:
+        if not (line := self.process.stdout.readline()):
+            raise RuntimeError("the peer has ended")
+        return line.strip()
 
 
 def main() -> None:
@@ -121,6 +110,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=30, help="steps a round")
     parser.add_argument("--batch", type=int, default=64)
+    installed = sys.executable if importlib.util.find_spec("torch") else None
+    parser.add_argument("--peer", default=installed, help="a Python that has PyTorch")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = seconds(methods(given.batch, str(pathlib.Path(folder))), given.steps)
@@ -133,8 +124,9 @@ def main() -> None:
     x = random.uniform(size=(128, 32, 32, 3)).astype("float32")
     y = np.eye(10, dtype="float32")[random.integers(0, 10, 128)]
     steps = {"ours": step("resnet", {"classes": 10, "image_size": 32, "batch_size": 128}, (x, y))}
-    if peer := torch_step(128):
-        steps["PyTorch"] = peer
+    peer = given.peer and Peer(given.peer, 128)
+    if peer:
+        steps[f"PyTorch {peer.version}"] = peer
     for name, value in seconds(steps, max(1, given.steps // 6)).items():
         print(f"ResNet-20, batch 128, training, {name}: {128 / value:.0f} images/s")
     if not peer:
