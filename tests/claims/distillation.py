@@ -13,7 +13,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import statistics
 import time
 from collections.abc import Callable, Iterator
 
@@ -23,15 +22,16 @@ import numpy as np
 import tensorflow as tf
 
 from components.datasets.packed.packed_dataset_builder import unpack
-from components.report.classified import calibration_error
 from components.teacher import annotated
-from models import data, registry, train
+from models import classifier_inputs, data, registry, train
 from models.distillation import route, student
 from models.distillation import teacher as teachers
 from models.distillation.attention import AttentionTransfer
 from models.distillation.correlation import Correlation
 from models.distillation.relational import RelationalDistance
+from tests.claims.distillation_report import EARLY, GENERATIONS, report, scores
 
+TEMPERATURE = 4.0
 KD = "0.1*ce + 0.9*logits(temperature=4)"
 # Weights of the literature for the terms of their formulas; CCKD's from a pilot with its mean-squared form.
 METHODS = {
@@ -41,13 +41,15 @@ METHODS = {
     "attention": KD + " + 1000*attention(layer=stage3)",
     "rkd": KD + " + 25*rkd_distance + 50*rkd_angle",
     "cckd_taylor": KD + " + 50*cckd(gamma=0.4, order=2)",
+    "cckd_heavy": KD + " + 500*cckd(gamma=0.4, order=2)",
     "cckd_bilinear": KD + " + 50*cckd(kernel=bilinear)",
 }
 ROUTES = {"rco_equal": "equal", "rco_greedy": "greedy"}
-GENERATIONS, NOISE = 3, 0.3
+NOISE = 0.3  # share of wrong labels
 VALIDATION = 1200
 RELATIONS = {"cckd_error": Correlation(), "rkd_error": RelationalDistance(), "attention_error": AttentionTransfer()}
 HELD_OUT = 300  # test pictures of one batch for the errors of relations
+SEEN = 2000  # training pictures for softened divergences, those along the route, and confidences
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Experiment:
         count = setting.pictures or None
         self.x, self.y = (a[:count] for a in sets["test"])
         x, y = (a[:count] for a in sets["train"])
+        self.seen, self.seen_labels = x[:SEEN].astype("float32") / 255.0, y[:SEEN]
         held = min(VALIDATION, len(x) // 10)
         self.files = {
             "train": self._records("train", x[:-held], y[:-held]),
@@ -148,46 +151,73 @@ class Experiment:
         folder, start = self.work / "runs" / f"{name}-{seed}", time.monotonic()
         model = make(folder)
         seconds = time.monotonic() - start
-        entry = {"run": name, "seed": seed, "seconds": round(seconds, 1)} | self.measure(model, folder)
+        entry = {"run": name, "seed": seed, "seconds": round(seconds, 1)} | self.measure(model, folder, name)
         self.done[name, seed] = entry
         with self.out.open("a") as file:
             file.write(json.dumps(entry) + "\n")
         click.echo(json.dumps(entry))
 
-    def measure(self, model, folder: pathlib.Path) -> dict[str, float]:
+    def measure(self, model, folder: pathlib.Path, name: str) -> dict[str, float | list[float]]:
         """Figures of a student on the test pictures; its answers are kept as `answers.npy`."""
         x = self.x.astype("float32") / 255.0
-        logits = model.predict(x, batch_size=128, verbose=0)
-        p = tf.nn.softmax(logits).numpy()
+        p = _softmax(model.predict(x, batch_size=128, verbose=0))
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / "answers.npy", p)
-        teacher = teachers.load(str(self.teacher()))
-        theirs = teacher.features(["stage3", "embedding"])
-        t = tf.nn.softmax(theirs.predict(x, batch_size=128, verbose=0)["logits"]).numpy()
-        found = (
-            theirs(x[:HELD_OUT], training=False),
-            model.features(["stage3", "embedding"])(x[:HELD_OUT], training=False),
-        )
-        errors = {
-            name: float(
-                term.compute_loss(*(f["stage3" if name.startswith("attention") else "embedding"] for f in found))
-            )
-            for name, term in RELATIONS.items()
-        }
-        return scores(p, self.y, t) | {"teacher_accuracy": float((t.argmax(1) == self.y).mean())} | errors
+        theirs = teachers.load(str(self.teacher())).features(["stage3", "embedding"])
+        t = _softmax(theirs.predict(x, batch_size=128, verbose=0)["logits"])
+        own = model.features(["stage3", "embedding"])
+        features = [{k: np.array(v) for k, v in f(x[:HELD_OUT], training=False).items()} for f in (theirs, own)]
+        found = scores(p, self.y, t) | {"teacher_accuracy": float((t.argmax(1) == self.y).mean())}
+        for relation, term in RELATIONS.items():
+            layer = "stage3" if relation.startswith("attention") else "embedding"
+            found[relation] = float(term.compute_loss(*(f[layer] for f in features)))
+        found["hint_error"] = unexplained(*(f["stage3"] for f in features))
+        seen = [_softmax(m.predict(self.seen, verbose=0)["logits"] / TEMPERATURE) for m in (theirs, own)]
+        found["kl_softened"] = float((seen[0] * np.log(seen[0] / seen[1])).sum(1).mean())
+        if name in ("kd", "early"):
+            found |= self.along_route(model, EARLY if name == "early" else -1)
+        if name == "noisy_generation0":
+            found |= self.confidences(model)
+        return found
+
+    def answers(self, name: str, seed: int) -> np.ndarray:
+        """Probabilities that a finished run gave the test pictures, [N, K]."""
+        return np.load(self.work / "runs" / f"{name}-{seed}" / "answers.npy")
+
+    def along_route(self, model, own: int) -> dict[str, float | list[float]]:
+        """KL(checkpoint || student) for every checkpoint on training pictures, and that to the student's own teacher."""
+        logits = np.array(model.predict(self.seen, verbose=0), np.float64)
+        log_student = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+        anchors = route.checkpoints(str(self.teacher()))
+        along = [route.divergence(anchor, self.seen, log_student) for anchor in anchors]
+        return {"route_kl": along, "kl_to_own": along[own]}
+
+    def confidences(self, model) -> dict[str, float]:
+        """Mean largest probability on training pictures with right and with wrong labels."""
+        config = registry.get("distill").make_config("small", self.common(1, 1) | {"terms": "ce", "label_noise": NOISE})
+        keys = tf.constant([f"train/{n}" for n in range(len(self.seen))])
+        given = classifier_inputs.noisy(tf.constant(self.seen_labels, tf.int64), keys, config).numpy()
+        sure, right = _softmax(model.predict(self.seen, verbose=0)).max(1), given == self.seen_labels
+        return {"sure_of_right": float(sure[right].mean()), "sure_of_wrong": float(sure[~right].mean())}
 
 
-def scores(p: np.ndarray, labels: np.ndarray, teacher: np.ndarray) -> dict[str, float]:
-    """Accuracy, cross-entropy, calibration error, agreement with and KL to the teacher; probabilities [N, K]."""
-    hit = p.argmax(1) == labels
-    log_p, log_t = (np.log(np.maximum(q.astype(np.float64), 1e-12)) for q in (p, teacher))
-    return {
-        "accuracy": float(hit.mean()),
-        "cross_entropy": float(-log_p[np.arange(len(p)), labels].mean()),
-        "calibration_error": calibration_error(p.max(1), hit),
-        "agreement": float((p.argmax(1) == teacher.argmax(1)).mean()),
-        "kl_to_teacher": float((teacher * (log_t - log_p)).sum(1).mean()),
-    }
+def _softmax(logits) -> np.ndarray:
+    return tf.nn.softmax(logits).numpy()
+
+
+def unexplained(teacher: np.ndarray, student: np.ndarray) -> float:
+    """Share of a teacher's maps [N, h, w, C] that no linear map of a student's [N, h, w, c] gives.
+
+    The map is fitted on one half of the pictures and judged on the other: students without a regressor of their own can
+    be compared.
+    """
+    half = len(teacher) // 2
+    t, s = (m.reshape(len(m), -1, m.shape[-1]).astype(np.float64) for m in (teacher, student))
+    s = np.concatenate([s, np.ones_like(s[..., :1])], -1)
+    rows = [[m[part].reshape(-1, m.shape[-1]) for m in (s, t)] for part in (slice(half), slice(half, None))]
+    (x, y), (x_new, y_new) = rows
+    weights = np.linalg.lstsq(x, y, rcond=None)[0]
+    return float(((y_new - x_new @ weights) ** 2).sum() / ((y_new - y.mean(0)) ** 2).sum())
 
 
 def fit(recipe, config, files: dict, folder: pathlib.Path, trainer=train.train, **options):
@@ -199,12 +229,12 @@ def fit(recipe, config, files: dict, folder: pathlib.Path, trainer=train.train, 
 def students(e: Experiment, seed: int) -> Iterator[tuple[str, Callable]]:
     """The plain distillations and those along the route: name and what trains it."""
     common = e.common(seed, e.setting.student_epochs) | {"student_settings": e.setting.student}
-    for name, terms in METHODS.items():
+    for name, terms in (METHODS | {"early": KD}).items():
 
-        def plain(folder, terms=terms):
+        def plain(folder, terms=terms, place=EARLY if name == "early" else -1):
             recipe = registry.get("distill")
             config = recipe.make_config("small", common | {"terms": terms})
-            config, files = e.with_outputs(str(route.checkpoints(str(e.teacher()))[-1]), config)
+            config, files = e.with_outputs(str(route.checkpoints(str(e.teacher()))[place]), config)
             return fit(recipe, config, files, folder).student
 
         yield name, plain
@@ -257,101 +287,6 @@ def chain(e: Experiment, seed: int, noise: float) -> Iterator[tuple[str, Callabl
         yield f"{what}_{name}", lambda folder, name=name: trained(folder, name, 100 * seed + 1, place(0))
 
 
-def ensemble(e: Experiment, names: list[str], seed: int) -> dict[str, float] | None:
-    """Accuracy and cross-entropy of the mean of several runs' probabilities, and the members' mean cross-entropy."""
-    paths = [e.work / "runs" / f"{name}-{seed}" / "answers.npy" for name in names]
-    if not all(p.exists() for p in paths):
-        return None
-    answers = [np.load(p) for p in paths]
-    each = [scores(p, e.y, p)["cross_entropy"] for p in answers]
-    together = scores(np.mean(answers, 0), e.y, answers[0])
-    return {k: together[k] for k in ("accuracy", "cross_entropy")} | {"members_cross_entropy": float(np.mean(each))}
-
-
-def report(e: Experiment) -> str:
-    """The table and the claims, as Markdown."""
-    figures = ("accuracy", "kl_to_teacher", "cckd_error", "rkd_error", "attention_error", "seconds")
-    lines = ["| run | seeds | " + " | ".join(figures) + " |", "| --- | ---: |" + " ---: |" * len(figures)]
-    runs: dict[str, dict[int, dict]] = {}
-    for (name, seed), entry in e.done.items():
-        runs.setdefault(name, {})[seed] = entry
-    for name, by_seed in runs.items():
-        cells = [spread([entry[f] for entry in by_seed.values()]) for f in figures]
-        lines.append(f"| {name} | {len(by_seed)} | " + " | ".join(cells) + " |")
-    for what in ("clean", "noisy"):
-        for kind in ("generation", "retrained"):
-            names = [f"{what}_{kind}{k}" for k in range(1, GENERATIONS + 1)]
-            found = [m for s in runs.get(names[0], {}) if (m := ensemble(e, names, s))]
-            if found:
-                accuracy, entropy = (spread([m[f] for m in found]) for f in ("accuracy", "cross_entropy"))
-                below = sum(m["cross_entropy"] <= m["members_cross_entropy"] + 1e-9 for m in found)
-                said = f"{accuracy}; cross-entropy {entropy}, at most the members' mean in {below} of {len(found)}"
-                lines.append(f"| {what} ensemble of {kind}s | {len(found)} | {said} |" + " |" * (len(figures) - 1))
-    return "\n".join([*lines, "", *claims(runs)])
-
-
-def spread(values: list[float]) -> str:
-    """Mean and standard deviation."""
-    digits = 1 if abs(values[0]) >= 10 else 4
-    text = f"{statistics.fmean(values):.{digits}f}"
-    return text + (f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else "")
-
-
-@dataclasses.dataclass(frozen=True)
-class Claim:
-    """What is claimed of a run against another: a figure is higher (sign 1) or lower (-1) by at least so much."""
-
-    text: str
-    run: str
-    other: str
-    figure: str = "accuracy"
-    sign: int = 1
-    least: float = 0.0
-
-
-CLAIMS = (
-    Claim("KD lowers the divergence from the teacher (1503.02531)", "kd", "alone", "kl_to_teacher", -1),
-    Claim("KD is more accurate than labels alone", "kd", "alone"),
-    Claim("CCKD, Taylor kernel, lowers its own error by 30 % against KD", "cckd_taylor", "kd", "cckd_error", -1, 0.3),
-    Claim("CCKD, bilinear, lowers the same error by 30 %", "cckd_bilinear", "kd", "cckd_error", -1, 0.3),
-    Claim("CCKD, Taylor kernel, is more accurate than KD (1904.01802)", "cckd_taylor", "kd"),
-    Claim("RKD lowers its own error against KD (1904.05068)", "rkd", "kd", "rkd_error", -1),
-    Claim("attention transfer lowers its own error against KD (1612.03928)", "attention", "kd", "attention_error", -1),
-    Claim("hints make KD more accurate (1412.6550)", "hint", "kd"),
-    Claim("RCO, equal intervals, is more accurate than KD at equal cost (1904.09149)", "rco_equal", "kd"),
-    Claim("RCO, greedy search, is more accurate than KD at equal cost", "rco_greedy", "kd"),
-    Claim("RCO lowers the divergence from the final teacher", "rco_equal", "kd", "kl_to_teacher", -1),
-    Claim("generation 1 beats the re-trained control (1805.04770)", "clean_generation1", "clean_retrained1"),
-    Claim("generation 3 beats its control", "clean_generation3", "clean_retrained3"),
-    Claim("30 % wrong labels: generation 1 wins by a point", "noisy_generation1", "noisy_retrained1", least=0.01),
-    Claim("30 % wrong labels: generation 3 beats its control", "noisy_generation3", "noisy_retrained3"),
-    Claim("CWTM beats the re-trained control", "clean_cwtm", "clean_retrained1"),
-    Claim("DKPP beats the re-trained control", "clean_dkpp", "clean_retrained1"),
-)
-
-
-def claims(runs: dict[str, dict[int, dict]]) -> list[str]:
-    """A line a claim: holds if the mean paired difference is on its side, by more than its standard error and bound.
-
-    Differences of errors are relative to the other run's, of accuracies and divergences absolute.
-    """
-    lines = ["| claim | difference | seeds on its side | verdict |", "| --- | ---: | ---: | --- |"]
-    for text, run, other, figure, sign, least in map(dataclasses.astuple, CLAIMS):
-        seeds = sorted(set(runs.get(run, {})) & set(runs.get(other, {})))
-        if not seeds:
-            lines.append(f"| {text} | | 0 | not run |")
-            continue
-        pairs = [(runs[run][s][figure], runs[other][s][figure]) for s in seeds]
-        gains = [sign * (a - b) / (b if figure.endswith("error") else 1.0) for a, b in pairs]
-        mean, error = statistics.fmean(gains), statistics.stdev(gains) / len(gains) ** 0.5 if len(gains) > 1 else None
-        right = sum(g > 0 for g in gains)
-        holds = error is not None and mean > error and mean >= least
-        verdict = "one seed says nothing" if error is None else "holds here" if holds else "does not hold here"
-        shown = f"{sign * mean:+.4f}" + (f" ± {error:.4f}" if error is not None else "")
-        lines.append(f"| {text} | {shown} | {right} of {len(seeds)} | {verdict} |")
-    return lines
-
-
 @click.command()
 @click.option("--data", "npz", required=True, type=click.Path(exists=True, dir_okay=False), help="Packed pictures.")
 @click.option("--work", required=True, help="Records, teacher, weights, answers.")
@@ -373,7 +308,7 @@ def main(npz, work, out, seeds, only, epochs, pictures, only_report) -> None:
         for name, make in runs:
             if not wanted or name in wanted:
                 experiment.run(name, seed, make)
-    click.echo(report(experiment))
+    click.echo(report(experiment.done, experiment.answers, experiment.y))
 
 
 if __name__ == "__main__":
