@@ -185,7 +185,7 @@ class Experiment:
         return np.load(self.work / "runs" / f"{name}-{seed}" / "answers.npy")
 
     def along_route(self, model, own: int) -> dict[str, float | list[float]]:
-        """KL(checkpoint || student) for every checkpoint on training pictures, and that to the student's own teacher."""
+        """KL(checkpoint || student) of every checkpoint on training pictures, and that of the student's own teacher."""
         logits = np.array(model.predict(self.seen, verbose=0), np.float64)
         log_student = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
         anchors = route.checkpoints(str(self.teacher()))
