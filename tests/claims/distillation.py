@@ -130,7 +130,7 @@ class Experiment:
             return config, self.files
         network = teachers.load(teacher).features(names)
         shapes = json.dumps({n: list(o.shape[1:]) for n, o in network.output.items()})
-        name = "-".join(["outputs", *pathlib.Path(teacher).parts[-2:], *names])
+        name = "-".join(["outputs", *pathlib.Path(teacher).relative_to(self.work).parts, *names])
         files = {}
         for split, path in self.files.items():
             files[split] = str(self.work / f"{name}-{split}-{len(self.x)}.gz")
