@@ -3,9 +3,10 @@
     python -m tests.benchmarks.bench_distillation [--steps 30] [--batch 64] [--peer PYTHON]
 
 Student: SmallCNN of 8 channels; teacher: residual network of depth 14 and 16 channels; 32x32 pixels, random. Ratios are
-medians over rounds in which the methods take turns, so that a busy machine slows all of them alike. "cached" has the
-teacher's outputs beside the pictures, "anew" runs the teacher in every step. PyTorch, where PYTHON has it (by default
-this one, if it does), trains its own ResNet-20 of the same layers.
+medians over rounds in which the methods take turns, so that a busy machine slows all of them alike; "alone, again" is
+the first step built a second time and says how far two such figures differ by chance. "cached" has the teacher's
+outputs beside the pictures, "anew" runs the teacher in every step. PyTorch, where PYTHON has it (by default this one,
+if it does), trains its own ResNet-20 of the same layers.
 """
 
 import argparse
@@ -77,6 +78,7 @@ def methods(batch_size: int, folder: str) -> dict[str, Callable]:
         found[f"{name}, cached"] = step(
             "distill", options | {"terms": terms, "cached": json.dumps(shapes)}, (x, cached)
         )
+    found["alone, again"] = step("distill", options | {"terms": METHODS["alone"]}, (x, y))
     found["kd, anew"] = step("distill", options | {"terms": METHODS["kd"]}, (x, y))
     return found
 
