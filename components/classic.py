@@ -50,12 +50,12 @@ def _jpeg2000_options(bpp: float) -> dict:
     return {"format": "JPEG2000", "irreversible": True, "mct": 1, "no_jp2": True, **rates}
 
 
-JPEG = ClassicCodec("JPEG", "4:2:0, optimised Huffman tables", (3, 5, 10, 20, 35, 50, 70, 85, 95), _jpeg_options)
+JPEG = ClassicCodec(
+    "JPEG", "4:2:0, optimised Huffman tables", (3, 5, 10, 20, 35, 50, 70, 85, 95), _jpeg_options
+)
 WEBP = ClassicCodec("WebP", "lossy, method 6", (0, 1, 5, 15, 30, 50, 70, 85, 95), _webp_options)
 JPEG2000 = ClassicCodec(
-    "JPEG 2000",
-    "9/7 wavelet, one layer at a fixed rate",
-    (0.06, 0.12, 0.2, 0.3, 0.48, 0.8, 1.2, 2.0, 3.0),
+    "JPEG 2000", "9/7 wavelet, one layer at a fixed rate", (0.06, 0.12, 0.2, 0.3, 0.48, 0.8, 1.2, 2.0, 3.0),
     _jpeg2000_options,
 )
 CODECS = (JPEG, WEBP, JPEG2000)

@@ -100,7 +100,7 @@ def test_names_that_are_no_text_are_read(tmp_path):
     os.rename(os.fsencode(tmp_path / "000.png"), os.fsencode(tmp_path) + b"/caf\xe9 \xc3\xa9.png")
     found = scan(str(tmp_path))
     assert found.digest and not found.unreadable
-    ((key, example),) = photos.ReadPicture(str(tmp_path)).process(os.fsencode(found.pictures[0].path))
+    (key, example), = photos.ReadPicture(str(tmp_path)).process(os.fsencode(found.pictures[0].path))
     assert key == "caf\\xe9 é.png" and example["width"] == 14
 
 

@@ -14,7 +14,9 @@ from tests.models.kinds import photograph, picture_record, png, write_records
 def test_round_trip():
     picture = photograph(9, 13)
     encoded = png(picture)
-    example = data.image_example(encoded, key="kéy", format_name="WEBP", height=9, width=13, channels=3, size_bytes=77)
+    example = data.image_example(
+        encoded, key="kéy", format_name="WEBP", height=9, width=13, channels=3, size_bytes=77
+    )
     parsed = data.parse(tf.constant(example.SerializeToString()))
     assert set(parsed) == set(data.FEATURES) and all(t.shape == () for t in parsed.values())
     assert parsed[data.ID].numpy().decode() == "kéy" and parsed[data.FORMAT] == b"webp"

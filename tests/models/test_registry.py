@@ -5,13 +5,13 @@ import pytest
 import models
 from models import registry
 
-SOURCE = """
+SOURCE = '''
 from models import codec
 from models.recipe import Evaluation, Recipe
 
 RECIPE = Recipe(name="{name}", kind="codec", summary="-", config=codec.CodecConfig, presets={{}}, build=None,
                 inputs=None, signatures=None, evaluation=Evaluation(()))
-"""
+'''
 
 
 @pytest.fixture

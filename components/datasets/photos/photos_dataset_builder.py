@@ -59,18 +59,15 @@ class ReadPicture(beam.DoFn):
         except (OSError, PictureError) as error:
             yield beam.pvalue.TaggedOutput(UNREADABLE, {"path": key, "reason": str(error)})
             return
-        yield (
-            key,
-            {
-                "image": picture.encoded,
-                "id": key,
-                "format": picture.format,
-                "height": picture.height,
-                "width": picture.width,
-                "channels": picture.channels,
-                "bytes": len(data),
-            },
-        )
+        yield key, {
+            "image": picture.encoded,
+            "id": key,
+            "format": picture.format,
+            "height": picture.height,
+            "width": picture.width,
+            "channels": picture.channels,
+            "bytes": len(data),
+        }
 
 
 def read_split(folder: str, files: list[PictureFile]) -> beam.PTransform:
