@@ -5,16 +5,17 @@ import hashlib
 import json
 import pathlib
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tfx.dsl.io import fileio
-from tfx.types import artifact_utils
+from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.utils import path_utils
 
 from models.recipe import Config, Recipe
 
 PROJECT = pathlib.Path(__file__).resolve().parent.parent
 ORIGIN = "assets.extra/origin.json"
+MOST = 10  # models of a role that one step takes
 
 
 def digest(*values: typing.Any) -> str:
@@ -56,6 +57,17 @@ def split_files(examples: list, split: str) -> list[str]:
 def saved_model_dir(model) -> str:
     """Where the SavedModel lies inside a Model artifact."""
     return path_utils.serving_model_path(model.uri)
+
+
+def several_models(role: str) -> dict[str, component_spec.ChannelParameter]:
+    """Inputs of a step that takes up to MOST models of a role: ROLE_0, ROLE_1, ..., each optional."""
+    model = standard_artifacts.Model
+    return {f"{role}_{n}": component_spec.ChannelParameter(type=model, optional=True) for n in range(MOST)}
+
+
+def numbered(role: str, values: Sequence) -> dict[str, typing.Any]:
+    """Values under the names that `several_models` gives their inputs."""
+    return {f"{role}_{n}": value for n, value in enumerate(values)}
 
 
 def origin_of(recipe: Recipe, config: Config, run: str) -> dict[str, typing.Any]:

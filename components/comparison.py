@@ -21,7 +21,6 @@ from models.distillation import teacher as teachers
 
 SOURCES = ("models", "components/comparison.py", "components/report/classified.py")
 FILE = "comparison.json"
-MOST = 10  # models of a kind
 ROLES = ("student", "control")
 _BATCH, _LATENCY_CALLS = 128, 30
 
@@ -43,11 +42,8 @@ class ComparisonSpec(component_spec.ComponentSpec):
     INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "teacher": component_spec.ChannelParameter(type=standard_artifacts.Model),
-        **{
-            f"{role}_{n}": component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True)
-            for role in ROLES
-            for n in range(MOST)
-        },
+        **artifacts.several_models("student"),
+        **artifacts.several_models("control"),
     }
     OUTPUTS = {"table": component_spec.ChannelParameter(type=ComparisonTable)}
 
@@ -72,7 +68,7 @@ class Executor(base_executor.BaseExecutor):
 
 
 class Comparison(base_component.BaseComponent):
-    """A row for each model, see `compare`; students and controls are up to MOST models each."""
+    """A row for each model, see `compare`; students and controls are up to `artifacts.MOST` models each."""
 
     SPEC_CLASS = ComparisonSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
@@ -83,15 +79,11 @@ class Comparison(base_component.BaseComponent):
           examples, teacher, students, controls: channels.
           settings: "split", "teacher_range", "teacher_output" and "ensemble" (a row for all students together).
         """
-        channels = {
-            f"{role}_{n}": channel
-            for role, found in zip(ROLES, (students, controls), strict=True)
-            for n, channel in enumerate(found)
-        }
         spec = ComparisonSpec(
             examples=examples,
             teacher=teacher,
-            **channels,
+            **artifacts.numbered("student", students),
+            **artifacts.numbered("control", controls),
             table=types.Channel(type=ComparisonTable),
             settings=json.dumps(dict(settings), sort_keys=True),
             sources=artifacts.source_digest(*SOURCES),
@@ -125,7 +117,7 @@ def compare(
     rows = [{"role": "teacher"} | _scores(by_teacher, by_teacher, labels) | _costs(models["teacher"], files)]
     answers = []
     for role in ROLES:
-        for n in range(MOST):
+        for n in range(artifacts.MOST):
             if path := models.get(f"{role}_{n}"):
                 p, labels = classified.probabilities(path, files)
                 rows.append({"role": role, **_scores(p, by_teacher, labels), **_costs(path, files)})

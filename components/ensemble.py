@@ -13,7 +13,6 @@ from components import artifacts
 from models import data, ensemble, export, pushed
 
 SOURCES = ("models", "components/ensemble.py")
-MOST = 10  # members
 
 
 class EnsembleSpec(component_spec.ComponentSpec):
@@ -25,10 +24,7 @@ class EnsembleSpec(component_spec.ComponentSpec):
     }
     INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
-        **{
-            f"member_{n}": component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True)
-            for n in range(MOST)
-        },
+        **artifacts.several_models("member"),
     }
     OUTPUTS = {"model": component_spec.ChannelParameter(type=standard_artifacts.Model)}
 
@@ -38,7 +34,7 @@ class Executor(base_executor.BaseExecutor):
 
     def Do(self, input_dict, output_dict, exec_properties) -> None:  # noqa: N802 (TFX's name)
         """Writes the SavedModel into the model artifact."""
-        members = [input_dict[f"member_{n}"] for n in range(MOST) if input_dict.get(f"member_{n}")]
+        members = [input_dict[f"member_{n}"] for n in range(artifacts.MOST) if input_dict.get(f"member_{n}")]
         model = artifact_utils.get_single_instance(output_dict["model"])
         combine(
             [artifacts.saved_model_dir(found[0]) for found in members],
@@ -49,7 +45,7 @@ class Executor(base_executor.BaseExecutor):
 
 
 class Ensemble(base_component.BaseComponent):
-    """One model of several, see `combine`; up to MOST members."""
+    """One model of several, see `combine`; up to `artifacts.MOST` members."""
 
     SPEC_CLASS = EnsembleSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
@@ -61,7 +57,7 @@ class Ensemble(base_component.BaseComponent):
         """
         spec = EnsembleSpec(
             examples=examples,
-            **{f"member_{n}": channel for n, channel in enumerate(members)},
+            **artifacts.numbered("member", members),
             model=types.Channel(type=standard_artifacts.Model),
             settings=json.dumps(dict(settings), sort_keys=True),
             sources=artifacts.source_digest(*SOURCES),

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from models import classifier_inputs, data
+from models import classifier, classifier_inputs, data
 
 FILE = "int8.tflite"
 _CALIBRATED_ON = 256  # training pictures whose activations set the ranges
@@ -28,8 +28,11 @@ def write(model, config, files: Sequence[str], directory: str | os.PathLike) -> 
         return
     plain = dataclasses.replace(config, batch_size=1, label_noise=0.0)
     pictures = classifier_inputs.inputs(files, plain, False).take(_CALIBRATED_ON)
+    # The converter takes float32 alone, whatever the model was trained in.
+    single = classifier.build(type(model), dataclasses.replace(config, precision="float32"))
+    single.set_weights(model.get_weights())
     shape = tf.TensorSpec((1, config.image_size, config.image_size, 3), tf.float32)
-    call = tf.function(lambda pixels: model.network(pixels, training=False), [shape], autograph=False)
+    call = tf.function(lambda pixels: single.network(pixels, training=False), [shape], autograph=False)
     # With Keras 3's variables in it the converter of TensorFlow 2.16 ends the process (its issue 63987).
     frozen = convert_variables_to_constants_v2(call.get_concrete_function())
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])

@@ -220,7 +220,7 @@ class MixtureLatents(SideInformation):
         shape = tf.shape(y)
         hyper_section, z_hat = self.encode_hyper(y)
         mixtures = self.mixtures(z_hat, shape[1], shape[2])
-        symbols = to_symbols(quantise(tf.reshape(y, [-1]), lambda q: _mixture_bits(q, *mixtures)))
+        symbols = to_symbols(quantise(tf.reshape(y, [-1]), lambda q: mixture_bits(q, *mixtures)))
         section = self.coder.encode(symbols, *mixtures)
         return [hyper_section, section], unflatten(symbols, shape[1], shape[2], self.channels)
 
@@ -231,7 +231,7 @@ class MixtureLatents(SideInformation):
         return unflatten(symbols, height, width, self.channels)
 
 
-def _mixture_bits(latents: tf.Tensor, means: tf.Tensor, levels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+def mixture_bits(latents: tf.Tensor, means: tf.Tensor, levels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Bits of latents [N] float32 under mixtures as `MixtureLatents.mixtures` gives them."""
     means, levels, logits = (tf.cast(values, tf.float32) for values in (means, levels, logits))
     scales = gaussian.scale_of(levels / SUBLEVELS)

@@ -1,9 +1,6 @@
-"""Set before TensorFlow is first imported: quiet logs, plots that need no screen, and rare garbage collections."""
+"""Set before TensorFlow is first imported: quiet logs, and plots that need no screen."""
 
-import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
-# Graphs are millions of small objects that stay; looking through them again and again takes a good part of the time.
-gc.set_threshold(50_000, 20, 100)

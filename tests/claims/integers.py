@@ -19,7 +19,7 @@ import tensorflow as tf  # noqa: E402
 from components import rate_distortion, served_codec  # noqa: E402
 from models import pushed  # noqa: E402
 from models.entropy import gaussian  # noqa: E402
-from models.latents_serving import MixtureLatents, _mixture_bits  # noqa: E402
+from models.latents_serving import MixtureLatents, mixture_bits  # noqa: E402
 from tests.claims.mixture_size import pictures_of  # noqa: E402
 
 
@@ -30,7 +30,7 @@ def bits(server, pixels: np.ndarray) -> np.ndarray:
     z_hat = tf.round(latents.model.hyper_latents(y))
     height, width = tf.shape(y)[1], tf.shape(y)[2]
     if isinstance(latents, MixtureLatents):
-        each = _mixture_bits(tf.reshape(y_hat, [-1]), *latents.mixtures(z_hat, height, width))
+        each = mixture_bits(tf.reshape(y_hat, [-1]), *latents.mixtures(z_hat, height, width))
     else:
         mean, level = latents.means_and_levels(latents.parameters(z_hat, height, width))
         each = gaussian.bits_each(y_hat - mean, gaussian.scale_of(tf.cast(level, tf.float32)))

@@ -54,6 +54,17 @@ def test_weights_are_bytes(exported):
     assert interpreter.get_input_details()[0]["dtype"] == np.uint8
 
 
+def test_what_was_trained_in_half_precision_gets_one_too(exported, files, tmp_path):
+    model, folder = exported
+    recipe = registry.get("small_cnn")
+    config = recipe.make_config("small", OPTIONS | {"precision": "mixed_float16"})
+    half = recipe.build(config)
+    half.set_weights(model.get_weights())
+    int8.write(half, config, files, tmp_path)
+    p = int8.probabilities(tmp_path / int8.FILE, files)
+    np.testing.assert_allclose(p, int8.probabilities(folder / "assets.extra" / int8.FILE, files), atol=1e-6)
+
+
 def test_without_the_option_there_is_none(files, tmp_path):
     recipe = registry.get("small_cnn")
     config = recipe.make_config("small", OPTIONS | {"int8": False})

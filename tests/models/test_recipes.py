@@ -38,7 +38,9 @@ def config(recipe):
 @pytest.fixture
 def batch(recipe, config, records):
     """The first training batch."""
-    return next(iter(recipe.inputs([records(recipe.kind)["train"]], config, True)))
+    batches = recipe.inputs([records(recipe.kind)["train"]], config, True)
+    assert not batches.options().autotune.enabled  # see `models.data.steady`
+    return next(iter(batches))
 
 
 def loss_of(model, batch):
