@@ -1,11 +1,11 @@
 """Speed and memory of whole codecs at the papers' sizes: coding of one 768x512 picture, and training.
 
-    python -m tests.benchmarks.bench_codec [--runs 5] [--recipe NAME ...] [--large SIDE [--preset paper]]
+    python -m tests.benchmarks.bench_codec [--runs 5] [--recipe NAME ...] [--large SIDE|HEIGHTxWIDTH [--preset paper]]
 
 Weights are untrained: the wavelet start gives latents of a picture's kind at some 2 bits a pixel, more than a trained
 model's, so the coder's share here is an upper bound. Processor seconds are those of all threads together; on a busy
-machine only they and the shares mean something. With --large, each recipe instead codes a square picture of that side
-in a process of its own, whose peak memory is printed.
+machine only they and the shares mean something. With --large, each recipe instead codes a picture of that size in a
+process of its own, whose peak memory is printed.
 """
 
 import argparse
@@ -140,18 +140,20 @@ def training(name: str, steps: int, overrides: dict[str, str] | None = None, pre
     )  # fmt: skip
 
 
-def large(name: str, preset: str, side: int) -> None:
-    """Codes a large picture both ways and prints time and peak memory of this process."""
+def large(name: str, preset: str, size: str) -> None:
+    """Codes a picture of a size both ways and prints time and peak memory of this process."""
     server, _ = served_codec(name, preset)
-    source = tf.io.encode_png(picture(side, side), compression=1)[None]
+    height, _, width = size.partition("x")
+    source = tf.io.encode_png(picture(int(height), int(width or height)), compression=1)[None]
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, time.perf_counter()
     stream = server.functions["compress"](source)["bitstream_bytes"]
     middle, compressing = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     server.functions["decompress"](stream)["image_bytes"].numpy()
     end, both = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     print(
-        f"{name} {preset} {side}x{side}: compress {middle - start:.1f} s, decompress {end - middle:.1f} s; peak memory "
-        f"{before} MiB before, {compressing} MiB after compress, {both} MiB after decompress", flush=True,
+        f"{name} {preset} {height}x{width or height}: compress {middle - start:.1f} s, "
+        f"decompress {end - middle:.1f} s; peak memory {before} MiB before, {compressing} MiB after compress, "
+        f"{both} MiB after decompress", flush=True,
     )  # fmt: skip
 
 
@@ -162,7 +164,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--recipe", action="append", choices=RECIPES)
     parser.add_argument("--preset", default="paper", help="of --large")
-    parser.add_argument("--large", type=int, default=0, metavar="SIDE")
+    parser.add_argument("--large", default="", metavar="SIZE")
     parser.add_argument("--no-training", action="store_true")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -175,7 +177,7 @@ def main() -> None:
     if options.large:
         for name in names:
             call = [sys.executable, "-m", "tests.benchmarks.bench_codec", "--here", "--recipe", name]
-            subprocess.run([*call, "--large", str(options.large), "--preset", options.preset], check=True)
+            subprocess.run([*call, "--large", options.large, "--preset", options.preset], check=True)
         return
     print(f"768x512, {options.threads} threads, medians of {options.runs} runs; ms; shares of processor time")
     print(f"{'':31}{'compress':>13}{'':5}{'decompress':>13}{'coder, % of':>18}{'exact hyper-':>15}")

@@ -2,13 +2,13 @@
 
     python -m tests.claims.edic_ablation --records FOLDER --pictures FOLDER --out FILE [--minutes N] [--seeds N]
 
-RECORDS is an ingest's output (`.../TfdsExampleGen/examples/N`, with Split-train and Split-validation). A variant's step
-is timed first, and its number of steps is what fits into the minutes on this machine. Every finished run is a line of
-FILE; the same command goes on where it was stopped, in mid-training too. Bits at equal distortion: the difference of
+RECORDS is an ingest's output (`.../TfdsExampleGen/examples/N`, with Split-train and Split-validation). Every variant's
+step is timed first, in processor time, and its number of steps is what fits into the minutes of one core; the times are
+kept beside FILE. Every finished run is a line of FILE; the same command goes on where it was stopped, in mid-training
+too. Bits at equal distortion: the difference of
 the costs bpp + lambda MSE, over the bits of the whole codec; to first order that is what equal distortion would cost.
 """
 
-import dataclasses
 import json
 import os
 import pathlib
@@ -40,15 +40,27 @@ _TIMED_STEPS = 20
 
 
 def step_seconds(config, files: list[str]) -> float:
-    """Median seconds of a training step, the first few left out."""
+    """Median processor seconds of a training step, all threads together, the first few left out."""
     model = compiled_model(EDIC, config)
     batches, seconds = iter(EDIC.inputs(files, config, True)), []
     for _ in range(5 + _TIMED_STEPS):
         batch = next(batches)
-        start = time.perf_counter()
+        start = time.process_time()
         model.train_on_batch(batch)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     return float(np.median(seconds[5:]))
+
+
+def steps_of(
+    names, options: dict, files: list[str], minutes: float, kept: pathlib.Path
+) -> dict[str, tuple[int, float]]:
+    """Variant -> (steps that fit into the minutes, seconds a step); what was timed once is not timed again."""
+    seconds = json.loads(kept.read_text()) if kept.exists() else {}
+    for name in names:
+        if name not in seconds:
+            seconds[name] = step_seconds(EDIC.make_config("small", VARIANTS[name] | options), files)
+            kept.write_text(json.dumps(seconds, indent=1))
+    return {name: (max(1, round(60 * minutes / seconds[name])), seconds[name]) for name in names}
 
 
 def measure(recipe, model, config, files: list[pathlib.Path]) -> dict[str, list[float]]:
@@ -66,7 +78,7 @@ def measure(recipe, model, config, files: list[pathlib.Path]) -> dict[str, list[
 @click.option("--records", required=True, type=click.Path(path_type=pathlib.Path, exists=True))
 @click.option("--pictures", required=True, type=click.Path(path_type=pathlib.Path, exists=True))
 @click.option("--out", required=True, type=click.Path(path_type=pathlib.Path))
-@click.option("--minutes", default=10.0, show_default=True)
+@click.option("--minutes", default=10.0, show_default=True, help="Of one core, a run.")
 @click.option("--seeds", default=3, show_default=True)
 @click.option("--lmbda", default=0.0045, show_default=True)
 @click.option("--init", default="", help="A pushed model that all start from, as far as they fit.")
@@ -77,17 +89,13 @@ def main(records, pictures, out, minutes, seeds, lmbda, init, chosen):
     if not all(files.values()):
         raise click.UsageError(f"{records}: no Split-train and Split-validation here")
     done = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
-    steps = {d["variant"]: (d["steps"], d["step_seconds"]) for d in done}
+    options = {"lmbda": lmbda, "init": init, "steps_per_epoch": 200}
+    steps = steps_of(chosen or VARIANTS, options, files["train"], minutes, out.with_suffix(".steps.json"))
     for seed in range(1, seeds + 1):
         for name in chosen or VARIANTS:
             if any(d["variant"] == name and d["seed"] == seed for d in done):
                 continue
-            options = VARIANTS[name] | {"lmbda": lmbda, "seed": seed, "init": init, "steps_per_epoch": 200}
-            config = EDIC.make_config("small", options)
-            if name not in steps:
-                seconds = step_seconds(config, files["train"])
-                steps[name] = max(1, round(60 * minutes / seconds)), seconds
-            config = dataclasses.replace(config, steps=steps[name][0])
+            config = EDIC.make_config("small", VARIANTS[name] | options | {"seed": seed, "steps": steps[name][0]})
             work = out.with_suffix("") / f"{name} {seed}"
             model = train(
                 EDIC, config, files["train"], files["validation"], work_dir=str(work / "state"), log_dir=str(work)
