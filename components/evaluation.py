@@ -1,8 +1,9 @@
 """Evaluation by TFMA: means of what `serving_default` measures per example, and the thresholds that bless a model."""
 
+import collections
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -14,6 +15,7 @@ from tfx.dsl.components.base import executor_spec
 from tfx.dsl.io import fileio
 from tfx.types import standard_component_specs as keys
 
+from components import ecg_metrics
 from components.artifacts import saved_model_dir
 from models.recipe import Evaluation
 from models.recipe import Metric as RecipeMetric
@@ -43,6 +45,11 @@ def _mean_of_output(name: str, output: str, model_name: str = "") -> list:
     return [tfma.metrics.MetricComputation(keys=[key], preprocessors=None, combiner=_Mean(key, output, model_name))]
 
 
+def _judged(outputs: Mapping[str, Any]) -> slice | np.ndarray:
+    """Which of a signature's numbers count: all but those of examples whose output `label`, if there is one, is -1."""
+    return np.asarray(outputs["label"]).ravel() >= 0 if "label" in outputs else slice(None)
+
+
 class _Mean(beam.CombineFn):
     """Sum and count of one output's values, float64."""
 
@@ -56,7 +63,7 @@ class _Mean(beam.CombineFn):
         outputs = element.get_predictions(model_name=self._model_name or None)
         if self._output not in outputs:
             raise KeyError(f"serving_default gives no '{self._output}'; it gives {', '.join(sorted(outputs))}")
-        values = np.asarray(outputs[self._output], np.float64)
+        values = np.asarray(outputs[self._output], np.float64).ravel()[_judged(outputs)]
         return accumulator[0] + float(values.sum()), accumulator[1] + values.size
 
     def merge_accumulators(self, accumulators: Iterable[tuple[float, int]]) -> tuple[float, int]:
@@ -98,7 +105,8 @@ class _Bins(beam.CombineFn):
 
     def add_input(self, accumulator: np.ndarray, element: Any) -> np.ndarray:
         outputs = element.get_predictions(model_name=self._model_name or None)
-        confidence, accuracy = (np.asarray(outputs[k], np.float64).ravel() for k in ("confidence", "accuracy"))
+        judged = _judged(outputs)
+        confidence, accuracy = (np.asarray(outputs[k], np.float64).ravel()[judged] for k in ("confidence", "accuracy"))
         places = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
         np.add.at(accumulator, places, np.stack([np.ones_like(confidence), confidence, accuracy], 1))
         return accumulator
@@ -112,7 +120,67 @@ class _Bins(beam.CombineFn):
         return {self._key: float(difference / count) if count else float("nan")}
 
 
-_AGGREGATES = {"mean": "MeanOutput", "calibration_error": "CalibrationError"}
+class ClassScore(tfma.metrics.Metric):
+    """A score of an evaluation, by its name: `challenge_f1`, or "f1", "precision" or "recall" with the class behind.
+
+    All scores of a model come from one count of confusions.
+    """
+
+    def __init__(self, name: str):
+        """
+        Args:
+          name: "challenge_f1", "f1_normal", "recall_noise" and so on.
+
+        Raises:
+          ValueError: no such score.
+        """
+        if name not in ecg_metrics.NAMES:
+            raise ValueError(f"no score {name!r}; there are {', '.join(ecg_metrics.NAMES)}")
+        super().__init__(tfma.metrics.merge_per_key_computations(_score), name=name)
+
+
+def _score(name: str, model_name: str = "") -> list:
+    counts = tfma.metrics.MetricKey(name="_confusions", model_name=model_name)  # a leading _ keeps it out of results
+    key = tfma.metrics.MetricKey(name=name, model_name=model_name)
+
+    def result(metrics: Mapping) -> dict:
+        return {key: ecg_metrics.score_of(metrics[counts], name)}
+
+    return [
+        tfma.metrics.MetricComputation(keys=[counts], preprocessors=None, combiner=_Confusions(counts, model_name)),
+        tfma.metrics.DerivedMetricComputation(keys=[key], result=result),
+    ]
+
+
+class _Confusions(beam.CombineFn):
+    """Counts of (label, predicted)."""
+
+    def __init__(self, key, model_name: str):
+        self._key, self._model_name = key, model_name
+
+    def create_accumulator(self) -> collections.Counter:
+        return collections.Counter()
+
+    def add_input(self, accumulator: collections.Counter, element: Any) -> collections.Counter:
+        outputs = element.get_predictions(model_name=self._model_name or None)
+        labels, predicted = (np.rint(np.asarray(outputs[k])).astype(int).ravel() for k in ("label", "predicted"))
+        pairs = zip(labels.tolist(), predicted.tolist(), strict=True)
+        accumulator.update(pair for pair in pairs if pair[0] != ecg_metrics.NO_LABEL)
+        return accumulator
+
+    def merge_accumulators(self, accumulators: Iterable[collections.Counter]) -> collections.Counter:
+        return sum(accumulators, collections.Counter())
+
+    def extract_output(self, accumulator: collections.Counter) -> dict:
+        return {self._key: accumulator}
+
+
+# Class of an aggregate and what its argument is called; the metric's name goes there.
+_AGGREGATES = {
+    "mean": (MeanOutput, "output"),
+    "calibration_error": (CalibrationError, "name"),
+    **{kind: (ClassScore, "name") for kind in ecg_metrics.KINDS},
+}
 
 
 def eval_config(evaluation: Evaluation) -> tfma.EvalConfig:
@@ -131,10 +199,15 @@ def eval_config(evaluation: Evaluation) -> tfma.EvalConfig:
 
 
 def _metric_config(metric: RecipeMetric) -> tfma.MetricConfig:
+    kind, argument = _AGGREGATES[metric.aggregate]
     low = -_UNBOUNDED if metric.lower_bound is None else metric.lower_bound
     high = _UNBOUNDED if metric.upper_bound is None else metric.upper_bound
     bounds = {"lower_bound": DoubleValue(value=low), "upper_bound": DoubleValue(value=high)}
     threshold = tfma.MetricThreshold(value_threshold=tfma.GenericValueThreshold(**bounds))
+    # A score of a class that the data lack is no number, which says nothing against the model.
+    unbounded = metric.aggregate in ecg_metrics.KINDS and metric.lower_bound is metric.upper_bound is None
+    if unbounded:
+        threshold.ClearField("value_threshold")
     if metric.tolerance is not None:
         higher = metric.better == "higher"
         direction = "HIGHER_IS_BETTER" if higher else "LOWER_IS_BETTER"
@@ -144,10 +217,10 @@ def _metric_config(metric: RecipeMetric) -> tfma.MetricConfig:
         )
         threshold.change_threshold.CopyFrom(change)
     return tfma.MetricConfig(
-        class_name=_AGGREGATES[metric.aggregate],
-        module=__name__,
-        config=json.dumps({"output" if metric.aggregate == "mean" else "name": metric.name}),
-        per_slice_thresholds=_overall(threshold),
+        class_name=kind.__name__,
+        module=kind.__module__,
+        config=json.dumps({argument: metric.name}),
+        per_slice_thresholds=_overall(threshold) if metric.tolerance is not None or not unbounded else [],
     )
 
 

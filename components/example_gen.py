@@ -1,4 +1,7 @@
-"""The first step of every pipeline: pictures from a TFDS data set or a folder to TFRecords of `models.data` records."""
+"""The first step of every pipeline: examples from a TFDS data set or a folder to TFRecords.
+
+The records are those of `models.data` (pictures) or `models.ecg_data` (recordings).
+"""
 
 import collections
 import hashlib
@@ -15,9 +18,11 @@ from tfx.dsl.components.base import base_beam_component, base_beam_executor, exe
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 
+from components.catalogue import Splits
 from components.datasets.photos.photos_dataset_builder import check_unreadable
 from components.folders import DataError
-from components.sources import Pictures, open_source
+from components.record_kinds import KINDS, RecordKind
+from components.sources import open_source
 from models import data
 
 REPORT_FILE = "ingest.json"
@@ -37,17 +42,16 @@ class TfdsExampleGenSpec(component_spec.ComponentSpec):
 
 
 class _Tally(beam.CombineFn):
-    """Sums {"pictures", "bytes", "pixels"} by split, and counts pictures by format, of (split, example)."""
+    """Sums the counts of (split, format, counts) by split, and counts examples by format."""
 
     def create_accumulator(self):
         return collections.Counter()
 
     def add_input(self, total, element):
-        split, example = element
-        total[f"splits/{split}/pictures"] += 1
-        total[f"splits/{split}/bytes"] += example["bytes"]
-        total[f"splits/{split}/pixels"] += example["height"] * example["width"]
-        total[f"formats/{example['format']}"] += 1
+        split, format_name, counts = element
+        for name, amount in counts.items():
+            total[f"splits/{split}/{name}"] += amount
+        total[f"formats/{format_name}"] += 1
         return total
 
     def merge_accumulators(self, totals):
@@ -58,7 +62,7 @@ class _Tally(beam.CombineFn):
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
-    """Reads, normalises, splits and writes the pictures; see TfdsExampleGen."""
+    """Reads, normalises, splits and writes the examples; see TfdsExampleGen."""
 
     def Do(
         self,
@@ -69,7 +73,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """Writes `Split-<name>/*.gz` and REPORT_FILE into the examples artifact.
 
         Raises:
-          DataError: the data cannot be read, changed since their digest was taken, hold too many unreadable pictures
+          DataError: the data cannot be read, changed since their digest was taken, hold too many unreadable files
             or fewer than three readable ones.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
@@ -82,27 +86,30 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         tf.io.gfile.makedirs(work_dir)
         source.prepare(work_dir, list(self._beam_pipeline_args))
         with self._make_beam_pipeline() as pipeline:
-            _write_records(source.pictures(pipeline), examples.uri, os.path.join(work_dir, REPORT_FILE))
+            _write_records(source.examples(pipeline), source.noun, examples.uri, os.path.join(work_dir, REPORT_FILE))
         with tf.io.gfile.GFile(os.path.join(work_dir, REPORT_FILE)) as file:
             report = json.load(file)
         tf.io.gfile.rmtree(work_dir)
         report |= {"dataset": dataset, "folder": folder, "digest": source.digest, "duplicates": [], "ignored": {}}
         unreadable = report["unreadable"] + source.facts.get("unreadable", [])
         report |= source.facts | {"unreadable": sorted(unreadable, key=lambda entry: entry["path"])}
-        pictures = {name: split["pictures"] for name, split in report["splits"].items()}
-        check_unreadable(report["unreadable"], sum(pictures.values()), exec_properties["max_unreadable"])
-        report["lent"] = lend(examples.uri, report["splits"])
-        _describe(examples, report)
+        readable = sum(split[source.noun] for split in report["splits"].values())
+        check_unreadable(report["unreadable"], readable, exec_properties["max_unreadable"], source.noun)
+        report["lent"] = lend(examples.uri, report["splits"], KINDS[source.noun])
+        _describe(examples, report, source.noun)
 
 
 class TfdsExampleGen(base_beam_component.BaseBeamComponent):
-    """Pictures from a folder or a TFDS data set to GZIP TFRecords, in the splits train, validation and test.
+    """Pictures or recordings from a folder or a TFDS data set to GZIP TFRecords, split into train, validation and test.
 
-    The pictures stay encoded. REPORT_FILE in the artifact holds the counts, and every file that could not be read:
+    Pictures stay encoded; recordings are one lead at 300 Hz. REPORT_FILE in the artifact holds the counts, and every
+    file that could not be read:
     {"dataset", "folder", "digest", "splits": {name: {"pictures", "bytes", "pixels"}}, "formats": {name: count},
     "unreadable": [{"path", "reason"}], "duplicates": [{"path", "same_as"}], "ignored": {kind: count},
-    "lent": [{"id", "from", "to"}], "source_splits": {name: [name]} for data sets of TFDS}. The main counts are custom
-    properties of the artifact: pictures_<split>, unreadable, duplicates (integers), digest.
+    "lent": [{"id", "from", "to"}], "source_splits": {name: [name]} for data sets of TFDS}. Of recordings
+    "recordings" and "seconds" are counted in place of "pictures" and "pixels", and it also holds "label_version",
+    "unlabelled" and "unknown_records" (see `components.recording_folders.Place`). The main counts are custom properties
+    of the artifact: pictures_<split> or recordings_<split>, unreadable, duplicates (integers), digest.
     """
 
     SPEC_CLASS = TfdsExampleGenSpec
@@ -112,9 +119,10 @@ class TfdsExampleGen(base_beam_component.BaseBeamComponent):
         """Makes the component.
 
         Args:
-          dataset: "photos" or "class_folders" (then `folder` is read), "packed" (then `folder` is a file), or an image
-            data set of TFDS ("cifar10", or our own "sample_photos", "digits").
-          folder: the folder of pictures, sub-folders included; the file of "packed".
+          dataset: "photos" or "class_folders" (then `folder` is read), "packed" (then `folder` is a file), "cinc2017"
+            or "wfdb_folder" (then it is a folder or an archive), "ecg_sample", or an image data set of TFDS ("cifar10",
+            or our own "sample_photos", "digits").
+          folder: the folder, sub-folders included, or the file.
           digest: `dataset_digest(dataset, folder)`; part of the cache's key, so that new or changed files are noticed,
             and checked again when the step runs. Empty: not checked.
           max_unreadable: share (0 to 1) of unreadable pictures above which the step fails.
@@ -127,51 +135,48 @@ class TfdsExampleGen(base_beam_component.BaseBeamComponent):
         )
 
 
-def lend(uri: str, splits: dict[str, dict[str, int]]) -> list[dict[str, str]]:
-    """Gives each empty split one picture of the largest split, so that small sets can be evaluated at all.
+def lend(uri: str, splits: dict[str, dict[str, float]], kind: RecordKind = KINDS["pictures"]) -> list[dict[str, str]]:
+    """Gives each empty split one example of the largest split, so that small sets can be evaluated at all.
 
-    A set of a few dozen pictures may have none whose hash falls into a split. The picture is the one with the lowest
-    (test, train) or highest (validation) SHA-256 of its bytes; it goes back to its own split as soon as the empty split
-    has a picture by right. This is the only way in which a picture can change its split.
+    A set of a few dozen examples may have none whose hash falls into a split. The example is the one with the lowest
+    (test, train) or highest (validation) SHA-256 of its content; it goes back to its own split as soon as the empty
+    split has one by right. This is the only way in which a picture can change its split.
 
     Args:
       uri: the examples artifact's folder; its files are rewritten.
-      splits: {name: {"pictures", "bytes", "pixels"}}; brought up to date.
+      splits: {name: counts of `kind`}; brought up to date.
 
     Returns:
-      [{"id", "from", "to"}] of the pictures that were lent.
+      [{"id", "from", "to"}] of the examples that were lent.
 
     Raises:
-      DataError: fewer than three pictures.
+      DataError: fewer than three examples.
     """
-    total = sum(split["pictures"] for split in splits.values())
+    total = sum(split[kind.noun] for split in splits.values())
     if total < len(data.SPLITS):
-        raise DataError(f"at least 3 pictures are needed (training, validation, test), {total} could be read")
+        raise DataError(f"at least 3 {kind.noun} are needed (training, validation, test), {total} could be read")
     lent = []
-    for name in [name for name in reversed(data.SPLITS) if not splits[name]["pictures"]]:
-        donor = max(data.SPLITS, key=lambda split: splits[split]["pictures"])
+    for name in [name for name in reversed(data.SPLITS) if not splits[name][kind.noun]]:
+        donor = max(data.SPLITS, key=lambda split: splits[split][kind.noun])
         files = tf.io.gfile.glob(os.path.join(uri, f"Split-{donor}", "*.gz"))
         records = list(data.records(files).as_numpy_iterator())
         choose = max if name == "validation" else min
-        chosen = choose(records, key=lambda record: hashlib.sha256(_features(record)[data.ENCODED][0]).digest())
+        chosen = choose(records, key=lambda record: hashlib.sha256(_text(record, kind.content)).digest())
         records.remove(chosen)
         for file in files[1:]:
             tf.io.gfile.remove(file)
         _rewrite(files[0], records)
         _rewrite(tf.io.gfile.glob(os.path.join(uri, f"Split-{name}", "*.gz"))[0], [chosen])
-        feature = _features(chosen)
-        size = {"bytes": feature[data.BYTES][0], "pixels": feature[data.HEIGHT][0] * feature[data.WIDTH][0]}
-        for key, amount in ({"pictures": 1} | size).items():
+        for key, amount in kind.count(tf.train.Example.FromString(chosen)).items():
             splits[donor][key] -= amount
             splits[name][key] += amount
-        lent.append({"id": feature[data.ID][0].decode(), "from": donor, "to": name})
+        lent.append({"id": _text(chosen, kind.identity).decode(), "from": donor, "to": name})
     return lent
 
 
-def _features(record: bytes) -> dict[str, Any]:
-    """The values of a serialised record by feature name."""
-    feature = tf.train.Example.FromString(record).features.feature
-    return {name: getattr(value, value.WhichOneof("kind")).value for name, value in feature.items()}
+def _text(record: bytes, name: str) -> bytes:
+    """The bytes of one feature of a serialised record."""
+    return tf.train.Example.FromString(record).features.feature[name].bytes_list.value[0]
 
 
 def _rewrite(path: str, records: list[bytes]) -> None:
@@ -182,57 +187,44 @@ def _rewrite(path: str, records: list[bytes]) -> None:
     tf.io.gfile.rename(path + ".new", path, overwrite=True)
 
 
-def _write_records(pictures: Pictures, uri: str, report_path: str) -> None:
+def _write_records(examples: Splits, noun: str, uri: str, report_path: str) -> None:
     """Adds to the pipeline: one set of record files a split, and the counts as JSON at `report_path`.
 
-    Pictures are written where they are read, without a shuffle between, which would hold them all in memory on Beam's
+    Examples are written where they are read, without a shuffle between, which would hold them all in memory on Beam's
     in-process runner; training shuffles anyway.
     """
     counted = []
     for name in data.SPLITS:
-        split = pictures.splits.get(name)
+        split = examples.splits.get(name)
         if split is None:
-            split = pictures.unreadable.pipeline | f"None[{name}]" >> beam.Create([])
+            split = examples.unreadable.pipeline | f"None[{name}]" >> beam.Create([])
         prefix = os.path.join(uri, f"Split-{name}", write_split.DEFAULT_FILE_NAME)
+        records = split | f"Record[{name}]" >> beam.MapTuple(KINDS[noun].build)
         _ = (
-            split
-            | f"Record[{name}]" >> beam.Map(_record)
+            records
+            | f"Serialize[{name}]" >> beam.Map(lambda record: record.SerializeToString())
             | f"Write[{name}]" >> beam.io.WriteToTFRecord(prefix, file_name_suffix=".gz")
         )
-        counted.append(split | f"Sizes[{name}]" >> beam.Map(_sizes, name))
+        counted.append(records | f"Count[{name}]" >> beam.Map(_counts, name, noun))
     _ = (
         tuple(counted)
-        | "AllSizes" >> beam.Flatten()
+        | "AllCounts" >> beam.Flatten()
         | "Tally" >> beam.CombineGlobally(_Tally())
-        | "Report" >> beam.Map(_write_report, beam.pvalue.AsList(pictures.unreadable), report_path)
+        | "Report" >> beam.Map(_write_report, beam.pvalue.AsList(examples.unreadable), noun, report_path)
     )
 
 
-def _record(element: tuple[str, dict[str, Any]]) -> bytes:
-    """(key, example) to a serialised record."""
-    key, example = element
-    sizes = {name: example[name] for name in ("height", "width", "channels")}
-    record = data.image_example(
-        example["image"],
-        key=key,
-        format_name=example["format"],
-        size_bytes=example["bytes"],
-        label=example.get("label", data.NO_LABEL),
-        label_name=example.get("label_name", ""),
-        **sizes,
-    )
-    return record.SerializeToString()
+def _counts(record: tf.train.Example, split: str, noun: str) -> tuple[str, str, dict[str, Any]]:
+    """(split, format, counts) of a record; Any, since Beam would turn all counts into floats."""
+    kind = KINDS[noun]
+    format_name = record.features.feature[kind.format].bytes_list.value[0].decode()
+    return split, format_name, kind.count(record)
 
 
-def _sizes(element: tuple[str, dict[str, Any]], split: str) -> tuple[str, dict[str, Any]]:
-    """(key, example) to (split, example without the picture)."""
-    return split, {name: element[1][name] for name in ("format", "height", "width", "bytes")}
-
-
-def _write_report(tally: dict[str, int], unreadable: list[dict[str, str]], path: str) -> None:
-    """Writes the counts and the unreadable pictures as JSON."""
+def _write_report(tally: dict[str, float], unreadable: list[dict[str, str]], noun: str, path: str) -> None:
+    """Writes the counts and the unreadable files as JSON."""
     splits = {
-        name: {kind: tally.get(f"splits/{name}/{kind}", 0) for kind in ("pictures", "bytes", "pixels")}
+        name: {count: round(tally.get(f"splits/{name}/{count}", 0), 3) for count in KINDS[noun].counts}
         for name in data.SPLITS
     }
     formats = {key.partition("/")[2]: count for key, count in sorted(tally.items()) if key.startswith("formats/")}
@@ -240,7 +232,7 @@ def _write_report(tally: dict[str, int], unreadable: list[dict[str, str]], path:
         json.dump({"splits": splits, "formats": formats, "unreadable": unreadable}, file)
 
 
-def _describe(examples: types.Artifact, report: dict[str, Any]) -> None:
+def _describe(examples: types.Artifact, report: dict[str, Any], noun: str) -> None:
     """Writes REPORT_FILE and sets the artifact's properties."""
     path = os.path.join(examples.uri, REPORT_FILE)
     with tf.io.gfile.GFile(path + ".new", "w") as file:
@@ -251,6 +243,6 @@ def _describe(examples: types.Artifact, report: dict[str, Any]) -> None:
     examples_utils.set_file_format(examples, write_split.to_file_format_str(example_gen_pb2.FORMAT_TFRECORDS_GZIP))
     examples.set_string_custom_property("digest", report["digest"])
     for name, split in report["splits"].items():
-        examples.set_int_custom_property(f"pictures_{name}", split["pictures"])
+        examples.set_int_custom_property(f"{noun}_{name}", split[noun])
     for name in ("unreadable", "duplicates"):
         examples.set_int_custom_property(name, len(report[name]))

@@ -6,7 +6,9 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from tfx.dsl.io import fileio
@@ -15,13 +17,15 @@ from tfx.v1.dsl.components import InputArtifact, OutputArtifact, Parameter, comp
 from tfx.v1.types.standard_artifacts import Examples, InfraBlessing, Model
 
 from components.artifacts import saved_model_dir, split_files
-from components.serving_probe import batch_of_one
-from models import data, export
+from components.serving_probe import batch_of_one, read_inputs, write_input
+from models import data, ecg_data, export
 
 SOURCES = ("models/export.py", "components/serving_check.py", "components/serving_probe.py")
+Inputs = dict[str, bytes | np.ndarray]  # name -> the one element of a batch: a string or an array
 _PROBE = pathlib.Path(__file__).with_name("serving_probe.py")
 _TIME_LIMIT = 1800  # seconds for all signatures together: a serial decoder on one slow core needs minutes
 _PIXELS = 1_000_000  # the picture of the check has at most this many, if the split has such a one
+_SAMPLES = 60 * ecg_data.RATE  # the same for a recording
 
 
 @component
@@ -35,7 +39,7 @@ def ServingCheck(  # noqa: N802 (TFX components are nouns)
     """Writes the standard InfraBlessing; a blessed one carries the model with its warm-up requests for the Pusher.
 
     Args:
-      model: the SavedModel to check. examples: where the picture of the check comes from. split: of the examples.
+      model: the SavedModel to check. examples: where the record of the check comes from. split: of the examples.
       blessing: custom properties `blessed` and `has_model` (1 or 0), `reason` (why not); the model in `stamped_model`.
       sources: digest of this check's code, for the cache.
     """
@@ -43,7 +47,7 @@ def ServingCheck(  # noqa: N802 (TFX components are nouns)
     path = saved_model_dir(model)
     try:
         with tempfile.TemporaryDirectory() as work_dir:
-            requests = probe(path, _picture(split_files([examples], split)), pathlib.Path(work_dir))
+            requests = probe(path, inputs_of(split_files([examples], split)), pathlib.Path(work_dir))
         if foreign := export.foreign_ops(path):
             raise ServingError(f"the graph holds ops that a stock server lacks: {', '.join(sorted(foreign))}")
     except ServingError as error:
@@ -59,12 +63,11 @@ class ServingError(RuntimeError):
     """A model that cannot be served; the message says why."""
 
 
-def probe(model_dir: str, inputs: dict[str, bytes], work: pathlib.Path) -> list[predict_pb2.PredictRequest]:
+def probe(model_dir: str, inputs: Inputs, work: pathlib.Path) -> list[predict_pb2.PredictRequest]:
     """Calls every signature in a new process that imports TensorFlow only.
 
     Args:
-      model_dir: SavedModel. inputs: input name -> the one element of a batch, bytes or a number as text.
-      work: an empty folder.
+      model_dir: SavedModel. inputs: input name -> the one element of a batch. work: an empty folder.
 
     Returns:
       The requests that were answered, one per signature.
@@ -75,7 +78,7 @@ def probe(model_dir: str, inputs: dict[str, bytes], work: pathlib.Path) -> list[
     for folder in ("inputs", "outputs"):
         (work / folder).mkdir()
     for name, value in inputs.items():
-        (work / "inputs" / name).write_bytes(value)
+        write_input(work / "inputs", name, value)
     # -I: no PYTHON* variables, no user site, neither this folder nor the current one on the path. No accelerator: it is
     # held by the process that trained, and a server without one must do as well.
     command = [sys.executable, "-I", str(_PROBE), model_dir, str(work)]
@@ -88,7 +91,8 @@ def probe(model_dir: str, inputs: dict[str, bytes], work: pathlib.Path) -> list[
         said = done.stderr.strip().splitlines()
         raise ServingError(f"{said[-1] if said else 'no message'} (exit status {done.returncode})")
     calls = json.loads((work / "calls.json").read_text(encoding="utf-8"))
-    return [_request(c, {i: (work / "inputs" / i).read_bytes() for i in c["inputs"]}) for c in calls]
+    known = read_inputs(work / "inputs")
+    return [_request(call, known) for call in calls]
 
 
 def write_warmup(requests: list[predict_pb2.PredictRequest], model_dir: str) -> None:
@@ -101,27 +105,55 @@ def write_warmup(requests: list[predict_pb2.PredictRequest], model_dir: str) -> 
             writer.write(log.SerializeToString())
 
 
-def _request(call: dict, inputs: dict[str, bytes]) -> predict_pb2.PredictRequest:
+def inputs_of(files: list[str]) -> Inputs:
+    """What one record of a split gives the signatures: input name -> the one element of a batch.
+
+    Of the records that are not too large the largest is taken, else the smallest. What it is a record of, its features
+    say.
+
+    Raises:
+      ServingError: the split holds no record that some signature would take.
+    """
+    first = next(iter(data.records(files)), None)
+    features = tf.train.Example.FromString(first.numpy()).features.feature if first is not None else {}
+    if data.ENCODED in features:
+        record = _best(files, _pixels, _PIXELS)
+        encoded = data.parse(tf.constant(record))[data.ENCODED].numpy()
+        return {"examples": record, "image_bytes": encoded, "quality": np.array(50)}
+    if ecg_data.SIGNAL in features:
+        record = _best(files, _samples, _SAMPLES)
+        signal = ecg_data.parse(tf.constant(record))[ecg_data.SIGNAL]
+        samples = ecg_data.decode(signal).numpy()
+        return {"examples": record, "samples": samples, "length": np.array(len(samples)),
+                "rate": np.array(ecg_data.RATE), "signal_bytes": signal.numpy(), "gain": np.array(1000)}  # fmt: skip
+    raise ServingError("the split holds no record to check with")
+
+
+def _pixels(record: tf.Tensor) -> int:
+    features = data.parse(record)
+    return int(features[data.HEIGHT] * features[data.WIDTH])
+
+
+def _samples(record: tf.Tensor) -> int:
+    return int(ecg_data.parse(record)[ecg_data.SAMPLES])
+
+
+def _best(files: list[str], size_of: Callable[[tf.Tensor], int], limit: int) -> bytes:
+    """Of the serialised records whose size is within the limit the largest, else the smallest."""
+
+    def order(record):
+        size = size_of(record)
+        return (True, size) if size <= limit else (False, -size)
+
+    return max(data.records(files), key=order).numpy()
+
+
+def _request(call: dict, known: Inputs) -> predict_pb2.PredictRequest:
     request = predict_pb2.PredictRequest()
     request.model_spec.signature_name = call["signature"]
-    for name, value in inputs.items():
-        batch = batch_of_one(value, call["inputs"][name])
-        request.inputs[name].CopyFrom(tf.make_tensor_proto(batch))
+    for name, dtype in call["inputs"].items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(batch_of_one(known[name], dtype)))
     return request
-
-
-def _picture(files: list[str]) -> dict[str, bytes]:
-    """The inputs that one record gives: of the pictures that are not too large the largest, else the smallest."""
-    best, best_pixels = None, 0
-    for record in data.records(files):
-        features = data.parse(record)
-        pixels = int(features[data.HEIGHT] * features[data.WIDTH])
-        fits, had = pixels <= _PIXELS, best_pixels <= _PIXELS
-        if best is None or (fits, pixels if fits else -pixels) > (had, best_pixels if had else -best_pixels):
-            best, best_pixels = (record.numpy(), features[data.ENCODED].numpy()), pixels
-    if best is None:
-        raise ServingError("the split holds no picture to check with")
-    return {"examples": best[0], "image_bytes": best[1], "quality": b"50"}
 
 
 def _write(blessing, file_name: str, *, blessed: int, reason: str) -> None:

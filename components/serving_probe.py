@@ -1,9 +1,10 @@
 """Calls every signature of a SavedModel from a process that knows TensorFlow and nothing of this project.
 
-Run as a file: `python -I serving_probe.py MODEL_DIR WORK_DIR`. WORK_DIR/inputs holds one file per known input name: its
-bytes are one element of a string batch, or a number as text. A signature is called once its inputs are known, and the
-string outputs become inputs of the next: `compress` gives the `bitstream_bytes` that `decompress` takes. Results go to
-WORK_DIR/outputs and WORK_DIR/calls.json; what is wrong goes to stderr as one line, with exit status 1.
+Run as a file: `python -I serving_probe.py MODEL_DIR WORK_DIR`. WORK_DIR/inputs holds the one element of a batch for
+each known input: NAME has the bytes of a string, NAME.npy an array or a number. A signature is called once its inputs
+are known, and the string outputs become inputs of the next: `compress` gives the `bitstream_bytes` that `decompress`
+takes. Results go to WORK_DIR/outputs and WORK_DIR/calls.json; what is wrong goes to stderr as one line, with exit
+status 1.
 """
 
 import json
@@ -24,7 +25,7 @@ def main(model_dir: str, work_dir: str) -> None:
     import tensorflow as tf
 
     work = pathlib.Path(work_dir)
-    known = {p.name: p.read_bytes() for p in (work / "inputs").iterdir()}
+    known = read_inputs(work / "inputs")
     signatures = dict(tf.saved_model.load(model_dir).signatures)
     picture_shape = tf.io.decode_image(known["image_bytes"]).shape[:2] if "image_bytes" in known else None
     calls = []
@@ -47,20 +48,44 @@ def main(model_dir: str, work_dir: str) -> None:
                 (work / "outputs" / f"{name}.{key}").write_bytes(produced)
                 if key == "image_bytes" and picture_shape is not None:
                     same_size(name, tf.io.decode_image(produced).shape[:2], picture_shape)
-                known.setdefault(key, produced)
-                (work / "inputs" / key).write_bytes(known[key])
+                if key not in known:
+                    known[key] = produced
+                    write_input(work / "inputs", key, produced)
     strangers = {"models", "components", "keras_tuner", "tfx", "tensorflow_compression"} & set(sys.modules)
     if strangers:
         raise ValueError(f"the process is not clean: it imported {', '.join(sorted(strangers))}")
     (work / "calls.json").write_text(json.dumps(calls))
 
 
-def batch_of_one(element: bytes, dtype: str):
-    """A tensor [1] of that dtype: of the bytes, or of the number that they say."""
+def write_input(folder: pathlib.Path, name: str, value) -> None:
+    """Writes the one element of a batch: bytes, or what numpy takes as an array."""
+    import numpy as np
+
+    if isinstance(value, bytes):
+        (folder / name).write_bytes(value)
+    else:
+        np.save(folder / f"{name}.npy", value, allow_pickle=False)
+
+
+def read_inputs(folder: pathlib.Path) -> dict:
+    """All that `write_input` wrote to a folder: input name -> bytes or array."""
+    import numpy as np
+
+    arrays = {p.stem: np.load(p, allow_pickle=False) for p in folder.glob("*.npy")}
+    return arrays | {p.name: p.read_bytes() for p in folder.iterdir() if p.suffix != ".npy"}
+
+
+def batch_of_one(element, dtype: str):
+    """A tensor [1, ...] of that dtype from bytes or an array.
+
+    Raises:
+      TypeError: bytes where numbers are wanted, or the other way round.
+    """
     import tensorflow as tf
 
-    batch = tf.constant([element])
-    return batch if dtype == "string" else tf.strings.to_number(batch, dtype)
+    if isinstance(element, bytes) != (dtype == "string"):
+        raise TypeError(f"an input of {dtype} cannot be made of {type(element).__name__}")
+    return tf.constant([element]) if dtype == "string" else tf.constant(element[None], dtype)
 
 
 def check(name: str, key: str, value) -> None:

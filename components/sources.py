@@ -1,8 +1,8 @@
-"""Where pictures come from: a folder of the user's own, or a data set of TFDS by name.
+"""Where pictures come from: a folder of the user's own, or a data set of TFDS by name; and the one door to all sources.
 
-Both kinds of source say what they are (`digest`) without reading pixels, and give, inside a Beam pipeline, the pictures
-of each split as (key, example) with example = {"image", "format", "height", "width", "channels", "bytes"}, and "label"
-and "label_name" where the source knows classes.
+Every source says what it is (`digest`) without reading pixels, and gives, inside a Beam pipeline, the pictures of each
+split as (key, example) with example = {"image", "format", "height", "width", "channels", "bytes"}, and "label" and
+"label_name" where the source knows classes. Sources of recordings stand in `components.ecg_sources`.
 """
 
 import difflib
@@ -10,11 +10,13 @@ import hashlib
 import importlib
 import os
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import apache_beam as beam
 import tensorflow_datasets as tfds
 
+from components import ecg_sources
+from components.catalogue import Splits, prepare
 from components.datasets.packed.packed_dataset_builder import PackedConfig, read_packed
 from components.datasets.photos.photos_dataset_builder import UNREADABLE, files_by_split, read_split
 from components.datasets.photos.photos_dataset_builder import Builder as PhotosBuilder
@@ -22,15 +24,8 @@ from components.folders import DataError, class_of, printable, scan, split_of
 from components.pictures import PictureError, normalize
 from models.data import SPLITS
 
-OWN = ("photos", "class_folders", "packed", "sample_photos", "digits")
+OWN = ("photos", "class_folders", "packed", "sample_photos", "digits", *ecg_sources.NAMES)
 _CARVED_SHARE = 0.1  # Of the training pictures, for each split that a data set lacks.
-
-
-class Pictures(NamedTuple):
-    """PCollections of (key, example) by split, and one of {"path", "reason"} of what could not be read."""
-
-    splits: dict[str, beam.PCollection]
-    unreadable: beam.PCollection
 
 
 class FolderSource:
@@ -39,10 +34,13 @@ class FolderSource:
     The class of a picture is the first folder of its path; classes are numbered in the order of their names.
 
     Attributes:
+      noun: what the examples are, a key of `components.record_kinds.KINDS`.
       labels: names of the classes; empty if the pictures have none.
       digest: changes when a picture file is added, removed, renamed or edited.
       facts: what is known without decoding: "duplicates", "ignored", "unreadable" (see `components.folders.Folder`).
     """
+
+    noun = "pictures"
 
     def __init__(self, folder: str, labelled: bool = False):
         self._folder = folder
@@ -55,7 +53,7 @@ class FolderSource:
     def prepare(self, work_dir: str, beam_args: list[str]) -> None:
         """Nothing is prepared: the files are read where they lie."""
 
-    def pictures(self, pipeline: beam.Pipeline) -> Pictures:
+    def examples(self, pipeline: beam.Pipeline) -> Splits:
         splits = {
             name: pipeline | f"Folder[{name}]" >> read_split(self._folder, files)
             for name, files in files_by_split(self._found).items()
@@ -64,7 +62,7 @@ class FolderSource:
         pictures = {name: outputs["pictures"] for name, outputs in splits.items()}
         if self.labels:
             pictures = {n: p | f"Class[{n}]" >> beam.Map(_with_class, self.labels) for n, p in pictures.items()}
-        return Pictures(pictures, unreadable)
+        return Splits(pictures, unreadable)
 
 
 def _with_class(element: tuple[str, dict[str, Any]], labels: list[str]) -> tuple[str, dict[str, Any]]:
@@ -104,6 +102,8 @@ class CatalogueSource:
     Attributes: as of FolderSource; facts hold "source_splits", the splits that each split of the data set feeds.
     """
 
+    noun = "pictures"
+
     def __init__(self, dataset: str):
         name, _, feature = dataset.partition("#")
         self._name, self._builder = name, _builder(name)
@@ -125,22 +125,14 @@ class CatalogueSource:
         """
         if self._name in OWN:
             self._builder = self._own_builder(os.path.join(work_dir, "tfds"))
-        options = beam.options.pipeline_options.PipelineOptions(beam_args)
-        try:
-            self._builder.download_and_prepare(download_config=tfds.download.DownloadConfig(beam_options=options))
-        except Exception as error:
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            raise DataError(f"TFDS cannot prepare the data set {self._name!r}: {reason}") from error
-        available = [name for name, info in self._builder.info.splits.items() if info.num_examples]
-        if not available:
-            raise DataError(f"the data set {self._name!r} holds no example")
+        available = prepare(self._builder, self._name, beam_args)
         self._targets = split_targets(available)
         self.facts = {"source_splits": {name: list(targets) for name, targets in self._targets.items()}}
 
     def _own_builder(self, data_dir: str) -> tfds.core.DatasetBuilder:
         return _builder(self._name, data_dir)
 
-    def pictures(self, pipeline: beam.Pipeline) -> Pictures:
+    def examples(self, pipeline: beam.Pipeline) -> Splits:
         wanted = {self._feature: True} | ({self._label: True} if self._label else {})
         decoders = tfds.decode.PartialDecoding(wanted, {self._feature: tfds.decode.SkipDecoding()})
         label = (self._label, self.labels)
@@ -156,7 +148,7 @@ class CatalogueSource:
         def flatten(tag):
             return tuple(output[tag] for output in outputs) | f"All[{tag}]" >> beam.Flatten()
 
-        return Pictures({name: flatten(name) for name in SPLITS}, flatten(UNREADABLE))
+        return Splits({name: flatten(name) for name in SPLITS}, flatten(UNREADABLE))
 
 
 class PackedSource(CatalogueSource):
@@ -198,12 +190,19 @@ class _NormalizeRecord(beam.DoFn):
         yield beam.pvalue.TaggedOutput(split, (key, {"image": picture.encoded, "format": picture.format, **sizes}))
 
 
-def open_source(dataset: str, folder: str = "") -> FolderSource | CatalogueSource:
-    """The source for a name: "photos" or "class_folders" with a folder, "packed" with a file, or an image set of TFDS.
+def open_source(dataset: str, folder: str = "") -> FolderSource | CatalogueSource | ecg_sources.Source:
+    """The source for a name.
+
+    Args:
+      dataset: "photos" or "class_folders" with a folder, "packed" with a file, "cinc2017" or "wfdb_folder" with a
+        folder or an archive; "ecg_sample", or an image set of TFDS.
+      folder: that folder, file or archive.
 
     Raises:
       DataError: unknown name, no image in the data set, a folder or file that is missing, empty or not asked for.
     """
+    if dataset in ecg_sources.NAMES:
+        return ecg_sources.open_recordings(dataset, folder)
     if dataset in ("photos", "class_folders"):
         return FolderSource(folder, dataset == "class_folders")
     if dataset == "packed":
@@ -213,15 +212,18 @@ def open_source(dataset: str, folder: str = "") -> FolderSource | CatalogueSourc
     return CatalogueSource(dataset)
 
 
-def dataset_digest(dataset: str, folder: str = "", labelled: bool = False) -> str:
+def dataset_digest(dataset: str, folder: str = "", labelled: bool = False, noun: str = "") -> str:
     """Text that changes when the data change; every file of a folder is read for it, nothing is downloaded.
 
     Raises:
-      DataError: as `open_source`; or the pictures have no classes and `labelled` asks for them.
+      DataError: as `open_source`; or the examples have no classes and `labelled` asks for them; or `noun` is not "" and
+        says that they should be another kind ("pictures", "recordings").
     """
     source = open_source(dataset, folder)
+    if noun not in ("", source.noun):
+        raise DataError(f"the data set {dataset!r} holds {source.noun}; this recipe takes {noun}")
     if labelled and not source.labels:
-        raise DataError(f"the pictures of {folder or dataset!r} have no classes, which this recipe needs")
+        raise DataError(f"the {source.noun} of {folder or dataset!r} have no classes, which this recipe needs")
     return source.digest
 
 

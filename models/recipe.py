@@ -108,13 +108,16 @@ class Metric:
     """A number of `serving_default` that is reported, and what of it blesses a model.
 
     Attributes:
-      name: key in the signature's outputs, float32 [B, 1].
+      name: key in the signature's outputs, float32 [B, 1], if `aggregate` is "mean".
       unit: as it is printed ("dB", "bpp", "" if dimensionless).
       better: "higher" or "lower".
       lower_bound, upper_bound: the mean over the evaluation split must lie within them (None: no bound).
       tolerance: how much worse than the last pushed model it may be, in its unit (None: not compared).
-      aggregate: how examples become one number: "mean" of the output `name`, or "calibration_error" of the outputs
-        `confidence` and `accuracy` (expected calibration error, 15 bins of equal width, arXiv:1706.04599).
+      aggregate: how examples become one number: "mean" of the output `name`; "calibration_error" of the outputs
+        `confidence` and `accuracy` (expected calibration error, 15 bins of equal width, arXiv:1706.04599); or "f1",
+        "precision" or "recall" of a class, from the outputs `label` and `predicted`, with the class in the name
+        ("f1_normal", see `components.ecg_metrics`; "challenge_f1" is the mean of three). Where a signature gives
+        `label`, examples with label -1 have none and are left out of everything.
     """
 
     name: str
@@ -148,7 +151,7 @@ class Recipe:
 
     Attributes:
       name: what the command line calls it.
-      kind: picks the shape of the pipeline ("codec", "classifier", "student", "route", "born_again").
+      kind: picks the shape of the pipeline ("codec", "classifier", "ecg", "student", "route", "born_again").
       summary: one line with the paper.
       config: subclass of `Config`.
       presets: option values by preset name; "small" trains on two cores, "paper" has the paper's sizes.

@@ -2,8 +2,8 @@
 
     python -m models.released PUSHED_MODEL models/weights/NAME.npz
 
-packs a pushed model: its recipe, its configuration, and its weights in half precision. What is served is made from the
-file, with the rounded weights, so that streams written on one machine are read on every other.
+packs a pushed model: its recipe, its configuration, and its weights, in half precision where they were trained. What is
+served is made from the file, with the rounded weights, so that streams written on one machine are read on every other.
 """
 
 import dataclasses
@@ -43,13 +43,14 @@ def path_of(name: str) -> pathlib.Path:
 
 
 def pack(recipe: Recipe, config: Config, model: keras.Model, path: str | os.PathLike) -> None:
-    """Writes the trainable weights as float16, complete or not at all.
+    """Writes the weights, complete or not at all: trained ones as float16, others (running means) as they are.
 
     Raises:
       ReleaseError: a weight is beyond the range of half precision.
     """
     about = {"recipe": recipe.name, "config": dataclasses.asdict(config) | {"init": ""}}
-    arrays = {f"{n:04}": np.asarray(w.value, np.float16) for n, w in enumerate(model.trainable_variables)}
+    kept = [np.asarray(w.value, np.float16 if w.trainable else None) for w in model.weights]
+    arrays = {f"{n:04}": values for n, values in enumerate(kept)}
     if not all(np.isfinite(values).all() for values in arrays.values()):
         raise ReleaseError("a weight is beyond the range of half precision (65504)")
     path = pathlib.Path(path)
@@ -71,8 +72,8 @@ def unpack(path: str | os.PathLike) -> tuple[Recipe, Config, keras.Model]:
         recipe = registry.get(about["recipe"])
         config = recipe.config(**about["config"])
         model = recipe.build(config)
-        for variable, values in zip(model.trainable_variables, arrays, strict=True):
-            variable.assign(values.astype(np.float32))
+        for variable, values in zip(model.weights, arrays, strict=True):
+            variable.assign(values.astype(variable.dtype))
     except (OSError, EOFError, zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
         raise ReleaseError(f"{path}: no released weights of this version: {' '.join(str(error).split())}") from error
     return recipe, config, model

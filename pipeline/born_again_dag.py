@@ -25,7 +25,7 @@ def create_pipeline(options: dag.Options) -> dsl.Pipeline:
         raise ConfigError("a chain of generations takes one seed and no tuning: run it again for another")
     ingest = dag.ingest_of(options)
     examples = ingest.outputs["examples"]
-    validation = dag.validate(examples, labelled=True)
+    validation = dag.validate(examples, options.recipe)
     (first,) = dag.train(
         options, examples, recipe=student.RECIPE, config=generations.first_of(config), name="Generation-0"
     )

@@ -8,19 +8,10 @@ import sys
 
 import click
 
-from pipeline import client, predict
+from pipeline import client, cross_validate, predict
+from pipeline.given import UserError, checked, errors
 
 _PATH = click.Path(path_type=pathlib.Path)
-
-
-class UserError(click.ClickException):
-    """Input that cannot be used: one line, exit code 2."""
-
-    exit_code = 2
-
-    def show(self, file=None) -> None:
-        """Prints the one line."""
-        click.echo(f"error: {' '.join(self.format_message().split())}", err=True)
 
 
 class Group(click.Group):
@@ -36,16 +27,23 @@ class Group(click.Group):
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
-    """Kompakt: learned compression, from a folder of pictures to a served model."""
+    """Kompakt: small models, from a folder of pictures or electrocardiograms to what is served."""
 
 
 def _recipe_options(command):
-    """The options that say what is made from which pictures; `run` and `compile` share them."""
+    """The options that say what is made from which data; `run` and `compile` share them."""
     for option in reversed(
         (
             click.argument("recipe"),
-            click.option("--data", type=_PATH, help="Folder of pictures or of class folders, or a packed .npz file."),
-            click.option("--dataset", help="TFDS data set instead. [default: sample_photos; digits for classifiers]"),
+            click.option(
+                "--data", type=_PATH,
+                help="Folder of pictures or of class folders, or a packed .npz file; folder or archive of recordings.",
+            ),
+            click.option(
+                "--dataset",
+                help="TFDS data set instead; cinc2017 or wfdb_folder: how to read recordings at --data. "
+                "[default: sample_photos; digits for classifiers; ecg_sample (simulated) for electrocardiograms]",
+            ),
             click.option("--preset", default="small", show_default=True, help="Sizes and schedule of the recipe."),
             click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one option; repeatable."),
             click.option("--tune", default=0, type=click.IntRange(0), metavar="N", help="Search with N trials first."),
@@ -69,7 +67,7 @@ def list_() -> None:
     from models import registry
 
     table = Table("recipe", "kind", "presets", "what it is", box=None, pad_edge=False)
-    with _errors():
+    with errors():
         for recipe in registry.recipes().values():
             table.add_row(recipe.name, recipe.kind, ", ".join(recipe.presets), recipe.summary)
     Console().print(table)
@@ -89,8 +87,8 @@ def run(recipe, out, push_to, verbose, **chosen) -> None:
     out = (out or pathlib.Path("runs") / recipe).absolute()
     push_to = (push_to or out / "serving" / recipe).absolute()
     _must_be_writable(push_to)
-    with _errors():
-        found, config, data = _checked(recipe, **chosen)
+    with errors():
+        found, config, data = checked(recipe, **chosen)
         from rich.console import Console
 
         from pipeline import local
@@ -128,8 +126,8 @@ def compile_(recipe, out, image, root, claim, mount, gpus, **chosen) -> None:
         raise UserError(f"--out {out}: must end in .yaml")
     if not out.absolute().parent.is_dir():
         raise UserError(f"--out {out}: there is no folder {out.parent}")
-    with _errors():
-        found, config, data = _checked(recipe, elsewhere=True, **chosen)
+    with errors():
+        found, config, data = checked(recipe, elsewhere=True, **chosen)
         from pipeline import kubeflow
 
         options = _options(
@@ -140,35 +138,6 @@ def compile_(recipe, out, image, root, claim, mount, gpus, **chosen) -> None:
         fresh = () if options.data_digest else ("TfdsExampleGen",)
         kubeflow.compile_to(_pipeline(options), out.absolute(), image=image, volume=volume, uncached=fresh)
     click.echo(str(out))
-
-
-def _checked(recipe: str, *, data, dataset, preset, settings, elsewhere=False, **_):
-    """Recipe, configuration and (data set, folder, digest of the data), or the error that names what is wrong.
-
-    The digest is empty for a folder that is not here, which only a run elsewhere allows.
-    """
-    if data and dataset:
-        raise UserError("--data and --dataset exclude each other: a folder is a data set of its own")
-    overrides = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise UserError(f"--set {setting}: wanted is KEY=VALUE")
-        overrides[key] = value
-    elsewhere = elsewhere and data and not data.exists()
-    packed = data and data.suffix == ".npz"
-    if data and not elsewhere and not (data.is_file() if packed else data.is_dir()):
-        raise UserError(f"--data {data}: no such {'file' if packed else 'folder'}")
-    from models import registry
-
-    found = registry.get(recipe)
-    config = found.make_config(preset, overrides)
-    from components.sources import dataset_digest
-
-    folder = str(data.absolute()) if data else ""
-    kinds = ("packed", "class_folders", "digits") if found.labelled else ("packed", "photos", "sample_photos")
-    name = dataset or kinds[0 if packed else 1 if data else 2]
-    return found, config, (name, folder, "" if elsewhere else dataset_digest(name, folder, found.labelled))
 
 
 def _must_be_writable(folder: pathlib.Path) -> None:
@@ -196,24 +165,7 @@ def _pipeline(options):
     return importlib.import_module(f"pipeline.{options.recipe.kind}_dag").create_pipeline(options)
 
 
-class _errors:  # noqa: N801 (used as a statement)
-    """Turns the project's errors into one line for the user, with their exit code."""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, _):
-        if error is None or isinstance(error, (click.ClickException, SystemExit, KeyboardInterrupt)):
-            return
-        status = getattr(error, "status", None)
-        known = {"ConfigError", "RegistryError", "DataError", "RunError"} & {k.__name__ for k in kind.__mro__}
-        if known or status:
-            shown = UserError(str(error))
-            shown.exit_code = status or 2
-            raise shown from error
-
-
-for _command in (client.compress, client.decompress, predict.predict, client.report):
+for _command in (client.compress, client.decompress, predict.predict, client.report, cross_validate.cross_validate):
     cli.add_command(_command)
 
 

@@ -13,7 +13,8 @@ import click
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp")  # as `components.pictures` takes
 STREAM_SUFFIX = ".kmp"
-RELEASED = "edic"  # of `models.released`, what codes where no model is given
+RECORDING_SUFFIXES = (".hea", ".mat", ".dat")  # as `components.recordings` takes
+RELEASED = {"codec": "edic", "ecg": "ecg_crnn"}  # of `models.released`, what is used where no model is given
 _PATHS = click.Path(path_type=pathlib.Path)
 
 
@@ -81,17 +82,17 @@ def write_whole(path: pathlib.Path, content: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def _released() -> tuple[pathlib.Path, ...]:
-    """The folder of the released codec.
+def released_folder(kind: str) -> pathlib.Path:
+    """The folder of the released model of a kind.
 
     Raises:
       CommandError: there are no released weights, or the file is damaged.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from components import released_codec
+    from components import released_model
 
     try:
-        return (released_codec.directory_of(RELEASED, lambda line: click.echo(line, err=True)),)
+        return released_model.directory_of(RELEASED[kind], lambda line: click.echo(line, err=True))
     except ValueError as error:
         raise CommandError(f"{error}; give --model DIR or --url http://HOST:PORT/v1/models/NAME") from error
 
@@ -210,7 +211,7 @@ def _options(command: Callable) -> Callable:
 def compress(pictures, models, url, out, overwrite, psnr, **wanted):
     """Compress PICTURES (files, or folders searched through) to OUT/<stem>.kmp."""
     pairs = plan(gather(pictures, PICTURE_SUFFIXES), out, STREAM_SUFFIX, overwrite)
-    models = models if models or url is not None else _released()
+    models = models if models or url is not None else (released_folder("codec"),)
     choice = _rate_choice(models, url, **wanted)
     codec = open_codec(models, url, choice is not None)
     from components import classic
@@ -237,7 +238,7 @@ def compress(pictures, models, url, out, overwrite, psnr, **wanted):
 def decompress(streams, models, url, out, overwrite):
     """Decompress STREAMS (files, or folders searched for *.kmp) to OUT/<stem>.png."""
     pairs = plan(gather(streams, (STREAM_SUFFIX,)), out, ".png", overwrite)
-    models = models if models or url is not None else _released()
+    models = models if models or url is not None else (released_folder("codec"),)
     codec = open_codec(models, url, len(models) > 1)
     from PIL import Image
 

@@ -76,7 +76,7 @@ def create_pipeline(options: Options) -> dsl.Pipeline:
     """The plain DAG, for the local runner and for Kubeflow alike."""
     ingest = ingest_of(options)
     examples = ingest.outputs["examples"]
-    validation = validate(examples, options.recipe.labelled)
+    validation = validate(examples, options.recipe)
     training = train(options, examples)
     return assemble(options, [ingest, *validation, *training, *judge(options, examples, validation, training[-1])])
 
@@ -146,9 +146,10 @@ def assemble(options: Options, components: list) -> dsl.Pipeline:
     )
 
 
-def validate(examples, labelled: bool) -> tuple:
-    """Statistics of the side features, the schema of the training pictures, and where other splits depart from it."""
-    statistics = tfx_components.StatisticsGen(examples=examples, stats_options=side_feature_options(labelled))
+def validate(examples, recipe: Recipe) -> tuple:
+    """Statistics of the side features, the schema of the training split, and where other splits depart from it."""
+    options = side_feature_options(recipe.labelled, "recordings" if recipe.kind == "ecg" else "pictures")
+    statistics = tfx_components.StatisticsGen(examples=examples, stats_options=options)
     schema = tfx_components.SchemaGen(
         statistics=statistics.outputs["statistics"], infer_feature_shape=True, exclude_splits=[VALIDATION, TEST]
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import pathlib
 
 from rich.console import Console
@@ -9,21 +10,25 @@ from rich.markup import escape
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from components import evaluation
+from components.ecg_sources import SAMPLE
 from pipeline import serving
 from pipeline.dag import Options
 from pipeline.local import Step
+
+_ON_THE_PAGE = ("precision", "recall")  # aggregates of single classes, which are too many for the table
 
 
 def finish(steps: list[Step], options: Options, out: pathlib.Path, console: Console) -> int:
     """Completes the report and prints what came of the run; returns the exit code (0 pushed, 1 not blessed)."""
     from components.report import build
 
+    noun = "recordings" if options.recipe.kind == "ecg" else "pictures"
     outputs = {step.name: step.outputs for step in steps}
     known = [{f.name: getattr(s, f.name) for f in dataclasses.fields(s) if f.name != "outputs"} for s in steps]
     table = compared(outputs["Comparison"]["table"].uri) if "Comparison" in outputs else []
     report = build.finish(outputs["Report"]["report"].uri, out / "report.html", steps=known, comparison=table)
     for line in anomalies(outputs["ExampleValidator"]["anomalies"].uri):
-        console.print(f"[yellow]warning:[/] the pictures differ between splits: {escape(line)}")
+        console.print(f"[yellow]warning:[/] the {noun} differ between splits: {escape(line)}")
     pushed = outputs["Pusher"]["pushed_model"].custom_properties
     reasons = refusals(outputs)
     rows = []
@@ -33,10 +38,14 @@ def finish(steps: list[Step], options: Options, out: pathlib.Path, console: Cons
         rows.append(("pushed model", path))
     means = evaluation.means(outputs["Evaluator"]["evaluation"].uri)
     for metric in options.recipe.evaluation.metrics:
-        rows.append((metric.name, f"{means[metric.name]:.4f} {metric.unit}".rstrip()))
+        if metric.aggregate in _ON_THE_PAGE:
+            continue
+        value = means[metric.name]
+        rows.append((metric.name, "-" if math.isnan(value) else f"{value:.4f} {metric.unit}".rstrip()))
     if found := build.load(report.parent).get("int8"):
         rows.append(("int8 accuracy", f"{found['accuracy']:.4f} ({found['size_bytes']:,} bytes)"))
-    rows += [("pictures", f"{means['example_count']:.0f} (test split)"), ("report", str(report))]
+    kind = "simulated, " if options.dataset == SAMPLE else ""
+    rows += [(noun, f"{means['example_count']:.0f} ({kind}test split)"), ("report", str(report))]
     for name, value in rows:  # no rich table: it cuts paths to the terminal's width, which is 80 in a pipe
         console.print(f"{name:18}{escape(value)}", soft_wrap=True)
     for line in side_by_side(table):

@@ -1,45 +1,108 @@
-"""The command that uses a pushed classifier on files: `predict`."""
+"""The command that uses a pushed classifier, of pictures or of electrocardiograms, on files: `predict`."""
 
 import os
 import pathlib
+from collections.abc import Sequence
 
 import click
 
-from pipeline.client import PICTURE_SUFFIXES, CommandError, gather
+from pipeline import predict_recordings
+from pipeline.answers import answers, show
+from pipeline.client import PICTURE_SUFFIXES, RECORDING_SUFFIXES, CommandError, gather, released_folder
 
 _PATHS = click.Path(path_type=pathlib.Path)
-_BATCH = 32
 
 
 @click.command()
-@click.argument("pictures", nargs=-1, required=True, type=_PATHS)
-@click.option("--model", required=True, type=_PATHS, help="A pushed classifier, or a folder of its versions.")
-@click.option("--top", default=1, show_default=True, type=click.IntRange(1), help="Classes shown a picture.")
-def predict(pictures, model, top) -> None:
-    """Say what PICTURES (files or folders) show: a line each with the likeliest classes and their probabilities.
+@click.argument("inputs", nargs=-1, required=True, type=_PATHS)
+@click.option("--model", type=_PATHS, help="A pushed classifier, or a folder of its versions. [default: the released "
+              "model of electrocardiograms]")  # fmt: skip
+@click.option("--url", help="A served model instead: http://HOST:8501/v1/models/NAME.")
+@click.option("--top", default=1, show_default=True, type=click.IntRange(1), help="Classes shown for each.")
+@click.option("--lead", type=click.IntRange(0), help="Lead of the recordings. [default: the first named ECG, I or II]")
+@click.option("--window", type=float, metavar="S", help="Recordings of any length in windows of S seconds.")
+@click.option("--overlap", type=float, metavar="S", help="What two windows share. [default: half a window]")
+def predict(inputs, model, url, top, lead, window, overlap) -> None:
+    """Say what INPUTS show: a line each with the likeliest classes and their probabilities.
 
-    A file that is no picture is named on the error output; the others are classified all the same, and the exit code is
+    INPUTS are files or folders of pictures, or of electrocardiograms (.hea with .dat or .mat, or .mat alone); which of
+    the two, the model says. With --window there is a line for every window, with its start in seconds, and then the
+    share of windows of each class.
+
+    A file that cannot be read is named on the error output; the others are answered all the same, and the exit code is
     then 1.
     """
-    files = gather(pictures, PICTURE_SUFFIXES)
-    from components.pictures import PictureError, normalize
+    if model and url:
+        raise CommandError("give either --model DIR or --url http://HOST:PORT/v1/models/NAME")
+    if url and top > 1:
+        raise CommandError("--top is for models of this machine: a server names only the likeliest class")
+    step = _step(window, overlap)
+    if not (model or url):
+        model = _default(inputs)
+    predictor, pictures = _open(model, url)
+    if pictures:
+        if window or lead is not None:
+            raise CommandError("--window, --overlap and --lead are for models of electrocardiograms; this is not one")
+        from components.pictures import normalize
+
+        files = gather(inputs, PICTURE_SUFFIXES)
+        read = {file: lambda file=file: normalize(file.read_bytes()).encoded for file in files}
+        whole = show(answers(read.items(), predictor, top))
+    else:
+        whole = predict_recordings.run(inputs, predictor, top, lead, window, step)
+    if not whole:
+        raise SystemExit(1)
+
+
+def _step(window: float | None, overlap: float | None) -> float:
+    """Seconds from one window to the next; 0 without windows.
+
+    Raises:
+      CommandError: the two do not fit.
+    """
+    if window is None:
+        if overlap is not None:
+            raise CommandError("--overlap needs --window")
+        return 0.0
+    if not 1 <= window <= 1800:
+        raise CommandError(f"--window {window:g}: must be between 1 and 1800 seconds")
+    overlap = window / 2 if overlap is None else overlap
+    if not 0 <= overlap < window:
+        raise CommandError(f"--overlap {overlap:g}: must be from 0 to less than the window of {window:g} seconds")
+    return window - overlap
+
+
+def _default(inputs: Sequence[pathlib.Path]) -> pathlib.Path:
+    """The released model for what the inputs are.
+
+    Raises:
+      CommandError: there is none for pictures, or no weights are there.
+    """
+    if not predict_recordings.are_recordings(inputs):
+        raise CommandError("give --model DIR or --url http://HOST:PORT/v1/models/NAME: only recordings "
+                           f"({', '.join(RECORDING_SUFFIXES)}) are answered without")  # fmt: skip
+    return released_folder("ecg")
+
+
+def _open(model: pathlib.Path | None, url: str | None):
+    """What answers, with its function `best`, and whether it takes pictures (else recordings).
+
+    Raises:
+      CommandError: no such model.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from components.served_classifier import ServedClassifier
+    from components.served_ecg import ServedEcg
+    from components.served_model import takes
+    from pipeline.rest import RestPredictor
 
     try:
-        classifier = ServedClassifier(model)
+        served = RestPredictor(url) if url else None
+        taken = served.takes("predict") if served else takes(model)
+        for kind in (ServedClassifier, ServedEcg):
+            if kind.wanted <= taken:
+                return served or kind(model), kind is ServedClassifier
     except ValueError as error:
         raise CommandError(str(error)) from error
-    failed = 0
-    for start in range(0, len(files), _BATCH):
-        readable, encoded = [], []
-        for file in files[start : start + _BATCH]:
-            try:
-                encoded.append(normalize(file.read_bytes()).encoded)
-                readable.append(file)
-            except (OSError, PictureError) as error:
-                failed += 1
-                click.echo(f"error: {os.fspath(file)}: {error}", err=True)
-        for file, best in zip(readable, classifier.best(encoded, top), strict=True):
-            click.echo(f"{os.fspath(file)}\t" + "\t".join(f"{name}\t{p:.4f}" for name, p in best))
-    if failed:
-        raise SystemExit(1)
+    said = f"its 'predict' takes {', '.join(sorted(taken))}" if taken else "it has no signature 'predict'"
+    raise CommandError(f"{url or model}: neither a classifier of pictures nor of electrocardiograms: {said}")

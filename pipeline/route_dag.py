@@ -27,7 +27,7 @@ def create_pipeline(options: dag.Options) -> dsl.Pipeline:
         raise ConfigError("a student on a route is not tuned; tune the recipe distill and take its options")
     ingest = dag.ingest_of(options)
     examples = ingest.outputs["examples"]
-    validation = dag.validate(examples, labelled=True)
+    validation = dag.validate(examples, options.recipe)
     recipe, of_teacher = student.teacher_recipe(config)
     (teacher,) = dag.train(options, examples, recipe=recipe, config=of_teacher, name="Teacher", keep_route=True)
     positions = "all" if config.selector == "greedy" else str(config.anchors)

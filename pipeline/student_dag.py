@@ -20,7 +20,7 @@ def create_pipeline(options: dag.Options) -> dsl.Pipeline:
     config = options.config
     ingest = dag.ingest_of(options)
     examples = ingest.outputs["examples"]
-    validation = dag.validate(examples, labelled=True)
+    validation = dag.validate(examples, options.recipe)
     instructor = _teacher(options, examples)
     model, records, extra = instructor.outputs["model"], examples, [instructor]
     needs_teacher = any(term.loss for term in config.objective)

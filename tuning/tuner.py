@@ -63,7 +63,7 @@ class ConfigTuner(base_tuner.BaseTuner):
         config = dataclasses.replace(config, steps=steps, steps_per_epoch=min(config.steps_per_epoch, steps))
         folder = pathlib.Path(self.get_trial_dir(trial.trial_id))
         try:
-            train.train(
+            (self.recipe.train or train.train)(
                 self.recipe, config, train_files, validation_files,
                 work_dir=str(folder / "state"), log_dir=str(folder / "logs"),
             )  # fmt: skip

@@ -21,10 +21,11 @@ from tfx.v1.types.standard_artifacts import (
 
 from components import artifacts, served_codec
 from components import evaluation as evaluation_
-from components.report import build, classified, collect, measure
+from components.ecg_sources import SAMPLE
+from components.report import build, classified, collect, ecg, measure
 
 SOURCES = ("components/report", "components/rate_distortion.py", "components/classic.py", "components/served_codec.py",
-           "models/int8.py")  # fmt: skip
+           "components/served_ecg.py", "components/ecg_metrics.py", "models/int8.py")  # fmt: skip
 
 
 class HtmlReport(artifact.Artifact):
@@ -80,19 +81,29 @@ def Report(  # noqa: N802 (TFX components are nouns)
     files = artifacts.split_files([examples], options.get("split", "test"))
     data["kind"] = recipe.kind if recipe else "codec"
     data["earlier"], data["measured"] = [], None
-    if data["kind"] == "codec":
-        data["measured"] = _or_note(notes, "pictures", lambda: measure.measure(model_dir, files, count))
-    else:
-        names = json.loads(config.get("class_names") or "[]")
-        data["classified"] = _or_note(notes, "confusions", lambda: classified.measure(model_dir, files, names))
-        data["int8"] = _or_note(notes, "int8 file", lambda: classified.measure_int8(model_dir, files))
+    names = json.loads(config.get("class_names") or "[]")
+    data |= _measured(notes, data["kind"], model_dir, files, count, names)
     if pushed["path"] and data["measured"]:
         for version in collect.earlier_versions(pathlib.Path(pushed["path"]), options["recipe"]):
             title = f"version {version.name}"
             point = _or_note(notes, title, lambda v=version: measure.measure_mean(str(v), files, count))
             data["earlier"] += [{"version": version.name, **point}] if point else []
+    if (data["ingest"] or {}).get("dataset") == SAMPLE:
+        notes.append("The recordings of this run are simulated: its figures say nothing about real ones.")
     data["notes"] = notes
     build.write(data, pathlib.Path(report.uri) / "report.html")
+
+
+def _measured(notes: list[str], kind: str, model_dir: str, files: list[str], count: int, names: list[str]) -> dict:
+    """What is measured of a model as its kind is measured, by the page's keys."""
+    if kind == "codec":
+        return {"measured": _or_note(notes, "pictures", lambda: measure.measure(model_dir, files, count))}
+    if kind == "ecg":
+        return {"classified": _or_note(notes, "confusions", lambda: ecg.measure(model_dir, files, names))}
+    return {
+        "classified": _or_note(notes, "confusions", lambda: classified.measure(model_dir, files, names)),
+        "int8": _or_note(notes, "int8 file", lambda: classified.measure_int8(model_dir, files)),
+    }
 
 
 def _or_note(notes: list[str], what: str, read) -> Any:

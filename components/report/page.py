@@ -8,13 +8,17 @@ from typing import Any
 
 import jinja2
 
-from components import rate_distortion
-from components.report import dag, plots
+from components import ecg_metrics, rate_distortion
+from components.report import dag, ecg_plots, plots
 
 _HERE = pathlib.Path(__file__).parent
 _LABELS = {
-    "bpp": "real rate", "estimated_bpp": "estimated rate", "psnr_db": "PSNR", "ms_ssim": "MS-SSIM", "rd_cost": "RD cost"
+    "bpp": "real rate", "estimated_bpp": "estimated rate", "psnr_db": "PSNR", "ms_ssim": "MS-SSIM",
+    "rd_cost": "RD cost", "challenge_f1": "challenge F1",
+    **{f"f1_{title}": f"F1 {title}" for title in ecg_metrics.CLASSES.values()},
 }  # fmt: skip
+_IN_CLASS_TABLE = ("precision_", "recall_")  # figures of a class, which have a table of their own
+_SCORES = ("recordings", *ecg_metrics.KINDS)
 
 
 def number(value: Any, digits: int = 4) -> str:
@@ -41,6 +45,7 @@ def render(data: Mapping[str, Any]) -> str:
     """
     measured = data.get("measured") or {}
     steps = data.get("steps") or []
+    classified = data.get("classified") or {}
     cards, cards_about = _cards(data)
     known = dict.fromkeys(("summary", "preset", "created", "fingerprint", "pushed", "notes", "anomalies"))
     return _template().render(
@@ -52,8 +57,11 @@ def render(data: Mapping[str, Any]) -> str:
         plot=_plot(data) if measured else "",
         rates=_rates(measured) if measured else None,
         is_codec=data.get("kind", "codec") == "codec",
-        confusion=_confusion(data.get("classified")),
-        calibration=plots.calibration(data["classified"]["reliability"]) if data.get("classified") else "",
+        thing="recording" if data.get("kind") == "ecg" else "picture",
+        confusion=_confusion(classified),
+        calibration=plots.calibration(classified["reliability"]) if classified else "",
+        scores=[[s["title"], s["name"], *map(number, [s[k] for k in _SCORES])] for s in classified.get("scores", ())],
+        mistakes=ecg_plots.drawn(classified.get("mistakes", ())),
         int8=_int8(data.get("int8")),
         comparison=_comparison(data.get("comparison") or ()),
         measured_count=_count(len(measured.get("each", ())), "picture"),
@@ -118,7 +126,10 @@ def _cards(data: Mapping[str, Any]) -> tuple[list[dict[str, str]], str]:
         cards.append({"label": "Real over estimated", "value": shown, "unit": "%", "about": told})
     if not cards:
         units = {m["name"]: m["unit"] for m in data.get("metrics") or ()}
-        cards = [{"label": k, "value": number(v), "unit": units.get(k, ""), "about": ""} for k, v in values.items()][:4]
+        names = [*(n for n in units if n in values), *(n for n in values if n not in units)]
+        names = [n for n in names if not n.startswith(_IN_CLASS_TABLE)][:4]
+        cards = [{"label": _LABELS.get(n, n), "value": number(values[n]), "unit": units.get(n, ""), "about": ""}
+                 for n in names]  # fmt: skip
     rates = _rates(data["measured"])["rows"] if data.get("measured") else []
     for row in rates:
         if row["name"] == "JPEG" and row["change"] != "–":
@@ -209,6 +220,7 @@ def _slices(data: Mapping[str, Any]) -> dict[str, Any]:
     known = [m["name"] for m in data.get("metrics") or ()]
     found = {name for row in rows for name in row["values"]}
     names = [n for n in known if n in found] + sorted(found - set(known))
+    names = [n for n in names if not n.startswith(_IN_CLASS_TABLE)]
     units = {m["name"]: m["unit"] for m in data.get("metrics") or ()}
     titles = [", ".join(t for t in (_LABELS.get(n, n), units.get(n)) if t) for n in names]
     cells = [
@@ -230,27 +242,36 @@ def _steps_about(steps: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _data(ingest: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Counts of the pictures by split, what else is known in a line each, and the lists of files that need a look."""
+    """Counts of the examples by split, what else is known in a line each, and the lists of files that need a look."""
     if not ingest:
         return {}
+    found = ingest.get("splits") or {}
+    noun, size, unit, scale = ("pictures", "pixels", "megapixels", 1e6)
+    if any("recordings" in counts for counts in found.values()):
+        noun, size, unit, scale = ("recordings", "seconds", "hours", 3600)
     splits = [
-        [name, number(c.get("pictures")), f"{c.get('bytes', 0) / 1e6:,.1f}", f"{c.get('pixels', 0) / 1e6:,.1f}"]
-        for name, c in (ingest.get("splits") or {}).items()
+        [name, number(c.get(noun)), f"{c.get('bytes', 0) / 1e6:,.1f}", f"{c.get(size, 0) / scale:,.1f}"]
+        for name, c in found.items()
     ]
-    facts = [(key, str(ingest[key])) for key in ("dataset", "folder", "digest") if ingest.get(key)]
+    facts = [(key, str(ingest[key])) for key in ("dataset", "folder", "digest", "label_version") if ingest.get(key)]
     # Where each split came from is only worth a line if a split was made of another.
     carved = any(value != [name] for name, value in (ingest.get("source_splits") or {}).items())
     for key in ("formats", "ignored", *(("source_splits",) if carved else ())):
         if ingest.get(key):
             facts.append((key.replace("_", " "), ", ".join(f"{k}: {_listed(v)}" for k, v in ingest[key].items())))
-    titles = {"unreadable": "unreadable file", "duplicates": "duplicate", "lent": "picture lent to an empty split"}
+    titles = {"unreadable": "unreadable file", "duplicates": "duplicate", "unlabelled": "recording without a label",
+              "unknown_records": "labelled recording that is not there", "lent": f"{noun[:-1]} lent to an empty split"}
     lists = [
-        {"title": f"{title} ({len(rows)})", "rows": [list(map(str, r.values())) for r in rows], "open": len(rows) <= 12}
+        {"title": f"{title} ({len(rows)})", "rows": list(map(_cells, rows)), "open": len(rows) <= 12}
         for key, title in titles.items()
         if (rows := ingest.get(key) or [])
     ]
     clean = [_count(0, titles[key]) for key in ("unreadable", "duplicates") if ingest.get(key) == []]
-    return {"splits": splits, "facts": facts, "lists": lists, "clean": ", ".join(clean)}
+    return {"heads": [noun, "MB", unit], "splits": splits, "facts": facts, "lists": lists, "clean": ", ".join(clean)}
+
+
+def _cells(row: Mapping[str, Any] | str) -> list[str]:
+    return list(map(str, row.values())) if isinstance(row, Mapping) else [row]
 
 
 def _listed(value: Any) -> str:

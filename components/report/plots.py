@@ -20,11 +20,11 @@ PRINTED = {INK: "#1f2328", FAINT: "#d8dee4"} | dict(
 )
 
 
-def axes(size: tuple[float, float] = (5.2, 3.4), columns: int = 1):
-    """A figure of `size` inches and its axes (a list, one a column) with a light grid and no frame."""
+def axes(size: tuple[float, float] = (5.2, 3.4), columns: int = 1, rows: int = 1):
+    """A figure of `size` inches and its axes (a list, row by row) with a light grid and no frame."""
     fig = figure.Figure(figsize=size, layout="constrained")
     fig.patch.set_alpha(0)
-    all_axes = [fig.add_subplot(1, columns, i + 1) for i in range(columns)]
+    all_axes = [fig.add_subplot(rows, columns, i + 1) for i in range(rows * columns)]
     for ax in all_axes:
         ax.patch.set_alpha(0)
         ax.grid(color=FAINT, linewidth=0.7)
@@ -115,14 +115,15 @@ def history(rows: Sequence[Mapping[str, float]]) -> str:
     Args:
       rows: dicts with "step", quantities ("loss", "bpp", ...) and the same with "val_" in front.
     """
-    first = ("loss", "bpp", "psnr", "accuracy")
+    first = ("loss", "bpp", "psnr", "f1", "accuracy")
     names = {k for row in rows for k, v in row.items() if isinstance(v, int | float)}
-    names = {n.removeprefix("val_") for n in names} - {"step", "mse", "learning_rate", "seconds", "epoch"}
+    names = {n.removeprefix("val_") for n in names} - {"step", "mse", "learning_rate", "seconds", "epoch", "phase"}
     shown = [n for n in first if n in names] + sorted(names - set(first))
     shown = shown[:4]
     if not shown or not rows:
         return ""
-    units = {"bpp": "bits per pixel (estimated)", "psnr": "PSNR, dB", "loss": "loss"}
+    units = {"bpp": "bits per pixel (estimated)", "psnr": "PSNR, dB", "loss": "loss",
+             "f1": "challenge F1"}  # fmt: skip
     fig, panels = axes((3.5 * max(len(shown), 2), 2.7), len(shown))
     for ax, name in zip(panels, shown, strict=True):
         for key, label, style in ((name, "training", {"alpha": 0.75, "linewidth": 1.3, "color": SERIES[1]}),
@@ -140,7 +141,7 @@ def history(rows: Sequence[Mapping[str, float]]) -> str:
 
 
 def calibration(bins: Sequence[Mapping[str, float]]) -> str:
-    """Share of right answers over confidence as SVG, one mark a bin with an area for its pictures; "" without bins."""
+    """Share of right answers over confidence as SVG, one mark a bin with an area for its examples; "" without bins."""
     if not bins:
         return ""
     fig, (ax,) = axes((3.6, 3.2))

@@ -7,6 +7,7 @@ import atexit
 import dataclasses
 import functools
 import io
+import json
 import pathlib
 import tempfile
 
@@ -17,7 +18,7 @@ import skimage.metrics
 import tensorflow as tf
 from PIL import Image
 
-from models import data, registry
+from models import data, ecg_data, registry
 from models.distillation.route import KeepRoute
 
 
@@ -195,6 +196,82 @@ class Route(Student):
         return super().tiny | {"teacher": folder.name, "anchors": 1}
 
 
+class Ecg:
+    """Models of electrocardiograms."""
+
+    names = ("N", "O", "A", "~")
+    tiny = {"classes": 4, "class_names": json.dumps(names), "amplitude": 0.25, "channels": 4, "growth": 2, "blocks": 2,
+            "layers": 1, "batch_size": 4, "steps": 3, "steps_per_epoch": 2, "crop_seconds": 2.0}  # fmt: skip
+    smallest = ("lstm_units", "lstm_layers", "hidden")
+    signatures = {"predict", "predict_bytes", "serving_default"}
+
+    @classmethod
+    def write(cls, folder: pathlib.Path) -> dict[str, str]:
+        """Records of simple heart beats, faster in each class, by split; the first has no label."""
+        return {
+            split: write_records(
+                folder / f"{split}.gz",
+                [recording_record(heartbeat(2 + n % 3, 50 + 30 * (n % 4), n), f"{split} {n}", n % 4 if n else -1)
+                 for n in range(count)],
+            )
+            for split, count in {"train": 12, "validation": 6}.items()
+        }  # fmt: skip
+
+    @staticmethod
+    def outputs(model, batch) -> list[np.ndarray]:
+        """What the model gives outside training."""
+        logits = model(batch[0], training=False)
+        assert logits.shape == batch[1].shape and logits.dtype == "float32"
+        return [np.array(logits)]
+
+    @classmethod
+    def check_answers(cls, functions, recipe, config) -> None:
+        """Recordings of several lengths; the numbers of the evaluation must be those of the answers."""
+        signals = [heartbeat(seconds, 70, n) for n, seconds in enumerate((1.0, 5.0, 2.51))]
+        length = tf.constant([len(s) for s in signals])
+        samples = tf.ragged.constant(signals).to_tensor()
+        rate = tf.fill([3], float(ecg_data.RATE))
+        answers = functions["predict"](samples=samples, length=length, rate=rate)
+        p = answers["probabilities"].numpy()
+        assert p.shape == (3, 4) and np.allclose(p.sum(1), 1, atol=1e-5)
+        assert np.array_equal(answers["class"], p.argmax(1))
+        assert [n.decode() for n in answers["class_name"].numpy()] == [cls.names[c] for c in p.argmax(1)]
+        steps = [np.rint(1000 * s).astype("<i2").tobytes() for s in signals]
+        again = functions["predict_bytes"](signal_bytes=tf.constant(steps), rate=rate, gain=tf.fill([3], 1000.0))
+        np.testing.assert_allclose(again["probabilities"], p, atol=1e-5)
+        labels = [0, 2, -1]  # the last has none
+        records = [recording_record(s, label=c) for s, c in zip(signals, labels, strict=True)]
+        numbers = functions["serving_default"](examples=tf.constant(records))
+        assert all(v.shape == (3, 1) and v.dtype == tf.float32 for v in numbers.values())
+        numbers = {k: v.numpy()[:, 0] for k, v in numbers.items()}
+        assert {m.name for m in recipe.evaluation.metrics if m.aggregate == "mean"} <= set(numbers)
+        fixed = [("N", "A", "O", "~").index(cls.names[c]) for c in p.argmax(1)]
+        assert np.array_equal(numbers["label"], [0, 1, -1]) and np.array_equal(numbers["predicted"], fixed)
+        assert np.array_equal(numbers["accuracy"], p.argmax(1) == labels)
+        np.testing.assert_allclose(numbers["confidence"], p.max(1), rtol=1e-4)
+        np.testing.assert_allclose(numbers["cross_entropy"], -np.log([p[0, 0], p[1, 2], 1e-7]), rtol=1e-3)
+
+
+def heartbeat(seconds: float, beats: float = 70.0, seed: int = 0) -> np.ndarray:
+    """A lead with narrow peaks at about so many beats a minute, and noise: float32 [T] millivolts, whole microvolts."""
+    rng = np.random.default_rng(seed)
+    times = np.arange(round(seconds * ecg_data.RATE)) / ecg_data.RATE
+    peaks = np.cumsum(rng.normal(60 / beats, 0.03, int(seconds * beats / 60) + 2)) - 0.3
+    signal = np.exp(-np.square((times[:, None] - peaks) / 0.015)).sum(1) + rng.normal(0, 0.02, len(times))
+    return np.round(signal, 3).astype("float32")
+
+
+def recording_record(samples: np.ndarray, key: str = "r", label: int = -1) -> bytes:
+    """The serialised record of a recording at 300 Hz, millivolts, as the Transform step leaves it."""
+    example = ecg_data.recording_example(
+        samples, key=key, format_name="simulated", original_rate=300, size_bytes=2 * len(samples), noise_class="clean",
+        label_name=Ecg.names[label] if label >= 0 else "",
+    )  # fmt: skip
+    example.features.feature[ecg_data.LABEL].int64_list.value.append(label)
+    example.features.feature[ecg_data.AMPLITUDE].float_list.value.append(0.25)
+    return example.SerializeToString()
+
+
 def tinted(n: int, key: str) -> bytes:
     """The record of a photograph in the tint of class n mod 3."""
     pixels = photograph(16, 16, 10 * n) // 2
@@ -210,4 +287,5 @@ def tiny(recipe) -> dict:
     return kind.tiny | lowest
 
 
-KINDS = {"codec": Codec, "classifier": Classifier, "student": Student(), "route": Route(), "born_again": Student()}
+KINDS = {"codec": Codec, "classifier": Classifier, "student": Student(), "route": Route(), "born_again": Student(),
+         "ecg": Ecg}  # fmt: skip

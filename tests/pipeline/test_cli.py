@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from pipeline import cli, local
+from pipeline import cli, given, local
+from tests.components.recordings_on_disk import steps, write_pair
 
 
 @pytest.fixture
@@ -43,6 +44,31 @@ def test_mistakes_in_the_data(failing, tmp_path):
     assert "no such folder" in failing("run", "hyperprior", "--data", tmp_path / "file")
     assert "empty" in failing("run", "hyperprior", "--data", tmp_path / "empty")
     assert "cifar10" in failing("run", "hyperprior", "--dataset", "cifar1")
+
+
+def test_mistakes_in_recordings(failing, tmp_path):
+    (tmp_path / "file.txt").write_text("no recordings")
+    (tmp_path / "damaged.zip").write_text("no archive")
+    write_pair(tmp_path / "bare", "A00001", steps(2))
+    assert "is no folder and no archive" in failing("run", "ecg_cnn", "--data", tmp_path / "file.txt")
+    assert "cannot be read" in failing("run", "ecg_cnn", "--data", tmp_path / "damaged.zip")
+    assert "have no classes" in failing("run", "ecg_cnn", "--data", tmp_path / "bare")
+    assert "have no classes" in failing("run", "ecg_cnn", "--data", tmp_path / "bare", "--dataset", "wfdb_folder")
+    assert "no such folder" in failing("run", "ecg_cnn", "--data", tmp_path / "absent")
+    assert "holds pictures; this recipe takes recordings" in failing("run", "ecg_cnn", "--dataset", "digits")
+    assert "holds recordings; this recipe takes pictures" in failing("run", "hyperprior", "--dataset", "ecg_sample")
+    assert "exclude each other" in failing("run", "ecg_cnn", "--data", tmp_path / "bare", "--dataset", "ecg_sample")
+
+
+def test_the_data_set_of_recordings_is_chosen_by_what_lies_there(tmp_path):
+    folder = write_pair(tmp_path / "training2017", "A00001", steps(2)).parent
+    (folder / "REFERENCE-v3.csv").write_text("A00001,N\n")
+    plain = dict(preset="small", settings=())
+    for data, dataset, expected in (
+        (None, None, "ecg_sample"), (folder, None, "cinc2017"), (folder, "wfdb_folder", "wfdb_folder"),
+    ):  # fmt: skip
+        _, _, (name, place, digest) = given.checked("ecg_cnn", data=data, dataset=dataset, **plain)
+        assert name == expected and digest.startswith(f"{expected}/") and place == str(data or "")
 
 
 def test_mistakes_in_the_command_itself(failing):

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from components import pictures, released_codec
+from components import pictures, released_model
 from components.served_codec import ServedCodec
 from models import released
 from pipeline import client
@@ -164,7 +164,7 @@ def test_rate_points_need_a_wish_and_a_wish_needs_them(photos, family, tmp_path,
 
 
 def test_without_a_model_the_released_one_codes(photos, model, tmp_path, monkeypatch):
-    monkeypatch.setattr(released_codec, "directory_of", lambda name, announce: model)
+    monkeypatch.setattr(released_model, "directory_of", lambda name, announce: model)
     assert call(client.compress, photos / "cat.webp", "--out", tmp_path / "coded")[0] == 0
     assert call(client.decompress, tmp_path / "coded", "--out", tmp_path / "decoded")[0] == 0
     assert names(tmp_path / "decoded") == ["cat.png"]

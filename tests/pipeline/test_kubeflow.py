@@ -18,6 +18,7 @@ STEPS = {
 
 # What the other kinds have beside these, with their options as they are.
 MORE = {
+    "ecg": {"RecordSchema", "Transform"},
     "student": {"Teacher", "TeacherOutputs", "Control", "Comparison"},
     "route": {"Teacher", "Anchors", "Control", "Comparison"},
     "born_again": {*(f"Generation-{k}" for k in range(3)), "Control", "Control-2", "Control-3", "Comparison"},
@@ -60,6 +61,21 @@ def test_accelerators_go_where_they_pay_and_tuning_adds_its_step(tmp_path):
     assert sum(limit is not None for limit in limits.values()) == 3
     custom = tasks["Trainer"]["inputs"]["parameters"]["custom_config"]["runtimeValue"]["constant"]
     assert json.loads(custom)["config"]["channels"] == 8
+
+
+def test_recordings_are_transformed_for_training_alone(tmp_path):
+    tasks = compiled(tmp_path, "ecg_cnn", "--tune", "2")["root"]["dag"]["tasks"]
+    assert set(tasks["Transform"]["dependentTasks"]) == {"TfdsExampleGen", "RecordSchema"}
+    sources = {
+        name: task["inputs"]["artifacts"]["examples"]["taskOutputArtifact"]["producerTask"]
+        for name, task in tasks.items()
+        if "examples" in task.get("inputs", {}).get("artifacts", {})
+    }
+    assert {name for name, source in sources.items() if source == "Transform"} == {"Tuner", "Trainer"}
+    assert {"StatisticsGen", "Evaluator", "ServingCheck", "Report"} < set(sources)
+    parameters = tasks["Transform"]["inputs"]["parameters"]
+    splits = json.loads(parameters["splits_config"]["runtimeValue"]["constant"])
+    assert splits == {"analyze": ["train"], "transform": ["train", "validation", "test"]}
 
 
 def test_the_ensemble_of_generations_is_judged_and_pushed_where_it_is_asked_for(tmp_path):

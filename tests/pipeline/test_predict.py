@@ -8,7 +8,9 @@ import pytest
 
 from models import export, registry
 from pipeline import cli
+from tests.components import toy_model
 from tests.models.kinds import photograph, png
+from tests.pipeline.rest_server import serving
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +45,24 @@ def test_what_is_no_picture_is_named_and_the_rest_classified(model, tmp_path, ca
     assert "a.png: not a PNG" in told.err and told.out.count("\n") == 1
 
 
+def test_a_server_gives_the_same_lines(model, tmp_path, capsys):
+    for n in range(3):
+        (tmp_path / f"{n}.png").write_bytes(png(photograph(20, 30, 40 * n)))
+    assert cli.main(["predict", str(tmp_path), "--model", str(model)]) == 0
+    expected = capsys.readouterr().out
+    with serving(model / "1") as url:
+        assert cli.main(["predict", str(tmp_path), "--url", url]) == 0
+    assert capsys.readouterr().out == expected and expected.count("\n") == 3
+
+
 def test_mistakes_are_one_line(model, tmp_path, capsys):
     (tmp_path / "b.png").write_bytes(png(photograph(20, 30)))
     for arguments, said in (
         ([str(tmp_path / "none"), "--model", str(model)], "no such file or folder"),
         ([str(tmp_path), "--model", str(tmp_path)], "no model here"),
+        ([str(tmp_path)], "give --model DIR or --url"),
+        ([str(tmp_path), "--model", str(model), "--window", "30"], "are for models of electrocardiograms"),
+        ([str(tmp_path), "--model", str(toy_model.save(tmp_path / "codec"))], "it has no signature 'predict'"),
     ):
         assert cli.main(["predict", *arguments]) == 2
         assert said in capsys.readouterr().err

@@ -87,14 +87,16 @@ def files_by_split(found: Folder) -> dict[str, list[PictureFile]]:
     return {name: files for name, files in splits.items() if files}
 
 
-def check_unreadable(unreadable: list[dict[str, str]], readable: int, allowed: float) -> None:
+def check_unreadable(
+    unreadable: list[dict[str, str]], readable: int, allowed: float, noun: str = "pictures"
+) -> None:
     """Raises DataError, naming the first files, if more than the share `allowed` of all files is unreadable."""
     total = len(unreadable) + readable
     if unreadable and len(unreadable) > allowed * total:
         first = "; ".join(f"{entry['path']}: {entry['reason']}" for entry in unreadable[:5])
         more = f"; and {len(unreadable) - 5} more" if len(unreadable) > 5 else ""
         raise DataError(
-            f"{len(unreadable)} of {total} pictures cannot be read, more than the share {allowed:g} that is allowed "
+            f"{len(unreadable)} of {total} {noun} cannot be read, more than the share {allowed:g} that is allowed "
             f"(max_unreadable): {first}{more}"
         )
 
@@ -128,12 +130,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         config = self.builder_config or PhotosConfig(name="manual", folder=str(dl_manager.manual_dir))
         found = scan(config.folder)
         splits = {name: pipeline | name >> read_split(config.folder, f) for name, f in files_by_split(found).items()}
+        options = (found.unreadable, len(found.pictures), config.max_unreadable, str(self.data_path))
         _ = (
             tuple(outputs[UNREADABLE] for outputs in splits.values())
             | "AllUnreadable" >> beam.Flatten()
             | "ListUnreadable" >> beam.combiners.ToList()
-            | "ReportUnreadable"
-            >> beam.Map(_report, found.unreadable, len(found.pictures), config.max_unreadable, str(self.data_path))
+            | "ReportUnreadable" >> beam.Map(report_unreadable, *options)
         )
         return {name: self._generate_examples(outputs) for name, outputs in splits.items()}
 
@@ -141,8 +143,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         return outputs["pictures"]
 
 
-def _report(undecoded: list, unopened: list, pictures: int, allowed: float, folder: str) -> None:
-    """Writes the list of unreadable files beside the data; raises DataError if there are too many."""
+def report_unreadable(
+    undecoded: list, unopened: list, opened: int, allowed: float, folder: str, noun: str = "pictures"
+) -> None:
+    """Writes the list of unreadable files to REPORT_FILE in a folder; raises DataError if there are too many."""
     unreadable = sorted(unopened + undecoded, key=lambda entry: entry["path"])
-    check_unreadable(unreadable, pictures - len(undecoded), allowed)
+    check_unreadable(unreadable, opened - len(undecoded), allowed, noun)
     (epath.Path(folder) / REPORT_FILE).write_text(json.dumps(unreadable, indent=1))

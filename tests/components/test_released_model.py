@@ -1,4 +1,4 @@
-"""The released codec in the user's cache."""
+"""Released models in the user's cache."""
 
 import io
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components import classic, released_codec
+from components import classic, released_model
 from components.served_codec import ServedCodec
 from models import registry, released
 from tests.models.kinds import KINDS, photograph, png
@@ -24,9 +24,9 @@ def weights(tmp_path, monkeypatch):
 
 def test_is_made_once_and_codes(weights):
     said = []
-    directory = released_codec.directory_of("tiny", said.append)
+    directory = released_model.directory_of("tiny", said.append)
     assert directory.is_relative_to(weights.parent / "cache" / "tiny") and len(said) == 1
-    assert released_codec.directory_of("tiny", said.append) == directory and len(said) == 1
+    assert released_model.directory_of("tiny", said.append) == directory and len(said) == 1
     assert [p.name for p in directory.parent.iterdir()] == [directory.name]
     codec = ServedCodec(directory)
     decoded = Image.open(io.BytesIO(codec.decompress(codec.compress(png(photograph(40, 30))))))
@@ -34,24 +34,24 @@ def test_is_made_once_and_codes(weights):
 
 
 def test_other_weights_are_another_model(weights):
-    first = released_codec.folder_of("tiny")
+    first = released_model.folder_of("tiny")
     recipe, config, model = released.unpack(weights)
     model.trainable_variables[0].assign(model.trainable_variables[0] + 1)
     released.pack(recipe, config, model, weights)
-    assert released_codec.folder_of("tiny") != first
+    assert released_model.folder_of("tiny") != first
 
 
 def test_a_damaged_file_leaves_nothing(weights):
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(released.ReleaseError):
-        released_codec.directory_of("tiny")
+        released_model.directory_of("tiny")
     assert not list((weights.parent / "cache" / "tiny").iterdir())
 
 
-def test_the_released_codec_beats_jpeg(tmp_path, monkeypatch):
+def test_the_released_model_beats_jpeg(tmp_path, monkeypatch):
     """On a photograph that it has not seen, at three rates: fewer bytes than JPEG at the same PSNR."""
     monkeypatch.setenv("KOMPAKT_CACHE", str(tmp_path))
-    codec = ServedCodec(released_codec.directory_of("edic"))
+    codec = ServedCodec(released_model.directory_of("edic"))
     picture = photograph(512, 384)
     for quality in (20, 50, 80):
         point, decoded = codec.measure(picture, quality)

@@ -1,0 +1,80 @@
+"""What the ingest must know about a kind of record: how it is made, hashed and counted."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from models import data, ecg_data
+
+Features = Mapping[str, tf.train.Feature]
+
+
+class RecordKind(NamedTuple):
+    """One kind.
+
+    Attributes:
+      noun: what the examples are, and the name of their count. amount: name of what else is counted.
+      build: makes the record of (key, example). measure: the amount of a record.
+      content, identity, format, size_bytes: names of the features of a record that hold them.
+    """
+
+    noun: str
+    amount: str
+    build: Callable[[str, dict[str, Any]], tf.train.Example]
+    measure: Callable[[Features], float]
+    content: str
+    identity: str
+    format: str
+    size_bytes: str
+
+    @property
+    def counts(self) -> tuple[str, str, str]:
+        """Names of the counts of a split."""
+        return self.noun, "bytes", self.amount
+
+    def count(self, record: tf.train.Example) -> dict[str, float]:
+        """The counts of one record."""
+        feature = record.features.feature
+        size = feature[self.size_bytes].int64_list.value[0]
+        return dict(zip(self.counts, (1, size, self.measure(feature)), strict=True))
+
+
+def _picture(key: str, example: dict[str, Any]) -> tf.train.Example:
+    return data.image_example(
+        example["image"],
+        key=key,
+        format_name=example["format"],
+        size_bytes=example["bytes"],
+        label=example.get("label", data.NO_LABEL),
+        label_name=example.get("label_name", ""),
+        **{name: example[name] for name in ("height", "width", "channels")},
+    )
+
+
+def _recording(key: str, example: dict[str, Any]) -> tf.train.Example:
+    return ecg_data.recording_example(
+        example["signal"],
+        key=key,
+        format_name=example["format"],
+        size_bytes=example["bytes"],
+        **{name: example[name] for name in ("original_rate", "noise_class", "gaps", "clipped", "label_name")},
+    )
+
+
+def _pixels(feature: Features) -> int:
+    return feature[data.HEIGHT].int64_list.value[0] * feature[data.WIDTH].int64_list.value[0]
+
+
+def _seconds(feature: Features) -> float:
+    return feature[ecg_data.SAMPLES].int64_list.value[0] / ecg_data.RATE
+
+
+_KINDS = (
+    RecordKind("pictures", "pixels", _picture, _pixels, data.ENCODED, data.ID, data.FORMAT, data.BYTES),
+    RecordKind(
+        "recordings", "seconds", _recording, _seconds,
+        ecg_data.SIGNAL, ecg_data.ID, ecg_data.FORMAT, ecg_data.BYTES,
+    ),
+)  # fmt: skip
+KINDS: Mapping[str, RecordKind] = {kind.noun: kind for kind in _KINDS}
