@@ -46,7 +46,9 @@ def slices(evaluation_uri: str) -> list[dict[str, Any]]:
 
     rows = []
     for key, outputs in tfma.load_eval_result(evaluation_uri).slicing_metrics:
-        values = {name: value["doubleValue"] for name, value in outputs[""][""].items() if "doubleValue" in value}
+        # What is no number comes as the text "NaN".
+        numbers = {name: value["doubleValue"] for name, value in outputs[""][""].items() if "doubleValue" in value}
+        values = {name: float(value) for name, value in numbers.items()}
         count = values.pop("example_count", None)
         name = ", ".join(f"{feature.split('/')[-1]}: {value}" for feature, value in key)
         rows.append({"slice": name or "all", "examples": count, "values": values})

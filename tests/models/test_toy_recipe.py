@@ -1,10 +1,12 @@
 """A new system is one new file: in a copy of the sources it is listed, trained, pushed and used; no other changes."""
 
+import json
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -61,16 +63,23 @@ RECIPE = Recipe(
 '''
 
 
+ONE_AFTER_ANOTHER = """
+import json, sys
+from pipeline import cli
+sys.exit(any(cli.main(arguments) for arguments in json.loads(sys.argv[1])))
+"""
+
+
 @pytest.fixture
 def kompakt(tmp_path):
-    """Runs the command line of a copy of the sources that has one more file."""
+    """Runs commands of a copy of the sources that has one more file, all in one process."""
     for folder in ("models", "components", "pipeline", "tuning"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "models" / "toy.py").write_text(TOY)
 
-    def run(*arguments: str) -> str:
+    def run(*commands: Sequence[str]) -> str:
         environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(tmp_path), "COLUMNS": "300"}
-        command = [sys.executable, "-m", "pipeline", *arguments]
+        command = [sys.executable, "-c", ONE_AFTER_ANOTHER, json.dumps(commands)]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400)
         assert done.returncode == 0, done.stdout + done.stderr[-4000:]
         return done.stdout
@@ -79,16 +88,17 @@ def kompakt(tmp_path):
 
 
 def test_one_new_file_is_a_system(kompakt, tmp_path):
-    listed = kompakt("list")
-    assert "toy" in listed and "Toy image codec of one convolution" in listed and "mean_scale_hyperprior" in listed
     (tmp_path / "pictures").mkdir()
     for n in range(6):
         Image.fromarray(photograph(80, 72 + n, 40 * n)).save(tmp_path / "pictures" / f"{n}.png")
     settings = ("steps=150", "steps_per_epoch=50", "lmbda=0.1")
-    kompakt("run", "toy", "--data", "pictures", "--out", "out", *(w for s in settings for w in ("--set", s)))
-    (pushed,) = (tmp_path / "out" / "serving" / "toy").iterdir()
-    kompakt("compress", "pictures/3.png", "--model", str(pushed), "--out", "coded")
-    kompakt("decompress", "coded/3.kmp", "--model", str(pushed), "--out", "decoded")
+    printed = kompakt(
+        ["list"],
+        ["run", "toy", "--data", "pictures", "--out", "out", *(w for s in settings for w in ("--set", s))],
+        ["compress", "pictures/3.png", "--model", "out/serving/toy", "--out", "coded"],
+        ["decompress", "coded/3.kmp", "--model", "out/serving/toy", "--out", "decoded"],
+    )
+    assert "toy" in printed and "Toy image codec of one convolution" in printed and "mean_scale_hyperprior" in printed
     picture, decoded = (np.array(Image.open(tmp_path / f / "3.png")).astype(float) for f in ("pictures", "decoded"))
     assert decoded.shape == picture.shape
     assert np.square(decoded - picture).mean() < 0.5 * np.square(picture - picture.mean((0, 1))).mean()

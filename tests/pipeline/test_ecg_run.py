@@ -70,6 +70,7 @@ def test_the_table_shows_the_scores_and_speaks_of_recordings(done):
     assert re.search(r"recordings +\d+ \(test split\)", printed) and "pictures" not in printed
     slices = {row["slice"].partition(":")[0] for row in page["slices"][1:]}
     assert slices == {"length_class", "noise_class"}
+    assert all(isinstance(value, float) for row in page["slices"] for value in row["values"].values())
 
 
 def test_the_page_has_the_measured_parts(done):
