@@ -189,9 +189,9 @@ def scan(place: str, known_labels: tuple[str, ...] = ()) -> Place:
                 found.add(container, member)
     records = found.records()
     if not records:
-        first = "".join(f": {u['path']}: {u['reason']}" for u in found.unreadable[:1])
-        others = ", ".join(f"{count} {kind}" for kind, count in found.ignored.most_common(5)) or "nothing else"
-        raise DataError(f"no recording in {place!r} can be read{first} (it holds {others})")
+        others = ", ".join(f"{count} {kind}" for kind, count in found.ignored.most_common(5)) or "nothing"
+        first = "".join(f"{u['path']}: {u['reason']}" for u in found.unreadable[:1])
+        raise DataError(f"no recording in {place!r} can be read ({first or f'it holds {others}'})")
     several = len({record.container for record in records}) > 1
     records = sorted(
         record._replace(key=printable(os.path.join(record.container, record.path) if several else record.path))
