@@ -270,7 +270,7 @@ def test_a_wrong_place_is_one_clear_line(tmp_path, make):
     if make == "unreadable":
         (place / "a.mat").touch()
     expected = {
-        "missing": "does not exist", "file": "is no folder and no archive", "empty": "it holds nothing)",
+        "missing": "does not exist", "file": "is no folder and no archive", "empty": r"it holds nothing\)",
         "others": "it holds 1 .edf", "unreadable": "a.mat: the file is empty",
     }  # fmt: skip
     with pytest.raises(DataError, match=expected[make]) as caught:
