@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from pipeline.client import CommandError
+from pipeline.given import UserError
 
 _BATCH = 32
 _SAMPLES = 600_000  # of a batch of signals with its padding: half an hour, which takes the largest models some 2 GB
@@ -29,7 +29,7 @@ def answers(inputs: Iterable[tuple[Any, Callable]], predictor, count: int) -> It
       count: classes of an answer.
 
     Raises:
-      CommandError: a server does not answer.
+      UserError: a server does not answer.
     """
     batch: list[tuple] = []
     for key, read in inputs:
@@ -59,7 +59,7 @@ def _of_batch(batch: list[tuple], predictor, count: int) -> Iterator[Answer]:
         found = predictor.best([item for _, item in batch], count)
     except ValueError as error:
         if isinstance(error, RestError) and not isinstance(error, RestRefused):
-            raise CommandError(str(error)) from error
+            raise UserError(str(error)) from error
         if len(batch) == 1:
             yield Answer(batch[0][0], [], error)
             return

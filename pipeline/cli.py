@@ -1,15 +1,14 @@
 """The command line. TensorFlow and TFX are imported by the commands that need them, so that help answers at once."""
 
 import difflib
-import importlib
 import os
 import pathlib
 import sys
 
 import click
 
-from pipeline import client, cross_validate, predict
-from pipeline.given import UserError, checked, errors
+from pipeline import client, cross_validate, predict, sweep
+from pipeline.given import UserError, checked, errors, local_run, options_of, pipeline_of, recipe_options, tune_option
 
 _PATH = click.Path(path_type=pathlib.Path)
 
@@ -30,34 +29,6 @@ def cli() -> None:
     """Kompakt: small models, from a folder of pictures or electrocardiograms to what is served."""
 
 
-def _recipe_options(command):
-    """The options that say what is made from which data; `run` and `compile` share them."""
-    for option in reversed(
-        (
-            click.argument("recipe"),
-            click.option(
-                "--data", type=_PATH,
-                help="Folder of pictures or of class folders, or a packed .npz file; folder or archive of recordings.",
-            ),
-            click.option(
-                "--dataset",
-                help="TFDS data set instead; cinc2017 or wfdb_folder: how to read recordings at --data. "
-                "[default: sample_photos; digits for classifiers; ecg_sample (simulated) for electrocardiograms]",
-            ),
-            click.option("--preset", default="small", show_default=True, help="Sizes and schedule of the recipe."),
-            click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one option; repeatable."),
-            click.option("--tune", default=0, type=click.IntRange(0), metavar="N", help="Search with N trials first."),
-            click.option("--beam-arg", "beam_args", multiple=True, metavar="ARG", help="Passed to Beam; repeatable."),
-            click.option(
-                "--max-unreadable", default=0.01, show_default=True, type=click.FloatRange(0, 1),
-                help="Share of unreadable files above which the run stops.",
-            ),
-        )
-    ):  # fmt: skip
-        command = option(command)
-    return command
-
-
 @cli.command("list")
 def list_() -> None:
     """Show the recipes."""
@@ -74,7 +45,8 @@ def list_() -> None:
 
 
 @cli.command()
-@_recipe_options
+@recipe_options
+@tune_option
 @click.option("--out", type=_PATH, help="Where everything of this run goes. [default: runs/RECIPE]")
 @click.option("--push-to", type=_PATH, help="Serving folder of the model. [default: OUT/serving/RECIPE]")
 @click.option("--verbose", is_flag=True, help="Show the logs of TFX, Beam and TensorFlow (else in OUT/run.log).")
@@ -89,28 +61,20 @@ def run(recipe, out, push_to, verbose, **chosen) -> None:
     _must_be_writable(push_to)
     with errors():
         found, config, data = checked(recipe, **chosen)
-        from rich.console import Console
-
-        from pipeline import local
-
-        console = Console(highlight=False)
-        with local.locked(out), local.logs_to(out / "run.log", verbose):
-            import tensorflow_datasets as tfds
-
+        with local_run(out, verbose) as (local, console):
             from pipeline import outcome
 
-            if not sys.stderr.isatty():
-                tfds.disable_progress_bar()
-            options = _options(
+            options = options_of(
                 found, config, data, chosen, root=str(out / "artifacts"), resume_dir=str(out / "training"),
                 push_dir=str(push_to), metadata=str(out / "metadata.sqlite"),
             )  # fmt: skip
-            status = outcome.finish(local.run(_pipeline(options), console), options, out, console)
+            status = outcome.finish(local.run(pipeline_of(options), console), options, out, console)
     sys.exit(status)
 
 
 @cli.command("compile")
-@_recipe_options
+@recipe_options
+@tune_option
 @click.option("--out", type=_PATH, required=True, help="The Kubeflow file to write (.yaml).")
 @click.option("--image", default="kompakt:latest", show_default=True, help="Container image with this project.")
 @click.option("--root", default="minio://mlpipeline/kompakt", show_default=True, help="Where artifacts go.")
@@ -130,13 +94,13 @@ def compile_(recipe, out, image, root, claim, mount, gpus, **chosen) -> None:
         found, config, data = checked(recipe, elsewhere=True, **chosen)
         from pipeline import kubeflow
 
-        options = _options(
+        options = options_of(
             found, config, data, chosen, root=f"{root}/{recipe}", resume_dir=f"{mount}/training/{recipe}",
             push_dir=f"{mount}/serving/{recipe}", gpus=gpus,
         )  # fmt: skip
         volume = (claim, mount) if claim else None
         fresh = () if options.data_digest else ("TfdsExampleGen",)
-        kubeflow.compile_to(_pipeline(options), out.absolute(), image=image, volume=volume, uncached=fresh)
+        kubeflow.compile_to(pipeline_of(options), out.absolute(), image=image, volume=volume, uncached=fresh)
     click.echo(str(out))
 
 
@@ -147,25 +111,8 @@ def _must_be_writable(folder: pathlib.Path) -> None:
         raise UserError(f"--push-to {folder}: cannot be written ({existing} is no folder that may be written)")
 
 
-def _options(recipe, config, data, chosen, **places):
-    from pipeline.dag import LOCAL_BEAM, Options
-
-    dataset, folder, digest = data
-    # A runner of the user's own brings its own options.
-    own_runner = any(a.startswith("--runner") for a in chosen["beam_args"])
-    return Options(
-        recipe=recipe, config=config, dataset=dataset, folder=folder, data_digest=digest, preset=chosen["preset"],
-        tune=chosen["tune"], max_unreadable=chosen["max_unreadable"],
-        beam_args=(() if own_runner else LOCAL_BEAM) + tuple(chosen["beam_args"]), **places,
-    )  # fmt: skip
-
-
-def _pipeline(options):
-    """The pipeline of the recipe's kind: `create_pipeline` of the module pipeline/<kind>_dag.py."""
-    return importlib.import_module(f"pipeline.{options.recipe.kind}_dag").create_pipeline(options)
-
-
-for _command in (client.compress, client.decompress, predict.predict, client.report, cross_validate.cross_validate):
+for _command in (client.compress, client.decompress, client.report, predict.predict, sweep.sweep,
+                 cross_validate.cross_validate):  # fmt: skip
     cli.add_command(_command)
 
 

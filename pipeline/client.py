@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 
 import click
 
+from pipeline.given import UserError
+
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp")  # as `components.pictures` takes
 STREAM_SUFFIX = ".kmp"
 RECORDING_SUFFIXES = (".hea", ".mat", ".dat")  # as `components.recordings` takes
@@ -18,33 +20,23 @@ RELEASED = {"codec": "edic", "ecg": "ecg_crnn"}  # of `models.released`, what is
 _PATHS = click.Path(path_type=pathlib.Path)
 
 
-class CommandError(click.ClickException):
-    """Input that cannot be used: one line, exit code 2."""
-
-    exit_code = 2
-
-    def show(self, file=None) -> None:
-        """Prints the one line."""
-        click.echo(f"error: {' '.join(self.format_message().split())}", err=True)
-
-
 def gather(inputs: Sequence[pathlib.Path], suffixes: Sequence[str]) -> list[pathlib.Path]:
     """The files that were named, and every file with one of the suffixes below the folders that were named.
 
     Raises:
-      CommandError: a path does not exist, or a folder holds no such file.
+      UserError: a path does not exist, or a folder holds no such file.
     """
     files: list[pathlib.Path] = []
     for path in inputs:
         if path.is_dir():
             found = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
             if not found:
-                raise CommandError(f"{path}: no file here ends in {', '.join(suffixes)}")
+                raise UserError(f"{path}: no file here ends in {', '.join(suffixes)}")
             files += found
         elif path.is_file():
             files.append(path)
         else:
-            raise CommandError(f"{path}: no such file or folder")
+            raise UserError(f"{path}: no such file or folder")
     return list(dict.fromkeys(files))
 
 
@@ -54,21 +46,21 @@ def plan(
     """Pairs of (input, output); every output is `out`/<stem><suffix>.
 
     Raises:
-      CommandError: two inputs share a stem, an output exists and may not be overwritten, or `out` is a file.
+      UserError: two inputs share a stem, an output exists and may not be overwritten, or `out` is a file.
     """
     if out.exists() and not out.is_dir():
-        raise CommandError(f"{out}: is a file; --out takes a folder")
+        raise UserError(f"{out}: is a file; --out takes a folder")
     stems = collections.defaultdict(list)
     for file in files:
         stems[file.stem].append(file)
     for stem, same in stems.items():
         if len(same) > 1:
             target = out / (stem + suffix)
-            raise CommandError(f"{same[0]} and {same[1]} would both become {target}; nothing was written")
+            raise UserError(f"{same[0]} and {same[1]} would both become {target}; nothing was written")
     pairs = [(file, out / (file.stem + suffix)) for file in files]
     for _, target in pairs:
         if target.exists() and not overwrite:
-            raise CommandError(f"{target}: exists; give --overwrite to replace it. Nothing was written")
+            raise UserError(f"{target}: exists; give --overwrite to replace it. Nothing was written")
     return pairs
 
 
@@ -86,7 +78,7 @@ def released_folder(kind: str) -> pathlib.Path:
     """The folder of the released model of a kind.
 
     Raises:
-      CommandError: there are no released weights, or the file is damaged.
+      UserError: there are no released weights, or the file is damaged.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from components import released_model
@@ -94,7 +86,7 @@ def released_folder(kind: str) -> pathlib.Path:
     try:
         return released_model.directory_of(RELEASED[kind], lambda line: click.echo(line, err=True))
     except ValueError as error:
-        raise CommandError(f"{error}; give --model DIR or --url http://HOST:PORT/v1/models/NAME") from error
+        raise UserError(f"{error}; give --model DIR or --url http://HOST:PORT/v1/models/NAME") from error
 
 
 def open_codec(models: Sequence[pathlib.Path], url: str | None, family: bool):
@@ -103,10 +95,10 @@ def open_codec(models: Sequence[pathlib.Path], url: str | None, family: bool):
     All have `decompress`, bytes to bytes; `compress` of a family also takes what rate is wanted.
 
     Raises:
-      CommandError: neither or both are given, or there is no codec.
+      UserError: neither or both are given, or there is no codec.
     """
     if bool(models) == (url is not None):
-        raise CommandError("give either --model DIR or --url http://HOST:PORT/v1/models/NAME")
+        raise UserError("give either --model DIR or --url http://HOST:PORT/v1/models/NAME")
     try:
         if url is not None:
             from pipeline.rest import RestCodec
@@ -118,14 +110,14 @@ def open_codec(models: Sequence[pathlib.Path], url: str | None, family: bool):
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         return CodecFamily(models) if family else ServedCodec(newest_version(models[0]))
     except ValueError as error:
-        raise CommandError(str(error)) from error
+        raise UserError(str(error)) from error
 
 
 def _rate_choice(models: Sequence[pathlib.Path], url: str | None, **wanted: float | None):
     """The RateChoice of the command's options; None if a single model is to code as it does by itself.
 
     Raises:
-      CommandError: options that need rate points, or several models without one of these options.
+      UserError: options that need rate points, or several models without one of these options.
     """
     from components.codec_family import RateChoice
     from components.served_codec import describe, is_variable, newest_version
@@ -134,14 +126,14 @@ def _rate_choice(models: Sequence[pathlib.Path], url: str | None, **wanted: floa
     if len(models) < 2 and not given:
         return None
     if url is not None:
-        raise CommandError("--quality and the targets are for models of this machine (--model)")
+        raise UserError("--quality and the targets are for models of this machine (--model)")
     try:
         if len(models) == 1 and not is_variable(describe(newest_version(models[0]))):
-            raise CommandError(f"{models[0]}: a model of one rate; --quality and the targets pick among several "
+            raise UserError(f"{models[0]}: a model of one rate; --quality and the targets pick among several "
                                "(--model given for each) or in one of variable rate")  # fmt: skip
         return RateChoice(**wanted)
     except ValueError as error:
-        raise CommandError(f"rate points: {error} (--quality, --target-bpp, --target-psnr)") from error
+        raise UserError(f"rate points: {error} (--quality, --target-bpp, --target-psnr)") from error
 
 
 def process(
@@ -153,7 +145,7 @@ def process(
       work: an input's bytes -> (output's bytes, what its line says).
 
     Raises:
-      CommandError: at the end, when a file failed or the user stopped; the finished outputs are written.
+      UserError: at the end, when a file failed or the user stopped; the finished outputs are written.
     """
     from rich import console, progress
 
@@ -175,12 +167,12 @@ def process(
                 reason = getattr(error, "strerror", None) or " ".join(str(error).split())
                 click.echo(f"error: {source}: {reason}", err=True)
             except KeyboardInterrupt:
-                stop = CommandError(f"stopped; {done} of {len(pairs)} files are done, in {target.parent}")
+                stop = UserError(f"stopped; {done} of {len(pairs)} files are done, in {target.parent}")
                 stop.exit_code = 130
                 raise stop from None
     if failed:
         others = f"the others are in {pairs[0][1].parent}" if done else "nothing was written"
-        raise CommandError(f"{failed} of {len(pairs)} files failed; {others}")
+        raise UserError(f"{failed} of {len(pairs)} files failed; {others}")
 
 
 def _options(command: Callable) -> Callable:
@@ -260,4 +252,4 @@ def report(run):
     try:
         click.echo(build.rebuild(run))
     except (OSError, ValueError) as error:
-        raise CommandError(str(error)) from error
+        raise UserError(str(error)) from error

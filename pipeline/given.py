@@ -1,6 +1,13 @@
 """What commands are given: the recipe, its options and its data, checked; and what is wrong with them as one line."""
 
+import contextlib
+import importlib
+import pathlib
+import sys
+
 import click
+
+_PATH = click.Path(path_type=pathlib.Path)
 
 
 class UserError(click.ClickException):
@@ -11,6 +18,33 @@ class UserError(click.ClickException):
     def show(self, file=None) -> None:
         """Prints the one line."""
         click.echo(f"error: {' '.join(self.format_message().split())}", err=True)
+
+
+def recipe_options(command):
+    """The options that say what is made from which data; `run`, `sweep` and `compile` share them."""
+    for option in reversed(
+        (
+            click.argument("recipe"),
+            click.option(
+                "--data", type=_PATH,
+                help="Folder of pictures or of class folders, or a packed .npz file; folder or archive of recordings.",
+            ),
+            click.option(
+                "--dataset",
+                help="TFDS data set instead; cinc2017 or wfdb_folder: how to read recordings at --data. "
+                "[default: sample_photos; digits for classifiers; ecg_sample (simulated) for electrocardiograms]",
+            ),
+            click.option("--preset", default="small", show_default=True, help="Sizes and schedule of the recipe."),
+            click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one option; repeatable."),
+            click.option("--beam-arg", "beam_args", multiple=True, metavar="ARG", help="Passed to Beam; repeatable."),
+            click.option(
+                "--max-unreadable", default=0.01, show_default=True, type=click.FloatRange(0, 1),
+                help="Share of unreadable files above which the run stops.",
+            ),
+        )
+    ):  # fmt: skip
+        command = option(command)
+    return command
 
 
 def checked(recipe: str, *, data, dataset, preset, settings, elsewhere=False, **_):
@@ -45,6 +79,45 @@ def checked(recipe: str, *, data, dataset, preset, settings, elsewhere=False, **
     name = dataset or (default_name(folder) if takes_recordings else kinds[0 if packed else 1 if data else 2])
     noun = "recordings" if takes_recordings else "pictures"
     return found, config, (name, folder, "" if elsewhere else dataset_digest(name, folder, found.labelled, noun))
+
+
+tune_option = click.option(
+    "--tune", default=0, type=click.IntRange(0), metavar="N", help="Search with N trials before training."
+)
+
+
+def options_of(recipe, config, data, chosen, **places):
+    """`pipeline.dag.Options` of what was checked; `places` are where things go."""
+    from pipeline.dag import LOCAL_BEAM, Options
+
+    dataset, folder, digest = data
+    # A runner of the user's own brings its own options.
+    own_runner = any(a.startswith("--runner") for a in chosen["beam_args"])
+    return Options(
+        recipe=recipe, config=config, dataset=dataset, folder=folder, data_digest=digest, preset=chosen["preset"],
+        tune=chosen["tune"], max_unreadable=chosen["max_unreadable"],
+        beam_args=(() if own_runner else LOCAL_BEAM) + tuple(chosen["beam_args"]), **places,
+    )  # fmt: skip
+
+
+def pipeline_of(options):
+    """The pipeline of the recipe's kind: `create_pipeline` of the module pipeline/<kind>_dag.py."""
+    return importlib.import_module(f"pipeline.{options.recipe.kind}_dag").create_pipeline(options)
+
+
+@contextlib.contextmanager
+def local_run(out: pathlib.Path, verbose: bool):
+    """Holds the output folder and sends the logs to its `run.log`; gives the module `pipeline.local` and a console."""
+    from rich.console import Console
+
+    from pipeline import local
+
+    with local.locked(out), local.logs_to(out / "run.log", verbose):
+        import tensorflow_datasets as tfds
+
+        if not sys.stderr.isatty():
+            tfds.disable_progress_bar()
+        yield local, Console(highlight=False)
 
 
 class errors:  # noqa: N801 (used as a statement)

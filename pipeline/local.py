@@ -96,10 +96,10 @@ def logs_to(path: pathlib.Path, verbose: bool):
 class Runner(local_dag_runner.LocalDagRunner):
     """TFX's local runner (same launcher, same cache), which also reports every component and keeps what came of it."""
 
-    def __init__(self, console: Console):
+    def __init__(self, console: Console, up_to: str = ""):
         super().__init__()
         self.steps: list[Step] = []
-        self._console = console
+        self._console, self._up_to = console, up_to
 
     def run_with_ir(self, pipeline, run_options=None) -> None:
         """Runs the compiled pipeline's components in order; the first that fails ends the run with RunError."""
@@ -110,8 +110,8 @@ class Runner(local_dag_runner.LocalDagRunner):
         connection = getattr(connection, connection.WhichOneof("connection_config"))
         self._store = mlmd.MetadataStore(connection)
         _forget_deleted_pushes(self._store)
-        for node in pipeline.nodes:
-            self._run_node(node.pipeline_node, pipeline, deployment, connection)
+        for node in _up_to([n.pipeline_node for n in pipeline.nodes], self._up_to):
+            self._run_node(node, pipeline, deployment, connection)
 
     def _run_node(self, node, pipeline, deployment, connection) -> None:
         name = node.node_info.id
@@ -152,15 +152,26 @@ class Runner(local_dag_runner.LocalDagRunner):
         return max(spans), outputs
 
 
-def run(pipeline, console: Console) -> list[Step]:
-    """Runs a pipeline; returns its steps in order.
+def run(pipeline, console: Console, up_to: str = "") -> list[Step]:
+    """Runs a pipeline, or of it one component (the last step then) and what it needs; returns its steps in order.
 
     Raises:
       RunError: a component failed.
     """
-    runner = Runner(console)
+    runner = Runner(console, up_to)
     runner.run(pipeline)
     return runner.steps
+
+
+def _up_to(nodes: list, name: str) -> list:
+    """Of nodes in topological order the one of that name and all that it needs; all of them without a name."""
+    if not name:
+        return nodes
+    wanted = {name}
+    for node in reversed(nodes):
+        if node.node_info.id in wanted:
+            wanted |= set(node.upstream_nodes)
+    return sorted((n for n in nodes if n.node_info.id in wanted), key=lambda n: n.node_info.id == name)
 
 
 def _forget_deleted_pushes(store: mlmd.MetadataStore) -> None:

@@ -8,7 +8,8 @@ import click
 
 from pipeline import predict_recordings
 from pipeline.answers import answers, show
-from pipeline.client import PICTURE_SUFFIXES, RECORDING_SUFFIXES, CommandError, gather, released_folder
+from pipeline.client import PICTURE_SUFFIXES, RECORDING_SUFFIXES, gather, released_folder
+from pipeline.given import UserError
 
 _PATHS = click.Path(path_type=pathlib.Path)
 
@@ -33,16 +34,16 @@ def predict(inputs, model, url, top, lead, window, overlap) -> None:
     then 1.
     """
     if model and url:
-        raise CommandError("give either --model DIR or --url http://HOST:PORT/v1/models/NAME")
+        raise UserError("give either --model DIR or --url http://HOST:PORT/v1/models/NAME")
     if url and top > 1:
-        raise CommandError("--top is for models of this machine: a server names only the likeliest class")
+        raise UserError("--top is for models of this machine: a server names only the likeliest class")
     step = _step(window, overlap)
     if not (model or url):
         model = _default(inputs)
     predictor, pictures = _open(model, url)
     if pictures:
         if window or lead is not None:
-            raise CommandError("--window, --overlap and --lead are for models of electrocardiograms; this is not one")
+            raise UserError("--window, --overlap and --lead are for models of electrocardiograms; this is not one")
         from components.pictures import normalize
 
         files = gather(inputs, PICTURE_SUFFIXES)
@@ -58,17 +59,17 @@ def _step(window: float | None, overlap: float | None) -> float:
     """Seconds from one window to the next; 0 without windows.
 
     Raises:
-      CommandError: the two do not fit.
+      UserError: the two do not fit.
     """
     if window is None:
         if overlap is not None:
-            raise CommandError("--overlap needs --window")
+            raise UserError("--overlap needs --window")
         return 0.0
     if not 1 <= window <= 1800:
-        raise CommandError(f"--window {window:g}: must be between 1 and 1800 seconds")
+        raise UserError(f"--window {window:g}: must be between 1 and 1800 seconds")
     overlap = window / 2 if overlap is None else overlap
     if not 0 <= overlap < window:
-        raise CommandError(f"--overlap {overlap:g}: must be from 0 to less than the window of {window:g} seconds")
+        raise UserError(f"--overlap {overlap:g}: must be from 0 to less than the window of {window:g} seconds")
     return window - overlap
 
 
@@ -76,10 +77,10 @@ def _default(inputs: Sequence[pathlib.Path]) -> pathlib.Path:
     """The released model for what the inputs are.
 
     Raises:
-      CommandError: there is none for pictures, or no weights are there.
+      UserError: there is none for pictures, or no weights are there.
     """
     if not predict_recordings.are_recordings(inputs):
-        raise CommandError("give --model DIR or --url http://HOST:PORT/v1/models/NAME: only recordings "
+        raise UserError("give --model DIR or --url http://HOST:PORT/v1/models/NAME: only recordings "
                            f"({', '.join(RECORDING_SUFFIXES)}) are answered without")  # fmt: skip
     return released_folder("ecg")
 
@@ -88,7 +89,7 @@ def _open(model: pathlib.Path | None, url: str | None):
     """What answers, with its function `best`, and whether it takes pictures (else recordings).
 
     Raises:
-      CommandError: no such model.
+      UserError: no such model.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from components.served_classifier import ServedClassifier
@@ -103,6 +104,6 @@ def _open(model: pathlib.Path | None, url: str | None):
             if kind.wanted <= taken:
                 return served or kind(model), kind is ServedClassifier
     except ValueError as error:
-        raise CommandError(str(error)) from error
+        raise UserError(str(error)) from error
     said = f"its 'predict' takes {', '.join(sorted(taken))}" if taken else "it has no signature 'predict'"
-    raise CommandError(f"{url or model}: neither a classifier of pictures nor of electrocardiograms: {said}")
+    raise UserError(f"{url or model}: neither a classifier of pictures nor of electrocardiograms: {said}")

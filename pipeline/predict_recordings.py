@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 import click
 
 from pipeline.answers import answers, line, show
-from pipeline.client import RECORDING_SUFFIXES, CommandError
+from pipeline.client import RECORDING_SUFFIXES
+from pipeline.given import UserError
 
 
 def are_recordings(inputs: Sequence[pathlib.Path]) -> bool:
@@ -29,21 +30,21 @@ def find(inputs: Sequence[pathlib.Path]) -> list[pathlib.Path]:
     Header and signal are one recording.
 
     Raises:
-      CommandError: a path does not exist, or a folder holds no recording.
+      UserError: a path does not exist, or a folder holds no recording.
     """
     files: list[pathlib.Path] = []
     for path in inputs:
         if path.is_dir():
             found = [p for p in path.rglob("*") if p.suffix.lower() in RECORDING_SUFFIXES and p.is_file()]
             if not found:
-                raise CommandError(f"{path}: no file here ends in {', '.join(RECORDING_SUFFIXES)}")
+                raise UserError(f"{path}: no file here ends in {', '.join(RECORDING_SUFFIXES)}")
             files += sorted(found, key=lambda p: (p.with_suffix(""), RECORDING_SUFFIXES.index(p.suffix.lower())))
         elif path.is_file():
             files.append(path)
         elif _header_of(path).is_file():
             files.append(_header_of(path))
         else:
-            raise CommandError(f"{path}: no such file, folder or record")
+            raise UserError(f"{path}: no such file, folder or record")
     recordings: dict[pathlib.Path, pathlib.Path] = {}
     for file in files:
         recordings.setdefault(file.with_suffix("") if file.suffix.lower() in RECORDING_SUFFIXES else file, file)
@@ -63,7 +64,7 @@ def run(inputs, predictor, count: int, lead: int | None, window: float | None, s
       window, step: seconds of a window and from one to the next; no window: a recording is answered as a whole.
 
     Raises:
-      CommandError: a path does not exist, or holds no recording.
+      UserError: a path does not exist, or holds no recording.
     """
     files = find(inputs)
     from components import recordings

@@ -19,22 +19,36 @@ TINY = tiny_ecg.SETTINGS | {"steps": 6, "lstm_units": 2, "lstm_layers": 1, "hidd
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """The folder of a run that has ended, and what it printed."""
+    """The folder of a run that has ended, and what it and the sweep before it printed."""
     root = tmp_path_factory.mktemp("recordings")
     ecg_records.fill(root / "data", LABELS)
-    arguments = ["run", "ecg_crnn", "--data", str(root / "data"), "--out", str(root / "out"), "--tune", "1"]
+    arguments = ["ecg_crnn", "--data", str(root / "data"), "--out", str(root / "out")]
     for name, value in TINY.items():
         arguments += ["--set", f"{name}={value}"]
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        status = cli.main(arguments)
-    assert status == 0, printed.getvalue()
-    return root / "out", printed.getvalue()
+    printed = []
+    for command in (["sweep", *arguments, "--trials", "1"], ["run", *arguments, "--tune", "1"]):
+        with contextlib.redirect_stdout(io.StringIO()) as captured:
+            status = cli.main(command)
+        printed.append(captured.getvalue())
+        assert status == 0, printed[-1]
+    return root / "out", printed[1], printed[0]
 
 
-def test_all_steps_were_run(done):
-    steps = re.findall(r"^\S+ (\S+) +[\d.]+ s", done[1], re.MULTILINE)
-    assert {"RecordSchema", "Transform", "Tuner", "Trainer", "Evaluator", "ServingCheck", "Pusher"} <= set(steps)
+def steps_of(printed: str) -> list[str]:
+    return re.findall(r"^\S+ (\S+) +[\d.]+ s", printed, re.MULTILINE)
+
+
+def test_a_sweep_does_what_the_search_needs_and_lists_the_trials(done):
+    assert set(steps_of(done[2])) == {"TfdsExampleGen", "RecordSchema", "Transform", "Tuner"}
+    *_, heads, trial, _, best = done[2].splitlines()
+    assert heads.startswith("validation loss") and "learning_rate" in heads and float(trial.split()[0]) > 0
+    assert best.startswith("the best: --set ") and "--set dropout=" in best
+
+
+def test_all_other_steps_were_run_and_the_search_was_not_repeated(done):
+    found = set(steps_of(done[1]))
+    assert {"StatisticsGen", "ExampleValidator", "Trainer", "Evaluator", "ServingCheck", "Pusher"} <= found
+    assert "Tuner unchanged, from the cache" in done[1]
 
 
 def test_the_transform_step_gives_what_the_function_outside_gives(done, tmp_path):
@@ -61,7 +75,7 @@ def test_the_model_is_pushed_with_what_the_data_decided(done):
 
 
 def test_the_table_shows_the_scores_and_speaks_of_recordings(done):
-    out, printed = done
+    out, printed, _ = done
     page = json.loads((out / "report.json").read_text())
     overall = page["slices"][0]["values"]
     assert set(ecg_metrics.NAMES) < set(overall)
