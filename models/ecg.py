@@ -96,9 +96,9 @@ def convolutions(config: EcgConfig) -> keras.Model:
 
 def placeholders() -> dict:
     """What the models take: samples in millivolts, zero beyond the length, and how many of them count."""
-    return {
-        "samples": keras.Input((None,), dtype="float32", name="samples"),
+    return {  # in the order of their names, as TensorFlow hands them over
         "length": keras.Input((), dtype="int32", name="length"),
+        "samples": keras.Input((None,), dtype="float32", name="samples"),
     }
 
 
@@ -128,7 +128,7 @@ class Ecg(Configured):
 
     def call(self, x, training=None):
         """Logits of a batch, see the class."""
-        return self.network(x, training=training)
+        return self.network(dict(x), training=training)  # on export a dict of TensorFlow's, of which Keras warns
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Cross-entropy with y [B, K], one-hot, each recording weighted by its class; scalar, nats."""

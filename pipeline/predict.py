@@ -33,6 +33,7 @@ def predict(inputs, model, url, top, lead, window, overlap) -> None:
     A file that cannot be read is named on the error output; the others are answered all the same, and the exit code is
     then 1.
     """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if model and url:
         raise UserError("give either --model DIR or --url http://HOST:PORT/v1/models/NAME")
     if url and top > 1:
@@ -91,7 +92,6 @@ def _open(model: pathlib.Path | None, url: str | None):
     Raises:
       UserError: no such model.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from components.served_classifier import ServedClassifier
     from components.served_ecg import ServedEcg
     from components.served_model import takes

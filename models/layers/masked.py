@@ -123,6 +123,7 @@ class MaskedMean(keras.layers.Layer):
 
     def __init__(self, **kwargs):
         super().__init__(**({"dtype": "float32"} | kwargs))
+        self.supports_masking = True  # that of an LSTM says the same as the frames
 
     def call(self, x, frames):
         """x: [B, T, D] float. frames: int32 [B]."""
@@ -152,7 +153,7 @@ class MaskedBidirectionalLSTM(keras.layers.Layer):
 
     def __init__(self, units: int, **kwargs):
         super().__init__(**kwargs)
-        self.units = units
+        self.units, self.supports_masking = units, True
         lstm = PortableLSTM(units, return_sequences=True, dtype=self.dtype_policy)
         self.both = keras.layers.Bidirectional(lstm, dtype=self.dtype_policy)
 

@@ -1,14 +1,20 @@
 """Released models in the user's cache."""
 
+import csv
 import io
+import itertools
+import pathlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from components import classic, released_model
+from components import classic, ecg_metrics, recordings, released_model
+from components.containers import members
 from components.served_codec import ServedCodec
+from components.served_ecg import ServedEcg
 from models import registry, released
+from tests.components.recordings_on_disk import real_recordings
 from tests.models.kinds import KINDS, photograph, png
 
 
@@ -58,3 +64,23 @@ def test_the_released_model_beats_jpeg(tmp_path, monkeypatch):
         jpeg = classic.jpeg_of_size(picture, round(point.bpp * picture.shape[0] * picture.shape[1] / 8))
         errors = [np.square(picture.astype(float) - other).mean() for other in (decoded, classic.decode(jpeg))]
         assert errors[0] < errors[1], quality
+
+
+@pytest.mark.skipif(real_recordings() is None, reason="the real recordings are not on this machine")
+def test_the_released_model_knows_real_recordings(tmp_path, monkeypatch):
+    """On the first hundred recordings that it was not trained on, as they come in the archive."""
+    monkeypatch.setenv("KOMPAKT_CACHE", str(tmp_path))
+    with open(real_recordings() / "labels.csv", newline="") as file:
+        labels = {row["record"]: row["label"] for row in csv.DictReader(file) if row["split"] == "test"}
+    files = ((pathlib.Path(m.path), m) for m in members(str(real_recordings() / "recordings.tar.xz")))
+    wanted = ((path.stem, m.read()) for path, m in files if path.suffix == ".mat" and path.stem in labels)
+    names, signals = zip(
+        *((name, recordings.read_bytes(content, name=name).samples) for name, content in itertools.islice(wanted, 100)),
+        strict=True,
+    )
+    model = ServedEcg(released_model.directory_of("ecg_crnn"))
+    predicted = model.probabilities(signals).argmax(1)
+    expected = np.array([model.names.index(labels[name]) for name in names])
+    confusion = ecg_metrics.counted(expected, predicted, len(model.names))
+    assert ecg_metrics.challenge_f1(confusion, model.names) > 0.7
+    assert released.path_of("ecg_crnn").stat().st_size < 2_000_000
