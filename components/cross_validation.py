@@ -19,10 +19,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from components import artifacts, ecg_metrics, ecg_results, ecg_transform
+from components import artifacts, ecg_results, ecg_transform
 from components.folders import DataError
 from models import data, ecg_data, registry
 from models.recipe import Config, ConfigError, Recipe
@@ -197,7 +198,7 @@ def run_fold(plan: Plan, records: Mapping[str, Sequence[str]], fold: int) -> Non
         ecg_transform.transform(ingested, prepared)
         shutil.rmtree(place / "ingest")
     files = ecg_transform.split_files(prepared)
-    tf.keras.backend.clear_session()
+    keras.utils.clear_session()
     config = recipe.config(**plan.config)
     model, config, history = ecg_results.trained(recipe, config, files, place / "training")
     answers = ecg_results.answers(recipe, config, model, files["test"])
@@ -242,7 +243,7 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
       "f1/<class>", over the folds where they are defined; "names" and "confusion": of all recordings together.
     """
     names = list(dict.fromkeys(name for row in rows for name in row["names"]))
-    order = [*(n for n in ecg_metrics.CLASSES if n in names), *sorted(set(names) - set(ecg_metrics.CLASSES))]
+    order = [*(n for n in ecg_data.CLASSES if n in names), *sorted(set(names) - set(ecg_data.CLASSES))]
     columns = {key: [row[key] for row in rows] for key in ("challenge_f1", "accuracy")}
     columns |= {f"f1/{name}": [row["f1"].get(name) for row in rows] for name in order}
     known = {key: [v for v in values if v is not None] for key, values in columns.items()}

@@ -12,13 +12,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-# The PhysioNet/CinC Challenge 2017: what it calls a class, and what that is. Its score leaves noise out.
-CLASSES: Mapping[str, str] = {"N": "normal", "A": "fibrillation", "O": "other", "~": "noise"}
-SCORED = ("N", "A", "O")
+from models.ecg_data import CLASSES, SCORED
+
 CHALLENGE_F1 = "challenge_f1"
 KINDS = ("f1", "precision", "recall")
 NAMES = (CHALLENGE_F1, *(f"{kind}_{title}" for kind in KINDS for title in CLASSES.values()))
-NO_LABEL = -1
 
 
 def counted(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from tfx.types import standard_component_specs as keys
 
 from components import ecg_metrics
 from components.artifacts import saved_model_dir
+from models import ecg_data
 from models.recipe import Evaluation
 from models.recipe import Metric as RecipeMetric
 
@@ -165,7 +166,7 @@ class _Confusions(beam.CombineFn):
         outputs = element.get_predictions(model_name=self._model_name or None)
         labels, predicted = (np.rint(np.asarray(outputs[k])).astype(int).ravel() for k in ("label", "predicted"))
         pairs = zip(labels.tolist(), predicted.tolist(), strict=True)
-        accumulator.update(pair for pair in pairs if pair[0] != ecg_metrics.NO_LABEL)
+        accumulator.update(pair for pair in pairs if pair[0] != ecg_data.NO_LABEL)
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[collections.Counter]) -> collections.Counter:

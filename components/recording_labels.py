@@ -11,7 +11,6 @@ from components.folders import DataError
 from components.recordings import SUFFIXES
 from models.data import SPLITS
 
-CHALLENGE = ("N", "A", "O", "~")  # normal, atrial fibrillation, other rhythm, too noisy
 _REFERENCE = re.compile(r"reference(-.*)?\.csv$", re.IGNORECASE)
 
 

@@ -17,10 +17,9 @@ import wfdb
 from wfdb.io import header as wfdb_header
 
 from components.matlab import RecordingError, matrix_of
-from models.ecg_data import LIMIT, RATE
+from models.ecg_data import LIMIT, LONGEST_S, RATE, SHORTEST_S
 
 SUFFIXES = (".hea", ".mat", ".dat")
-MIN_SECONDS, MAX_SECONDS = 1, 30 * 60
 GAIN = 1000.0  # steps per millivolt of a matrix without a header: that of the PhysioNet/CinC Challenge 2017
 NOISE_CLASSES = ("clean", "noisy", "very_noisy")
 _NOISE_BOUNDS = (0.12, 0.25)  # millivolts, see `noise_class`
@@ -77,7 +76,7 @@ class Header(NamedTuple):
     segments: list[str]
 
 
-def read(path: str | os.PathLike, lead: int | None = None, limit_s: float = MAX_SECONDS) -> Recording:
+def read(path: str | os.PathLike, lead: int | None = None, limit_s: float = LONGEST_S) -> Recording:
     """Reads one recording: a `.hea` with its `.dat` or `.mat`, or a `.mat` alone (300 Hz, 1000 steps per millivolt).
 
     Args:
@@ -118,7 +117,7 @@ def read_bytes(
     rate: float = RATE,
     gain: float = GAIN,
     lead: int | None = None,
-    limit_s: float = MAX_SECONDS,
+    limit_s: float = LONGEST_S,
 ) -> Recording:
     """Reads a recording that is a MATLAB matrix [leads, samples] (version 4, or `val` of version 5).
 
@@ -129,7 +128,7 @@ def read_bytes(
 
     Raises:
       RecordingError: not such a file, damaged, or not as its header says; flat; without samples, or with more than half
-        of them missing; shorter than MIN_SECONDS or longer than `limit_s`.
+        of them missing; shorter than SHORTEST_S or longer than `limit_s`.
     """
     if not signal:
         raise RecordingError(f"{name}: the file is empty")
@@ -252,8 +251,8 @@ def _finish(
 def _check_length(samples: int, rate: float, name: str, limit_s: float) -> None:
     """Raises RecordingError for a recording that is too short or too long; 0 samples mean that it is not known yet."""
     seconds = samples / rate
-    if 0 < seconds < MIN_SECONDS:
-        raise RecordingError(f"{name}: lasts {seconds:.2g} s ({samples} samples); at least {MIN_SECONDS} s is needed")
+    if 0 < seconds < SHORTEST_S:
+        raise RecordingError(f"{name}: lasts {seconds:.2g} s ({samples} samples); at least {SHORTEST_S} s is needed")
     if seconds > limit_s:
         raise RecordingError(
             f"{name}: lasts {seconds / 60:.1f} min ({samples} samples), more than {limit_s / 60:g}; cut it, or use "

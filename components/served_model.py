@@ -72,9 +72,8 @@ class ServedModel(abc.ABC):
         import tensorflow as tf
 
         try:
-            return self._predict(**{name: tf.constant(value) for name, value in inputs.items()})[
-                "probabilities"
-            ].numpy()
+            answers = self._predict(**{name: tf.constant(value) for name, value in inputs.items()})
+            return answers["probabilities"].numpy()
         except tf.errors.OpError as error:
             raise ServedModelError(one_line(error)) from error
 

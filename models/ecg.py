@@ -19,9 +19,6 @@ from models.layers.spectrogram import LogSpectrogram, frames_of
 from models.precision import policy_of
 from models.recipe import Config, ConfigError, Evaluation, Metric, Search, option
 
-SCORED = ("N", "A", "O")  # the classes of which the challenge takes the mean F1
-NAMES = {"normal": "N", "fibrillation": "A", "other": "O", "noise": "~"}
-
 
 @dataclasses.dataclass(frozen=True)
 class EcgConfig(Config):
@@ -43,7 +40,9 @@ class EcgConfig(Config):
     resample: bool = option(True, "whether rare classes are drawn more often, int(0.2 / share) + 1 times")
     bursts: bool = option(True, "whether bursts of samples are zeroed in training, about 22 % in all")
     stretch: bool = option(True, "whether training signals are played at 80/120 to 80/60 of their length")
-    crop_seconds: float = option(30.0, "longest piece of a recording that is trained on, seconds", low=1.0, high=1800.0)
+    crop_seconds: float = option(
+        30.0, "longest piece of a recording that is trained on, seconds", low=1.0, high=ecg_data.LONGEST_S
+    )
 
     def __post_init__(self):
         super().__post_init__()
@@ -120,7 +119,8 @@ class Ecg(Configured):
             part.autocast = False  # half precision would spoil the samples before their spectrogram is taken
         self.class_weights = class_weights(config)
         self.trackers = [keras.metrics.Mean(name="accuracy"), keras.metrics.Mean(name="cross_entropy")]
-        self.confusion = ChallengeF1([c for c, n in enumerate(config.names) if n in SCORED], config.classes, name="f1")
+        scored = [c for c, name in enumerate(config.names) if name in ecg_data.SCORED]
+        self.confusion = ChallengeF1(scored, config.classes, name="f1")
 
     def logits(self, features, frames, config):
         """Features [B, N, D] and frames that count [B] -> logits [B, K] float32."""
@@ -211,7 +211,7 @@ def build(model_class: type[Ecg], config: EcgConfig) -> Ecg:
 
 
 def _class_metrics(kind: str) -> tuple[Metric, ...]:
-    return tuple(Metric(f"{kind}_{name}", "", "higher", aggregate=kind) for name in NAMES)
+    return tuple(Metric(f"{kind}_{name}", "", "higher", aggregate=kind) for name in ecg_data.CLASSES.values())
 
 
 EVALUATION = Evaluation(

@@ -34,5 +34,6 @@ RECIPE = Recipe(
     evaluation=ecg.EVALUATION,
     adapt=adapt,
     labelled=True,
+    noun="recordings",
     train=train_best,
 )

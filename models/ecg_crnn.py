@@ -76,5 +76,6 @@ RECIPE = Recipe(
     evaluation=ecg.EVALUATION,
     adapt=adapt,
     labelled=True,
+    noun="recordings",
     train=functools.partial(train_in_phases, functools.partial(ecg.build, EcgPretraining)),
 )  # fmt: skip

@@ -27,8 +27,11 @@ AMPLITUDE = "ecg/amplitude"
 TEXTS = (FORMAT, LENGTH_CLASS, NOISE_CLASS, LABEL_NAME)
 INTEGERS = (SAMPLES, ORIGINAL_RATE, BYTES, GAPS, CLIPPED)
 NO_LABEL = -1
-_MICROVOLTS = 1000.0  # in a millivolt
-LIMIT = np.iinfo(np.int16).max / _MICROVOLTS  # millivolts that a record can hold
+MICROVOLTS = 1000.0  # in a millivolt
+SHORTEST_S, LONGEST_S = 1, 1800  # of a recording that is taken as a whole, seconds
+CLASSES = {"N": "normal", "A": "fibrillation", "O": "other", "~": "noise"}  # of the PhysioNet/CinC Challenge 2017
+SCORED = ("N", "A", "O")  # of which the challenge takes the mean F1
+LIMIT = np.iinfo(np.int16).max / MICROVOLTS  # millivolts that a record can hold
 
 FEATURES: Mapping[str, tf.io.FixedLenFeature] = {
     SIGNAL: tf.io.FixedLenFeature([], tf.string),
@@ -71,7 +74,7 @@ def recording_example(
       gaps, clipped: samples that were missing (and are zero now), and that stand at the limits of the converter.
       label_name: name of its class; a record without one has not the feature.
     """
-    volts = np.clip(np.rint(np.asarray(samples, np.float64) * _MICROVOLTS), -32767, 32767).astype("<i2")
+    volts = np.clip(np.rint(np.asarray(samples, np.float64) * MICROVOLTS), -32767, 32767).astype("<i2")
     texts = {SIGNAL: volts.tobytes(), ID: key.encode(), FORMAT: format_name.encode(),
              LENGTH_CLASS: length_class(len(volts) / RATE).encode(), NOISE_CLASS: noise_class.encode()}  # fmt: skip
     if label_name:
@@ -92,7 +95,7 @@ def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
 
 def decode(signal: tf.Tensor) -> tf.Tensor:
     """A record's signal, scalar string -> millivolts, float32 [T]."""
-    return tf.cast(tf.io.decode_raw(signal, tf.int16), tf.float32) / _MICROVOLTS
+    return tf.cast(tf.io.decode_raw(signal, tf.int16), tf.float32) / MICROVOLTS
 
 
 def decode_batch(signals: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

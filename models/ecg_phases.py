@@ -63,15 +63,12 @@ def train_best(
     validation_files: Sequence[str],
     *,
     work_dir: str,
-    log_dir: str,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     **options,
 ) -> keras.Model:
     """`models.train.train`, returning the model of the epoch with the best validation F1."""
-    return train(
-        recipe, config, train_files, validation_files,
-        work_dir=work_dir, log_dir=log_dir, callbacks=[*callbacks, KeepBest(work_dir)], **options,
-    )  # fmt: skip
+    callbacks = [*callbacks, KeepBest(work_dir)]
+    return train(recipe, config, train_files, validation_files, work_dir=work_dir, callbacks=callbacks, **options)
 
 
 class OneHistory(keras.callbacks.Callback):

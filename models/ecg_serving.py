@@ -8,12 +8,10 @@ import tensorflow as tf
 
 from models import ecg_bytes_serving, ecg_data, export
 from models.ecg_bytes_serving import require
+from models.ecg_data import CLASSES, LONGEST_S, MICROVOLTS, SHORTEST_S
 from models.resample import resample
 
-ORDER = ("N", "A", "O", "~")  # of the classes in `label` and `predicted`, whatever the model's own is
-SHORTEST_S, LONGEST_S = 1.0, 1800.0
 RATES = (50.0, 100_000.0)  # samples a second
-_MICROVOLTS = 1000.0  # in a millivolt
 _FORMAT = "millivolts at 300 Hz, 1"
 _LEAST = 1e-7  # probability that a label the model does not know is charged with
 
@@ -34,7 +32,7 @@ class EcgServer(tf.Module):
         self.model = model
         names = json.loads(config.class_names) if config.class_names else [str(c) for c in range(config.classes)]
         names = [name or str(c) for c, name in enumerate(names)]
-        known = [*ORDER, *(name for name in names if name not in ORDER)]
+        known = list(dict.fromkeys([*CLASSES, *names]))  # the places of `label` and `predicted`
         self.names, self.known = tf.constant(names), tf.constant(known)
         self.places = tf.constant([known.index(name) for name in names])
         self.fingerprint = export.fingerprint_of(_FORMAT + type(model).__name__ + config.class_names, model.variables)
@@ -141,5 +139,5 @@ def _at_rate(samples: tf.Tensor, length: tf.Tensor, rate: tf.Tensor) -> tuple[tf
 
     spec = tf.RaggedTensorSpec([None], tf.float32, 0)
     found = tf.map_fn(one, (samples, length, rate), fn_output_signature=spec)
-    whole = tf.round(tf.clip_by_value(found.to_tensor(), -ecg_data.LIMIT, ecg_data.LIMIT) * _MICROVOLTS)
-    return whole / _MICROVOLTS, tf.cast(found.row_lengths(), tf.int32)
+    whole = tf.round(tf.clip_by_value(found.to_tensor(), -ecg_data.LIMIT, ecg_data.LIMIT) * MICROVOLTS)
+    return whole / MICROVOLTS, tf.cast(found.row_lengths(), tf.int32)

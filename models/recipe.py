@@ -166,6 +166,7 @@ class Recipe:
       beside: (model, config, training files, folder) -> None: writes what else the options ask for into the folder of
         the exported model that TensorFlow leaves alone.
       labelled: whether its records need class labels.
+      noun: what its records are of, "pictures" or "recordings".
       train: what trains it, if not `models.train.train`; takes and gives the same.
     """
 
@@ -182,6 +183,7 @@ class Recipe:
     served: Callable | None = None
     beside: Callable | None = None
     labelled: bool = False
+    noun: str = "pictures"
     train: Callable | None = None
     source: str = dataclasses.field(default_factory=lambda: sys._getframe(2).f_globals.get("__file__", "?"))
 

@@ -148,7 +148,7 @@ def assemble(options: Options, components: list) -> dsl.Pipeline:
 
 def validate(examples, recipe: Recipe) -> tuple:
     """Statistics of the side features, the schema of the training split, and where other splits depart from it."""
-    options = side_feature_options(recipe.labelled, "recordings" if recipe.kind == "ecg" else "pictures")
+    options = side_feature_options(recipe.labelled, recipe.noun)
     statistics = tfx_components.StatisticsGen(examples=examples, stats_options=options)
     schema = tfx_components.SchemaGen(
         statistics=statistics.outputs["statistics"], infer_feature_shape=True, exclude_splits=[VALIDATION, TEST]

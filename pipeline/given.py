@@ -66,7 +66,7 @@ def checked(recipe: str, *, data, dataset, preset, settings, elsewhere=False, **
 
     found = registry.get(recipe)
     config = found.make_config(preset, overrides)
-    takes_recordings = found.kind == "ecg"
+    takes_recordings = found.noun == "recordings"
     packed = data and data.suffix == ".npz" and not takes_recordings
     may_be_file = packed or takes_recordings
     if data and not elsewhere and not (may_be_file and data.is_file() or not packed and data.is_dir()):
@@ -77,8 +77,7 @@ def checked(recipe: str, *, data, dataset, preset, settings, elsewhere=False, **
     folder = str(data.absolute()) if data else ""
     kinds = ("packed", "class_folders", "digits") if found.labelled else ("packed", "photos", "sample_photos")
     name = dataset or (default_name(folder) if takes_recordings else kinds[0 if packed else 1 if data else 2])
-    noun = "recordings" if takes_recordings else "pictures"
-    return found, config, (name, folder, "" if elsewhere else dataset_digest(name, folder, found.labelled, noun))
+    return found, config, (name, folder, "" if elsewhere else dataset_digest(name, folder, found.labelled, found.noun))
 
 
 tune_option = click.option(

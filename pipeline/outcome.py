@@ -22,7 +22,7 @@ def finish(steps: list[Step], options: Options, out: pathlib.Path, console: Cons
     """Completes the report and prints what came of the run; returns the exit code (0 pushed, 1 not blessed)."""
     from components.report import build
 
-    noun = "recordings" if options.recipe.kind == "ecg" else "pictures"
+    noun = options.recipe.noun
     outputs = {step.name: step.outputs for step in steps}
     known = [{f.name: getattr(s, f.name) for f in dataclasses.fields(s) if f.name != "outputs"} for s in steps]
     table = compared(outputs["Comparison"]["table"].uri) if "Comparison" in outputs else []

@@ -66,8 +66,10 @@ def _step(window: float | None, overlap: float | None) -> float:
         if overlap is not None:
             raise UserError("--overlap needs --window")
         return 0.0
-    if not 1 <= window <= 1800:
-        raise UserError(f"--window {window:g}: must be between 1 and 1800 seconds")
+    from models.ecg_data import LONGEST_S, SHORTEST_S
+
+    if not SHORTEST_S <= window <= LONGEST_S:
+        raise UserError(f"--window {window:g}: must be between {SHORTEST_S} and {LONGEST_S} seconds")
     overlap = window / 2 if overlap is None else overlap
     if not 0 <= overlap < window:
         raise UserError(f"--overlap {overlap:g}: must be from 0 to less than the window of {window:g} seconds")

@@ -79,7 +79,7 @@ def Report(  # noqa: N802 (TFX components are nouns)
     }
     count = int(options.get("pictures", 8))
     files = artifacts.split_files([examples], options.get("split", "test"))
-    data["kind"] = recipe.kind if recipe else "codec"
+    data |= {"kind": recipe.kind, "noun": recipe.noun} if recipe else {"kind": "codec", "noun": "pictures"}
     data["earlier"], data["measured"] = [], None
     names = json.loads(config.get("class_names") or "[]")
     data |= _measured(notes, data["kind"], model_dir, files, count, names)

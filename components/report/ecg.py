@@ -82,7 +82,7 @@ def _batches(files: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
 def _scores(confusion: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
     by_kind, counts = ecg_metrics.class_scores(confusion), confusion.sum(1)
     return [
-        {"name": name, "title": ecg_metrics.CLASSES.get(name, name), "recordings": int(counts[place])}
+        {"name": name, "title": ecg_data.CLASSES.get(name, name), "recordings": int(counts[place])}
         | {kind: None if np.isnan(values[place]) else float(values[place]) for kind, values in by_kind.items()}
         for place, name in enumerate(names)
     ]
@@ -90,7 +90,7 @@ def _scores(confusion: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]
 
 def _mistake(record: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     p, samples = record["p"], record["samples"]
-    volts = np.rint(samples[:_LONGEST] * 1000.0).astype("<i2")
+    volts = np.rint(samples[:_LONGEST] * ecg_data.MICROVOLTS).astype("<i2")
     return {
         "id": record["id"], "is": names[record["place"]], "taken": names[int(p.argmax())],
         "probability": float(p.max()), "own_probability": float(p[record["place"]]),

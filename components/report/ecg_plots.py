@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import scipy.signal
 
-from components import ecg_metrics
 from components.report import plots
+from models.ecg_data import CLASSES, MICROVOLTS
 
 _COLUMNS = 1200  # of the drawing; a line of more samples is drawn by the extremes of each column
 _WINDOW, _HOP, _FLOOR = 64, 32, 1e-9  # samples and square millivolts a hertz, as of the models' spectrogram
@@ -18,7 +18,7 @@ def drawn(mistakes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The mistakes as the page shows them: a title, what was said of it, and the drawing as SVG."""
 
     def title(name: str) -> str:
-        return f"{ecg_metrics.CLASSES[name]} ({name})" if name in ecg_metrics.CLASSES else name
+        return f"{CLASSES[name]} ({name})" if name in CLASSES else name
 
     return [
         {
@@ -26,7 +26,7 @@ def drawn(mistakes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "told": f"{title(m['is'])}, taken for {title(m['taken'])} with {m['probability']:.1%}; its own class has "
             f"{m['own_probability']:.1%}",
             "length": f"{m['seconds']:.1f} s" + (", the first minute is shown" if m["seconds"] > 60 else ""),
-            "svg": recording(np.frombuffer(base64.b64decode(m["signal"]), "<i2") / 1000.0, m["rate"], f"recording-{n}"),
+            "svg": recording(np.frombuffer(base64.b64decode(m["signal"]), "<i2") / MICROVOLTS, m["rate"], f"recording-{n}"),
         }
         for n, m in enumerate(mistakes)
     ]

@@ -10,12 +10,13 @@ import jinja2
 
 from components import ecg_metrics, rate_distortion
 from components.report import dag, ecg_plots, plots
+from models.ecg_data import CLASSES
 
 _HERE = pathlib.Path(__file__).parent
 _LABELS = {
     "bpp": "real rate", "estimated_bpp": "estimated rate", "psnr_db": "PSNR", "ms_ssim": "MS-SSIM",
     "rd_cost": "RD cost", "challenge_f1": "challenge F1",
-    **{f"f1_{title}": f"F1 {title}" for title in ecg_metrics.CLASSES.values()},
+    **{f"f1_{title}": f"F1 {title}" for title in CLASSES.values()},
 }  # fmt: skip
 _IN_CLASS_TABLE = ("precision_", "recall_")  # figures of a class, which have a table of their own
 _SCORES = ("recordings", *ecg_metrics.KINDS)
@@ -57,7 +58,7 @@ def render(data: Mapping[str, Any]) -> str:
         plot=_plot(data) if measured else "",
         rates=_rates(measured) if measured else None,
         is_codec=data.get("kind", "codec") == "codec",
-        thing="recording" if data.get("kind") == "ecg" else "picture",
+        thing=data.get("noun", "pictures").removesuffix("s"),
         confusion=_confusion(classified),
         calibration=plots.calibration(classified["reliability"]) if classified else "",
         scores=[[s["title"], s["name"], *map(number, [s[k] for k in _SCORES])] for s in classified.get("scores", ())],

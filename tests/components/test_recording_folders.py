@@ -15,8 +15,8 @@ from components import recording_labels
 from components.containers import members
 from components.folders import DataError
 from components.recording_folders import looks_like_challenge, scan
-from components.recording_labels import CHALLENGE
 from components.recordings import read, read_bytes
+from models.ecg_data import CLASSES
 from tests.components.recordings_on_disk import (
     ROOT,
     header,
@@ -47,7 +47,7 @@ def by_key(place):
 
 def test_the_layout_of_the_challenge(tmp_path):
     challenge(tmp_path / "training2017")
-    place = scan(str(tmp_path), CHALLENGE)
+    place = scan(str(tmp_path), tuple(CLASSES))
     assert len(place.records) == 47 and place.label_version == "REFERENCE-v3.csv"
     assert collections.Counter(r.label for r in place.records) == {"N": 20, "A": 10, "O": 12, "~": 5}
     record = by_key(place)["training2017/A00001"]
@@ -161,7 +161,7 @@ def test_label_files_that_cannot_be_used_are_one_clear_line(name, content, messa
 def test_an_unknown_label_stops_the_challenge_and_not_other_folders(tmp_path):
     challenge(tmp_path, (("N", 3), ("AFIB", 1)))
     with pytest.raises(DataError) as caught:
-        scan(str(tmp_path), CHALLENGE)
+        scan(str(tmp_path), tuple(CLASSES))
     assert _documented(str(caught.value))
     assert {r.label for r in scan(str(tmp_path)).records} == {"N", "AFIB"}
 
@@ -174,7 +174,7 @@ def test_recordings_without_a_label_are_left_out_and_listed(tmp_path):
     challenge(tmp_path)
     labels = (tmp_path / "REFERENCE-v3.csv").read_text().replace("A00002,N\n", "").replace("A00004,N", "A00004,")
     (tmp_path / "REFERENCE-v3.csv").write_text(labels + "A09999,N\nA08888,A\n")
-    place = scan(str(tmp_path), CHALLENGE)
+    place = scan(str(tmp_path), tuple(CLASSES))
     assert place.unlabelled == ["A00002", "A00004"] and len(place.records) == 45
     assert place.unknown_records == ["A08888", "A09999"]
     (tmp_path / "REFERENCE-v3.csv").unlink()
@@ -187,7 +187,7 @@ def test_duplicates_are_one_recording_whatever_they_are_named(tmp_path):
     challenge(tmp_path / "training2017", (("N", 4), ("A", 4)))
     write_pair(tmp_path / "a", "again", steps(1, 2))
     write_pair(tmp_path / "validation", "A00005", steps(1, 4))
-    place = scan(str(tmp_path), CHALLENGE)
+    place = scan(str(tmp_path), tuple(CLASSES))
     assert place.duplicates == [
         {"path": "a/again", "same_as": "training2017/A00003"},
         {"path": "validation/A00005", "same_as": "training2017/A00005"},
@@ -196,7 +196,7 @@ def test_duplicates_are_one_recording_whatever_they_are_named(tmp_path):
     with open(tmp_path / "training2017" / "REFERENCE-v3.csv", "a") as file:
         file.write("again,A\n")
     with pytest.raises(DataError) as caught:
-        scan(str(tmp_path), CHALLENGE)
+        scan(str(tmp_path), tuple(CLASSES))
     assert _documented(str(caught.value))
 
 
@@ -292,8 +292,8 @@ def test_the_real_recordings_and_their_split():
     content = (real_recordings() / "labels.csv").read_bytes()
     labels = recording_labels.choose({"labels.csv": content}).of
     counts = collections.Counter((label.split, label.name) for label in labels.values())
-    assert [counts["train", n] for n in CHALLENGE] == [3451, 516, 1643, 189]
-    assert [counts["test", n] for n in CHALLENGE] == [432, 64, 205, 24]
+    assert [counts["train", n] for n in CLASSES] == [3451, 516, 1643, 189]
+    assert [counts["test", n] for n in CLASSES] == [432, 64, 205, 24]
     lengths = {row["record"]: int(row["samples"]) for row in csv.DictReader(io.StringIO(content.decode()))}
     archive = members(str(real_recordings() / "recordings.tar.xz"))
     files: dict[str, bytes] = {}
@@ -306,4 +306,4 @@ def test_the_real_recordings_and_their_split():
         found = read_bytes(files[f"{stem}.mat"], files[f"{stem}.hea"], name=stem)
         expected = scipy.io.loadmat(io.BytesIO(files[f"{stem}.mat"]))["val"][0]
         np.testing.assert_array_equal(np.rint(1000 * found.samples), expected)
-        assert len(found.samples) == lengths[stem] and labels[stem].name in CHALLENGE
+        assert len(found.samples) == lengths[stem] and labels[stem].name in CLASSES

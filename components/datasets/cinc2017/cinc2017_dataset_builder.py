@@ -8,11 +8,11 @@ Read are a folder or an archive of `.mat`/`.hea` pairs (or `.mat` alone), the la
 """
 
 from components.recording_beam import RecordingsBuilder
-from components.recording_labels import CHALLENGE
+from models.ecg_data import CLASSES
 
 
 class Builder(RecordingsBuilder):
     """Single-lead recordings of 9 to 61 s, 300 Hz, in four classes: N, A, O and ~ (noise)."""
 
     DESCRIPTION = "Electrocardiograms of the PhysioNet/CinC Challenge 2017."
-    LABELS = CHALLENGE
+    LABELS = tuple(CLASSES)

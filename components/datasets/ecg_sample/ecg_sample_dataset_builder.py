@@ -12,8 +12,7 @@ import neurokit2
 import numpy as np
 import tensorflow_datasets as tfds
 
-from components.recording_labels import CHALLENGE
-from models.ecg_data import RATE
+from models.ecg_data import CLASSES, RATE
 
 COUNTS = {"train": 44, "validation": 8, "test": 8}  # of each class
 SECONDS = (9.0, 61.0)
@@ -31,7 +30,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         features = tfds.features.FeaturesDict(
             {
                 "signal": tfds.features.Tensor(shape=(None,), dtype=np.float32, doc="simulated millivolts at 300 Hz"),
-                "label": tfds.features.ClassLabel(names=list(CHALLENGE)),
+                "label": tfds.features.ClassLabel(names=list(CLASSES)),
                 "id": tfds.features.Text(),
             }
         )
@@ -42,11 +41,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         return {split: self._generate_examples(split) for split in COUNTS}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        for label in range(len(CHALLENGE)):
+        for label, (name, title) in enumerate(CLASSES.items()):
             for n in range(COUNTS[split]):
-                key = f"simulated_{split}_{('normal', 'fibrillation', 'other', 'noise')[label]}_{n:02d}"
+                key = f"simulated_{split}_{title}_{n:02d}"
                 rng = np.random.default_rng([list(COUNTS).index(split), label, n])
-                yield key, {"signal": simulate(CHALLENGE[label], rng), "label": label, "id": key}
+                yield key, {"signal": simulate(name, rng), "label": label, "id": key}
 
 
 def simulate(label: str, rng: np.random.Generator) -> np.ndarray:

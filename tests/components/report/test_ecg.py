@@ -56,7 +56,7 @@ def test_the_worst_mistakes_are_the_surest_wrong_answers(trained, measured):
 
 def test_the_page_speaks_of_recordings_and_draws_them(measured):
     data = {
-        "recipe": "ecg_cnn", "kind": "ecg", "classified": measured,
+        "recipe": "ecg_cnn", "kind": "ecg", "noun": "recordings", "classified": measured,
         "history": [{"step": 2, "loss": 1.0, "val_loss": 1.1, "f1": 0.4, "val_f1": 0.3, "phase": 0}],
         "metrics": [{"name": n, "unit": "", "better": "higher"} for n in ("challenge_f1", "precision_noise")],
         "slices": [{"slice": "all", "examples": 12, "values": {"precision_noise": 0.5, "challenge_f1": 0.25}}],
