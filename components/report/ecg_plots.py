@@ -26,7 +26,9 @@ def drawn(mistakes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "told": f"{title(m['is'])}, taken for {title(m['taken'])} with {m['probability']:.1%}; its own class has "
             f"{m['own_probability']:.1%}",
             "length": f"{m['seconds']:.1f} s" + (", the first minute is shown" if m["seconds"] > 60 else ""),
-            "svg": recording(np.frombuffer(base64.b64decode(m["signal"]), "<i2") / MICROVOLTS, m["rate"], f"recording-{n}"),
+            "svg": recording(
+                np.frombuffer(base64.b64decode(m["signal"]), "<i2") / MICROVOLTS, m["rate"], f"recording-{n}"
+            ),
         }
         for n, m in enumerate(mistakes)
     ]
