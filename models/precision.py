@@ -11,7 +11,9 @@ def resolved_precision(config: Config) -> str:
     """The Keras dtype policy: "auto" is mixed_float16 where the backend sees a GPU, else float32."""
     if config.precision != "auto":
         return config.precision
-    return "mixed_float16" if keras.distribution.list_devices("gpu") else "float32"
+    # Asked for GPUs by name, JAX raises where there are none.
+    gpus = [name for name in keras.distribution.list_devices() if name.startswith("gpu")]
+    return "mixed_float16" if gpus else "float32"
 
 
 @contextlib.contextmanager

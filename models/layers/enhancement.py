@@ -46,5 +46,9 @@ class Enhancement(keras.layers.Layer):
             values = values + two(ops.relu(one(values)))
         return x + depth_to_space(self.last(values), self.factor)
 
+    def compute_output_shape(self, input_shape):
+        # JAX cannot see by itself that folding a picture of unknown size leaves nothing over.
+        return input_shape
+
     def get_config(self):
         return super().get_config() | {"filters": self.filters, "factor": self.factor, "blocks": self.blocks}

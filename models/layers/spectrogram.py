@@ -73,5 +73,10 @@ class LogSpectrogram(keras.layers.Layer):
         parts = ops.square(ops.matmul(frames, self.matrix))
         return parts[..., :BINS] + parts[..., BINS:]
 
+    def compute_output_shape(self, samples_shape, length_shape):
+        # JAX cannot see by itself that both halves of the frames of unknown number are as many.
+        batch, samples = samples_shape
+        return batch, None if samples is None else samples // HOP - 1, BINS, 1
+
     def get_config(self):
         return super().get_config() | {"rate": self.rate, "amplitude": self.amplitude}
