@@ -32,6 +32,7 @@ _Z_BITS, _Z_HALF = 10, 1 << 13  # the normal's table: 1024 entries a standard de
 _CDF_BITS, _WEIGHT_BITS, _INVERSE_BITS = 24, 14, 16
 _EXP_BITS, _EXP_SIZE = 20, 1 << 12  # weights: 256 entries a factor e, down to e^-16
 _REACH = 4.2  # standard deviations that the alphabet covers on both sides
+_SHARE_BITS = 47  # fraction bits of the scales from mixtures to what the second step codes
 _LIGHT = 10  # components lighter than 2^-10 do not widen the alphabet
 
 
@@ -143,51 +144,57 @@ class MixtureCdf(tf.Module):
     def search_fields(self, mixtures: Mixtures, low: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
         """What `second_cdf` must know: int64 [3 K + 5, N], for the look-up of a row of symbols."""
         places = shift_left(low, const(MEAN_BITS)) - (1 << MEAN_BITS - 1) - mixtures.means
-        single = tf.stack(
-            [self.cumulative(mixtures, low), mixtures.masses, mixtures.centres - low, mixtures.totals, bits]
-        )
-        return tf.concat([places, mixtures.inverses, mixtures.weights, single], 0)
+        origins = places * mixtures.inverses + (_Z_HALF << _INVERSE_BITS)
+        pitches = shift_left(mixtures.inverses, const(MEAN_BITS))
+        base = self.cumulative(mixtures, low)
+        shares = (1 << PRECISION) - shift_left(tf.ones_like(bits), bits)
+        scales = _divide(shift_left(shares, const(_SHARE_BITS)), mixtures.totals)
+        single = tf.stack([base, base + mixtures.masses, mixtures.centres - low, scales, bits])
+        return tf.concat([origins, pitches, mixtures.weights, single], 0)
 
     def second_cdf(self, fields: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor]:
         """The cumulative of the second step as a function of slots, int64 [A] -> [A], in 2^-PRECISION.
 
         It rises by one at least from slot to slot up to the whole at 2^bits and beyond. The centre's slot has no mass
-        of its own. What does not depend on the slots is computed once.
+        of its own.
         """
+        sizes = shift_left(tf.ones_like(fields[-1]), fields[-1])
+        inside = self._cdf_inside(fields)
+        return lambda slots: tf.where(slots < sizes, inside(slots), const(1 << PRECISION))
+
+    def _cdf_inside(self, fields: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor]:
+        """`second_cdf` of slots below 2^bits alone: the search runs through it for every symbol several times."""
         k = (fields.shape[0] - 5) // 3
-        places, inverses, weights = fields[:k], fields[k : 2 * k], fields[2 * k : 3 * k]
-        base, mass, centre, total, bits = tf.unstack(fields[3 * k :], num=5)
-        origins, pitches = places * inverses + (_Z_HALF << _INVERSE_BITS), shift_left(inverses, const(MEAN_BITS))
-        sizes = shift_left(tf.ones_like(bits), bits)
-        shares, whole, none = (1 << PRECISION) - sizes, tf.fill(tf.shape(bits), const(1 << PRECISION)), mass * 0
+        origins, pitches, weights = fields[:k], fields[k : 2 * k], fields[2 * k : 3 * k]
+        below, above, centre, scale, _ = tf.unstack(fields[3 * k :], num=5)
 
         def cdf(slots):
             z = shift_right(origins + pitches * slots, const(_INVERSE_BITS))
             z = tf.raw_ops.ClipByValue(t=z, clip_value_min=const(0), clip_value_max=const(2 * _Z_HALF - 1))
-            rise = tf.reduce_sum(tf.gather(self._normal, z) * weights, 0) - base
-            rise -= tf.raw_ops.Select(condition=slots > centre, x=mass, y=none)
-            edges = _divide(rise * shares, total) + slots
-            return tf.raw_ops.Select(condition=slots < sizes, x=edges, y=whole)
+            rise = tf.reduce_sum(tf.gather(self._normal, z) * weights, 0)
+            rise -= tf.raw_ops.Select(condition=slots > centre, x=above, y=below)
+            return shift_right(rise * scale, const(_SHARE_BITS)) + slots
 
         return cdf
 
     def second_slots(self, states: tf.Tensor, fields: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """A `look_up` of `lanes.decode_rows`: binary search of the slots that states [A] hold; keeps the slots."""
         numbers = bit_and(states, (1 << PRECISION) - 1)
-        cdf, zeros, select = self.second_cdf(fields), tf.zeros_like(states), tf.raw_ops.Select
+        cdf, zeros, select = self._cdf_inside(fields), tf.zeros_like(states), tf.raw_ops.Select
 
-        def body(step, slots, starts, ends):
-            candidates = slots + step
+        def body(turns, steps, slots, starts, ends):
+            candidates = slots + steps
             edges = cdf(candidates)
-            above = edges <= numbers
+            reached = edges <= numbers
             return (
-                shift_right(step, const(1)), select(condition=above, x=candidates, y=slots),
-                select(condition=above, x=edges, y=starts), select(condition=above, x=ends, y=edges),
+                turns - 1, shift_right(steps, const(1)), select(condition=reached, x=candidates, y=slots),
+                select(condition=reached, x=edges, y=starts), select(condition=reached, x=ends, y=edges),
             )  # fmt: skip
 
-        first = shift_right(shift_left(const(1), tf.reduce_max(fields[-1])), const(1))
-        start = (first, zeros, zeros, zeros + (1 << PRECISION))
-        _, slots, starts, ends = tf.while_loop(lambda step, *_: step > 0, body, start, parallel_iterations=1)
+        # Where an alphabet is smaller than its row's largest the last steps are zero, and nothing changes.
+        turns, steps = tf.reduce_max(fields[-1]), shift_right(shift_left(tf.ones_like(states), fields[-1]), const(1))
+        start = (turns, steps, zeros, zeros, zeros + (1 << PRECISION))
+        _, _, slots, starts, ends = tf.while_loop(lambda turns, *_: turns > 0, body, start, parallel_iterations=1)
         return (ends - starts) * shift_right(states, const(PRECISION)) + numbers - starts, slots
 
 

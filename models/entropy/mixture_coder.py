@@ -22,7 +22,7 @@ from models.entropy.rans_stream import (
     split_chunks,
 )
 
-CHUNK = 1 << 18  # symbols coded at a time: their temporary numbers take some 400 bytes each
+CHUNK = 3 << 17  # symbols coded at a time: their temporary numbers take some 400 bytes each
 _plain = tf.autograph.experimental.do_not_convert
 
 
@@ -50,8 +50,8 @@ class MixtureCoder(tf.Module):
             with tf.control_dependencies([require(small, "a symbol's magnitude is beyond 2**30")]):
                 symbols = tf.cast(symbols, tf.int64)
 
-            def one(begin):
-                return self._encode_chunk(symbols[begin : begin + CHUNK], self._chunk(begin, means, levels, logits))
+            def one(begin, end):
+                return self._encode_chunk(symbols[begin:end], self._chunk(begin, end, means, levels, logits))
 
             return join_chunks(one, tf.size(symbols), CHUNK)
 
@@ -64,13 +64,13 @@ class MixtureCoder(tf.Module):
         """
         with tf.device("CPU:0"):
 
-            def one(part, begin):
-                return self._decode_chunk(part, self._chunk(begin, means, levels, logits))
+            def one(part, begin, end):
+                return self._decode_chunk(part, self._chunk(begin, end, means, levels, logits))
 
             return split_chunks(one, stream, tf.shape(means)[1], CHUNK)
 
-    def _chunk(self, begin: tf.Tensor, *parameters: tf.Tensor) -> Mixtures:
-        return self.cdf.mixtures(*(tf.cast(p[:, begin : begin + CHUNK], tf.int64) for p in parameters))
+    def _chunk(self, begin: tf.Tensor, end: tf.Tensor, *parameters: tf.Tensor) -> Mixtures:
+        return self.cdf.mixtures(*(tf.cast(p[:, begin:end], tf.int64) for p in parameters))
 
     def _others(self, mixtures: Mixtures, other: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         """Symbols that are not their centre (bool [N]), by size of alphabet.

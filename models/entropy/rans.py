@@ -72,9 +72,8 @@ class RansCoder(tf.Module):
         """
         with tf.device("CPU:0"):
 
-            def one(begin):
-                part = symbols[begin : begin + CHUNK], indexes[begin : begin + CHUNK]
-                return encode_all(self.precision, *self._intervals(*part, None))
+            def one(begin, end):
+                return encode_all(self.precision, *self._intervals(symbols[begin:end], indexes[begin:end], None))
 
             return join_chunks(one, tf.size(symbols), CHUNK)
 
@@ -95,8 +94,8 @@ class RansCoder(tf.Module):
         with tf.device("CPU:0"):
             table = self._table()
 
-            def one(part, begin):
-                return self._decode_chunk(part, indexes[begin : begin + CHUNK], table)
+            def one(part, begin, end):
+                return self._decode_chunk(part, indexes[begin:end], table)
 
             return split_chunks(one, stream, tf.size(indexes), CHUNK)
 

@@ -149,19 +149,19 @@ def encode_steps(precision: int, frequencies: tf.Tensor, starts: tf.Tensor, esca
     return close(states, tf.concat([emitted, words], 0), counts, escapes)
 
 
-def join_chunks(encode: Callable[[tf.Tensor], tf.Tensor], size: tf.Tensor, chunk: int) -> tf.Tensor:
+def join_chunks(encode: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], size: tf.Tensor, chunk: int) -> tf.Tensor:
     """Strings of chunk after chunk, one after another, before them the lengths of all but the last as varints.
 
     Args:
-        encode: takes the begin of a chunk, int32 scalar, and gives its string.
+        encode: takes begin and end of a chunk, int32 scalars, and gives its string.
         size: int32 scalar, symbols in all.
-        chunk: symbols of each chunk but the last.
+        chunk: symbols of a chunk at most; all but the last have equally many.
     """
 
     def body(place, parts):
-        return place + 1, parts.write(place, encode(place * chunk))
+        return place + 1, parts.write(place, encode(place * each, (place + 1) * each))
 
-    count = _chunk_count(size, chunk)
+    count, each = _chunks(size, chunk)
     parts = tf.TensorArray(tf.string, count, element_shape=[])
     _, parts = tf.while_loop(lambda place, _: place < count, body, (0, parts), parallel_iterations=1)
     parts = parts.stack()
@@ -170,10 +170,10 @@ def join_chunks(encode: Callable[[tf.Tensor], tf.Tensor], size: tf.Tensor, chunk
 
 
 def split_chunks(
-    decode: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], stream: tf.Tensor, size: tf.Tensor, chunk: int
+    decode: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor], stream: tf.Tensor, size: tf.Tensor, chunk: int
 ) -> tf.Tensor:
-    """What ``decode`` (of a chunk's string and begin) makes of a string of ``join_chunks``: int32 [size]."""
-    count = _chunk_count(size, chunk)
+    """What ``decode`` (of a chunk's string, begin and end) makes of a string of ``join_chunks``: int32 [size]."""
+    count, each = _chunks(size, chunk)
     head = bit_fields.string_to_bytes(tf.strings.substr(stream, 0, tf.minimum(tf.strings.length(stream), 5 * count)))
     lengths, begin, good = bit_fields.read_varints(head, const(0), tf.cast(count, tf.int64) - 1)
     last = tf.cast(tf.strings.length(stream), tf.int64) - begin - tf.reduce_sum(lengths)
@@ -183,16 +183,20 @@ def split_chunks(
 
     def body(place, parts):
         part = tf.strings.substr(stream, begins[place], lengths[place])
-        return place + 1, parts.write(place, decode(part, place * chunk))
+        return place + 1, parts.write(place, decode(part, place * each, (place + 1) * each))
 
     parts = tf.TensorArray(tf.int32, count, infer_shape=False, element_shape=[None])
     _, parts = tf.while_loop(lambda place, _: place < count, body, (0, parts), parallel_iterations=1)
     return parts.concat()
 
 
-def _chunk_count(size: tf.Tensor, chunk: int) -> tf.Tensor:
-    """Chunks of so many symbols; one at least."""
-    return tf.maximum((size + chunk - 1) // chunk, 1)
+def _chunks(size: tf.Tensor, chunk: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """How many chunks so many symbols make, one at least, and symbols of each but the last: int32 scalars.
+
+    Each chunk takes about as many turns of the coder's loop, whatever its size: a small last one would double the time.
+    """
+    count = tf.maximum((size + chunk - 1) // chunk, 1)
+    return count, (size + count - 1) // count
 
 
 def close(states: tf.Tensor, words: tf.Tensor, counts: tf.Tensor, escapes: tf.Tensor) -> tf.Tensor:
