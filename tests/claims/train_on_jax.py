@@ -1,0 +1,190 @@
+"""Trains a codec on Keras' JAX backend with its pictures in the accelerator's memory, for so many minutes.
+
+    python -m tests.claims.train_on_jax --pictures FOLDER --out FOLDER [--recipe edic] [--set K=V]... [--minutes N]
+
+There is no input pipeline that could be too slow: crops are cut and mirrored on the device, and `steps_per_epoch` steps
+are one call. The learning rate warms up and falls along a cosine over the minutes, so that a machine that is lent for a
+time is used for all of it; `steps` does not count. Every half minute OUT gets `state.npz`, from which the same command
+goes on, and a line of `history.jsonl`; in the end RECIPE.npz, weights as in `models/weights`. TensorFlow is not run,
+but must be importable: recipes name what is served.
+"""
+
+import argparse
+import functools
+import json
+import math
+import os
+import pathlib
+import time
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+import jax  # noqa: E402
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+from jax import numpy as jnp  # noqa: E402
+from PIL import Image  # noqa: E402
+
+from models import registry, released  # noqa: E402
+from models.recipe import Config  # noqa: E402
+
+_SAVE_SECONDS = 30.0
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+
+def read(folder: pathlib.Path, side: int) -> dict[str, np.ndarray]:
+    """All pictures of a folder in one row of pixels, uint8 [P, 3], and where each begins and how large it is, int32.
+
+    Raises:
+      FileNotFoundError: none is as large as a crop.
+    """
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
+    pictures = [np.asarray(Image.open(file).convert("RGB")) for file in files]
+    pictures = [p for p in pictures if min(p.shape[:2]) >= side]
+    if not pictures:
+        raise FileNotFoundError(f"{folder}: no picture of {side}x{side} pixels or more")
+    sizes = np.array([p.shape[:2] for p in pictures], np.int32)
+    begins = np.concatenate([[0], np.cumsum(sizes.prod(1))[:-1]]).astype(np.int32)
+    return {"pixels": np.concatenate([p.reshape(-1, 3) for p in pictures]), "begins": begins, "sizes": sizes}
+
+
+def crops(data: dict, chosen, places, mirrored, side: int):
+    """Crops float32 [B, S, S, 3] in [0, 1] of chosen pictures, int32 [B]; `places` [B, 2] in [0, 1) as in training."""
+    sizes = data["sizes"][chosen]
+    corners = jnp.minimum((places * (sizes - side + 1)).astype(jnp.int32), sizes - side)
+    across = jnp.arange(side)
+    across = jnp.where(mirrored[:, None], across[::-1], across)
+    rows, columns = corners[:, :1] + jnp.arange(side), corners[:, 1:] + across
+    where = data["begins"][chosen][:, None, None] + rows[:, :, None] * sizes[:, 1][:, None, None] + columns[:, None]
+    return data["pixels"][where].astype(jnp.float32) / 255
+
+
+def learning_rate(config: Config, progress: float) -> float:
+    """Linear warm-up to the peak, then a cosine; progress from 0 to 1."""
+    warm = min(1.0, (progress + 1e-4) / max(config.warmup_fraction, 1e-4))
+    last = config.final_rate_fraction
+    return config.learning_rate * warm * (last + (1 - last) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+
+
+class Training:
+    """A model, its optimizer and its state: lists of arrays, as JAX wants them."""
+
+    def __init__(self, recipe, config: Config, data: dict):
+        keras.utils.set_random_seed(config.seed)
+        self.config, self.data, self.model = config, data, recipe.build(config)
+        clip = config.gradient_clip_norm or None
+        self.optimizer = keras.optimizers.Adam(config.learning_rate, global_clipnorm=clip)
+        self.optimizer.build(self.model.trainable_variables)
+        self.parts = (self.model.trainable_variables, self.model.non_trainable_variables, self.optimizer.variables)
+        self.state = [[v.value for v in part] for part in self.parts]
+        self.rate_place = [v is self.optimizer._learning_rate for v in self.optimizer.variables].index(True)
+        self.epoch = jax.jit(self._epoch, donate_argnums=0)
+        self.validate = jax.jit(self._validate)
+
+    def _loss(self, trainable, others, x, training: bool):
+        outputs, others = self.model.stateless_call(trainable, others, x, training=training)
+        bpp, mse = jnp.mean(outputs["bits"]) / self.config.crop_size**2, jnp.mean(jnp.square(x - outputs["x_hat"]))
+        return self.model.compute_loss(x=x, y_pred=outputs), (others, bpp, mse)
+
+    def _epoch(self, state, key, rate, data):
+        """`steps_per_epoch` steps; returns the state, and the means of loss, bits per pixel and squared error."""
+        size, side = self.config.batch_size, self.config.crop_size
+
+        def step(state, key):
+            (trainable, others, optimizer), keys = state, jax.random.split(key, 3)
+            chosen = jax.random.randint(keys[0], (size,), 0, len(data["begins"]))
+            places, mirrored = jax.random.uniform(keys[1], (size, 2)), jax.random.bernoulli(keys[2], shape=(size,))
+            x = crops(data, chosen, places, mirrored, side)
+            loss = jax.value_and_grad(functools.partial(self._loss, training=True), has_aux=True)
+            (value, (others, bpp, mse)), gradients = loss(trainable, others, x)
+            trainable, optimizer = self.optimizer.stateless_apply(optimizer, gradients, trainable)
+            return [list(trainable), list(others), list(optimizer)], jnp.stack([value, bpp, mse])
+
+        trainable, others, optimizer = state
+        optimizer = [rate if i == self.rate_place else v for i, v in enumerate(optimizer)]
+        keys = jax.random.split(key, self.config.steps_per_epoch)
+        state, found = jax.lax.scan(step, [trainable, others, optimizer], keys)
+        return state, jnp.mean(found, 0)
+
+    def _validate(self, state, data, first):
+        """The loss of the central crops of `batch_size` pictures from `first` on, as outside training."""
+        chosen = (first + jnp.arange(self.config.batch_size)) % len(data["begins"])
+        middle, straight = jnp.full((len(chosen), 2), 0.5), jnp.zeros(len(chosen), bool)
+        x = crops(data, chosen, middle, straight, self.config.crop_size)
+        return self._loss(state[0], state[1], x, False)[0]
+
+    def save(self, path: pathlib.Path, **about: float) -> None:
+        """Writes the state, complete or not at all."""
+        arrays = {f"{p} {n:04}": np.asarray(v) for p, part in enumerate(self.state) for n, v in enumerate(part)}
+        temporary = path.with_name("state.partial.npz")
+        np.savez(temporary, **arrays, **about)
+        os.replace(temporary, path)
+
+    def restore(self, path: pathlib.Path) -> tuple[int, float]:
+        """Reads a state; returns how many epochs and seconds it has behind it."""
+        with np.load(path) as file:
+            self.state = [[jnp.asarray(file[k]) for k in file.files if k.startswith(f"{p} ")] for p in range(3)]
+            return int(file["epochs"]), float(file["seconds"])
+
+    def trained(self) -> keras.Model:
+        """The model with the state's weights."""
+        for part, values in zip(self.parts[:2], self.state[:2], strict=True):
+            for variable, value in zip(part, values, strict=True):
+                variable.assign(value)
+        return self.model
+
+
+def run(training: Training, seconds: float, out: pathlib.Path, validation: dict | None) -> None:
+    """Trains until so many seconds of training have passed, those before an interruption included."""
+    state = out / "state.npz"
+    epochs, before = training.restore(state) if state.exists() else (0, 0.0)
+    data, start = jax.device_put(training.data), time.monotonic()
+    held = jax.device_put(validation) if validation else None
+    passed, saved = before, before
+    while passed < seconds:
+        rate = learning_rate(training.config, passed / seconds)
+        key = jax.random.fold_in(jax.random.key(training.config.seed), epochs)
+        training.state, means = training.epoch(training.state, key, jnp.float32(rate), data)
+        loss, bpp, mse = (float(m) for m in means)
+        if not math.isfinite(loss):
+            raise SystemExit(f"the loss became {loss}; lower learning_rate")
+        epochs, passed = epochs + 1, before + time.monotonic() - start
+        if passed - saved < _SAVE_SECONDS and passed < seconds:
+            continue
+        saved = passed
+        row = {"step": epochs * training.config.steps_per_epoch, "seconds": round(passed, 1), "rate": rate,
+               "loss": loss, "bpp": bpp, "mse": mse}  # fmt: skip
+        if held:
+            firsts = range(0, len(held["begins"]), training.config.batch_size)
+            row["val_loss"] = float(np.mean([float(training.validate(training.state, held, n)) for n in firsts]))
+        training.save(state, epochs=epochs, seconds=passed)
+        with (out / "history.jsonl").open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        print("  ".join(f"{k} {v:.5g}" for k, v in row.items()), flush=True)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pictures", type=pathlib.Path, required=True)
+    parser.add_argument("--validation", type=pathlib.Path, help="pictures whose loss is written down as well")
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--recipe", default="edic")
+    parser.add_argument("--preset", default="small")
+    parser.add_argument("--set", action="append", default=[], metavar="K=V", dest="settings")
+    parser.add_argument("--minutes", type=float, default=8.0)
+    options = parser.parse_args(arguments)
+    recipe = registry.get(options.recipe)
+    # Half precision would want a scaled loss; on a GPU, JAX multiplies float32 in 19 bits anyway.
+    settings = {"precision": "float32"} | dict(s.split("=", 1) for s in options.settings)
+    config = recipe.make_config(options.preset, settings)
+    if recipe.kind != "codec" or config.precision == "mixed_float16" or keras.backend.backend() != "jax":
+        parser.error("wants a codec, KERAS_BACKEND=jax and a precision other than mixed_float16")
+    options.out.mkdir(parents=True, exist_ok=True)
+    validation = read(options.validation, config.crop_size) if options.validation else None
+    training = Training(recipe, config, read(options.pictures, config.crop_size))
+    run(training, 60 * options.minutes, options.out, validation)
+    released.pack(recipe, config, training.trained(), options.out / f"{recipe.name}.npz")
+
+
+if __name__ == "__main__":
+    main()
