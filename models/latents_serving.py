@@ -12,7 +12,7 @@ import tensorflow as tf
 from models.entropy import gaussian, mixture
 from models.entropy.bit_fields import require
 from models.entropy.lanes import const, shift_right
-from models.entropy.mixture_cdf import LOGIT_BITS, MEAN_BITS, SUBLEVELS
+from models.entropy.mixture_cdf import FEWEST_BITS, LOGIT_BITS, MEAN_BITS, SUBLEVELS
 from models.entropy.mixture_coder import MixtureCoder
 from models.entropy.rans import RansCoder
 from models.entropy.tables import CdfTables, gaussian_tables, tables_from_pmfs
@@ -200,9 +200,8 @@ class MixtureLatents(SideInformation):
     """Every latent as an integer under a Gaussian mixture of its own (`models.entropy.mixture_coder`)."""
 
     def __init__(self, model):
-        coder = MixtureCoder()
-        super().__init__(model, float(fewest_bits_of(coder.cdf.flag_tables()).min()))
-        self.coder = coder
+        super().__init__(model, FEWEST_BITS)
+        self.coder = MixtureCoder()
 
     def mixtures(self, z_hat: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> list[tf.Tensor]:
         """Means, levels and logits as `MixtureCdf.mixtures` takes them: int64 [K, N] each, N = height * width * M."""

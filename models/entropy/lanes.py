@@ -10,7 +10,9 @@ growing: coding starts on one lane, and the words it emits become the initial st
 the decoder gets back when those lanes end. Lane counts follow ``lane_plan``.
 """
 
+import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -21,6 +23,7 @@ MAX_LANES = 1024
 _LEVELS = MAX_LANES.bit_length()
 _WORD = (1 << WORD_BITS) - 1
 
+LookUp = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 shift_left, shift_right, bit_and = tf.bitwise.left_shift, tf.bitwise.right_shift, tf.bitwise.bitwise_and
 
 
@@ -54,8 +57,15 @@ def to_rows(values: tf.Tensor, lanes: tf.Tensor, padding, unroll: int = 1) -> tf
     return tf.transpose(tf.reshape(filled, tf.stack([fields, -1, 2, lanes])), [1, 2, 0, 3])
 
 
+class LookUps(NamedTuple):
+    """Several look-ups for rows in the order of the one that they need: a loop for each, without a branch in it."""
+
+    each: tuple[LookUp, ...]
+    chosen: Callable[[tf.Tensor], tf.Tensor]  # rows of turns int64 [R, k, ..., A] -> which, int64 [R], never falling
+
+
 def decode_rows(
-    look_up: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+    look_up: LookUp | LookUps,
     states: tf.Tensor,
     words: tf.Tensor,
     pointer: tf.Tensor,
@@ -81,7 +91,7 @@ def decode_rows(
     last_lane = tf.size(states) - 1
     last_place = tf.size(words, tf.int64) - unroll * tf.size(states, tf.int64) - 1
 
-    def body(turn, states, pointer, kept):
+    def body(look_up, turn, states, pointer, kept):
         found = []
         for place, row in enumerate(tf.unstack(tf.gather(rows, turn), num=2 * unroll)):
             states, entry = look_up(states, row)
@@ -95,14 +105,20 @@ def decode_rows(
         # Damage may ask for more words than there are: the pointer then stops in the padding.
         return turn + 1, states, tf.minimum(pointer, last_place), kept.write(turn, tf.stack(found))
 
-    kept = tf.TensorArray(tf.int64, count, element_shape=[2 * unroll, None])
-    _, states, pointer, kept = tf.while_loop(
-        lambda turn, *_: turn < count, body, (0, states, pointer, kept), parallel_iterations=1
-    )
+    loop = 0, states, pointer, tf.TensorArray(tf.int64, count, element_shape=[2 * unroll, None])
+    if isinstance(look_up, LookUps):
+        chosen = look_up.chosen(rows)
+        stages = [(one, tf.reduce_sum(tf.cast(chosen <= n, tf.int32))) for n, one in enumerate(look_up.each)]
+    else:
+        stages = [(look_up, count)]
+    for one, end in stages:
+        step = functools.partial(body, one)
+        loop = tf.while_loop(lambda turn, *_, end=end: turn < end, step, loop, parallel_iterations=1)
+    _, states, pointer, kept = loop
     return states, pointer, kept.stack()
 
 
-def table_look_up(table: tf.Tensor, precision: int) -> Callable:
+def table_look_up(table: tf.Tensor, precision: int) -> LookUp:
     """A `look_up` in a table that has an entry for every number below 2**precision of every distribution.
 
     Args:

@@ -5,11 +5,13 @@ The cumulative of a mixture at a symbol is a weighted sum of look-ups in one tab
     F(x) = sum_k weight_k * table[((256 x - 128 - mean_k) * inverse_k) >> 16]
 
 with every quantity an integer, so F is monotone and the same on every machine, and nothing is stored for symbols that
-nobody asks for. A latent is coded in two steps: whether it is the symbol `centre`, by one of `FLAG_TABLES` tables of
-two outcomes, and if not, which other one, under F without the centre's mass. Most latents end with the first, cheap
-step; only the rest is searched for, in about log2(alphabet) evaluations.
+nobody asks for. A latent is coded in two steps: whether it is the symbol `centre`, a comparison with one number, and if
+not, which other one, under F without the centre's mass. Most latents end with the first, cheap step; only the rest is
+searched for, in about log2(alphabet) evaluations.
 """
 
+import functools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -18,16 +20,15 @@ import tensorflow as tf
 from scipy.special import ndtr
 
 from models.entropy import gaussian
-from models.entropy.lanes import bit_and, const, shift_left, shift_right
-from models.entropy.tables import CdfTables
+from models.entropy.lanes import LookUps, bit_and, const, shift_left, shift_right
 
-PRECISION = 15  # bits of the second step's probabilities
+PRECISION = 15  # bits of both steps' probabilities
+FEWEST_BITS = -math.log2(1 - 2.0**-PRECISION)  # that a symbol takes
 MEAN_BITS = 8  # fraction bits of means
 LOGIT_BITS = 8  # fraction bits of the weights' natural logarithms
 SUBLEVELS = 4  # scales between two of `gaussian.level_scales`
 MOST_BITS = 11  # alphabets have at most 2^11 slots; what lies beyond is escaped
-FLAG_TABLES = 256
-_FLAG_BITS = 14
+_TURNS = (3, 4, 5, 6, 8, MOST_BITS)  # lengths of the searches; large alphabets are rare, and each length is a loop
 _Z_BITS, _Z_HALF = 10, 1 << 13  # the normal's table: 1024 entries a standard deviation, 8 of these each way
 _CDF_BITS, _WEIGHT_BITS, _INVERSE_BITS = 24, 14, 16
 _EXP_BITS, _EXP_SIZE = 20, 1 << 12  # weights: 256 entries a factor e, down to e^-16
@@ -44,7 +45,7 @@ class Mixtures(NamedTuple):
     weights: tf.Tensor  # sum to about 2^14
     reaches: tf.Tensor  # symbols
     centres: tf.Tensor  # the symbol of the first step
-    flags: tf.Tensor  # its table
+    shares: tf.Tensor  # its probability in 2^-PRECISION, neither 0 nor the whole
     masses: tf.Tensor  # F's rise over the centre
     totals: tf.Tensor  # F's rise over all other symbols
 
@@ -57,34 +58,17 @@ class MixtureCdf(tf.Module):
         levels = np.arange((gaussian.LEVELS - 1) * SUBLEVELS + 1) / SUBLEVELS
         scales = gaussian.MIN_SCALE * (gaussian.MAX_SCALE / gaussian.MIN_SCALE) ** (levels / (gaussian.LEVELS - 1))
         z = (np.arange(-_Z_HALF, _Z_HALF) + 0.5) / (1 << _Z_BITS)
-        share = np.arange(0.5, 1 << _FLAG_BITS) / (1 << _FLAG_BITS)
-        flag = np.interp(np.log(share / (1 - share)), self._flag_logits(), np.arange(FLAG_TABLES))
         sizes = np.arange(1, (1 << MOST_BITS) + 1)
         with tf.init_scope():
             self._normal = self._stored(np.round(ndtr(z) * (1 << _CDF_BITS)), "normal")
             self._inverse = self._stored(np.round((1 << _Z_BITS - MEAN_BITS + _INVERSE_BITS) / scales), "inverse")
             self._reach = self._stored(np.ceil(_REACH * scales + 0.5), "reach")
             self._exp = self._stored(np.round(np.exp(-np.arange(_EXP_SIZE) / 256) * (1 << _EXP_BITS)), "exp")
-            self._flag = self._stored(np.round(np.append(flag, flag[-1])), "flag")
             self._bits = self._stored(np.ceil(np.log2(np.append(1, sizes))), "bits")
 
     @staticmethod
     def _stored(values: np.ndarray, name: str) -> tf.Variable:
         return tf.Variable(values.astype(np.int64), trainable=False, name=name)
-
-    @staticmethod
-    def _flag_logits() -> np.ndarray:
-        """The log-odds of "the centre" in the first step's tables: evenly spaced, the ends just within 14 bits."""
-        end = np.log((1 << _FLAG_BITS) - 1.5) - np.log(1.5)
-        return np.linspace(-end, end, FLAG_TABLES)
-
-    @classmethod
-    def flag_tables(cls) -> CdfTables:
-        """Tables of the first step: symbol 0 says "the centre", 1 "another one"."""
-        total = 1 << _FLAG_BITS
-        centre = np.clip(np.round(total / (1 + np.exp(-cls._flag_logits()))), 1, total - 2).astype(np.int32)
-        rows = np.stack([0 * centre, centre, 0 * centre + total - 1, 0 * centre + total], axis=1)
-        return CdfTables(rows, np.full(FLAG_TABLES, 3, np.int32), np.zeros(FLAG_TABLES, np.int32), _FLAG_BITS)
 
     def mixtures(self, means: tf.Tensor, levels: tf.Tensor, logits: tf.Tensor) -> Mixtures:
         """The distributions of a network's outputs.
@@ -102,8 +86,9 @@ class MixtureCdf(tf.Module):
         found = Mixtures(means, inverses, weights, reaches, centres, centres, centres, centres)
         masses = self.cumulative(found, centres + 1) - self.cumulative(found, centres)
         whole = shift_left(tf.reduce_sum(weights, 0), const(_CDF_BITS))
-        flags = self._look_up(self._flag, _divide(shift_left(masses, const(_FLAG_BITS)), whole))
-        return found._replace(flags=flags, masses=masses, totals=tf.maximum(whole - masses, 1))
+        shares = _divide(shift_left(masses, const(PRECISION)), whole)
+        shares = tf.clip_by_value(shares, const(1), const((1 << PRECISION) - 1))
+        return found._replace(shares=shares, masses=masses, totals=tf.maximum(whole - masses, 1))
 
     def _centres(self, means: tf.Tensor, inverses: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         """The symbol nearest to the mean of the component with the highest peak, int64 [N]; any would decode."""
@@ -141,6 +126,14 @@ class MixtureCdf(tf.Module):
         bits = self._look_up(self._bits, tf.minimum(needed, 1 << MOST_BITS))
         return tf.where(fits, low, centres - (1 << MOST_BITS - 1)), bits
 
+    @staticmethod
+    def first_step(states: tf.Tensor, shares: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """A `look_up` of `lanes.decode_rows`: keeps 0 where states [A] hold the centre, 1 where another symbol."""
+        numbers, begun = bit_and(states, (1 << PRECISION) - 1), shift_right(states, const(PRECISION)) * shares
+        other = numbers >= shares
+        states = tf.raw_ops.Select(condition=other, x=states - begun - shares, y=begun + numbers)
+        return states, tf.cast(other, tf.int64)
+
     def search_fields(self, mixtures: Mixtures, low: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
         """What `second_cdf` must know: int64 [3 K + 5, N], for the look-up of a row of symbols."""
         places = shift_left(low, const(MEAN_BITS)) - (1 << MEAN_BITS - 1) - mixtures.means
@@ -177,24 +170,30 @@ class MixtureCdf(tf.Module):
 
         return cdf
 
-    def second_slots(self, states: tf.Tensor, fields: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """A `look_up` of `lanes.decode_rows`: binary search of the slots that states [A] hold; keeps the slots."""
-        numbers = bit_and(states, (1 << PRECISION) - 1)
-        cdf, zeros, select = self._cdf_inside(fields), tf.zeros_like(states), tf.raw_ops.Select
+    def searches(self) -> LookUps:
+        """How `lanes.decode_rows` finds the slots of fields sorted by the size of their alphabets."""
+        each = tuple(functools.partial(self.second_slots, turns=turns) for turns in _TURNS)
 
-        def body(turns, steps, slots, starts, ends):
+        def chosen(rows):
+            bits = tf.reduce_max(rows[:, :, -1], [1, 2])
+            return tf.reduce_sum(tf.cast(bits[:, None] > _TURNS[:-1], tf.int64), 1)
+
+        return LookUps(each, chosen)
+
+    def second_slots(self, states: tf.Tensor, fields: tf.Tensor, turns: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """Binary search of the slots that states [A] hold, in alphabets of at most 2^turns; keeps the slots."""
+        numbers, select = bit_and(states, (1 << PRECISION) - 1), tf.raw_ops.Select
+        cdf, slots, starts = self._cdf_inside(fields), tf.zeros_like(states), tf.zeros_like(states)
+        ends, steps = starts + (1 << PRECISION), shift_left(tf.ones_like(states), fields[-1])
+        for _ in range(turns):
+            # Where an alphabet is smaller than its row's largest the last steps are zero, and nothing changes.
+            steps = shift_right(steps, const(1))
             candidates = slots + steps
             edges = cdf(candidates)
             reached = edges <= numbers
-            return (
-                turns - 1, shift_right(steps, const(1)), select(condition=reached, x=candidates, y=slots),
-                select(condition=reached, x=edges, y=starts), select(condition=reached, x=ends, y=edges),
-            )  # fmt: skip
-
-        # Where an alphabet is smaller than its row's largest the last steps are zero, and nothing changes.
-        turns, steps = tf.reduce_max(fields[-1]), shift_right(shift_left(tf.ones_like(states), fields[-1]), const(1))
-        start = (turns, steps, zeros, zeros, zeros + (1 << PRECISION))
-        _, _, slots, starts, ends = tf.while_loop(lambda turns, *_: turns > 0, body, start, parallel_iterations=1)
+            slots = select(condition=reached, x=candidates, y=slots)
+            starts = select(condition=reached, x=edges, y=starts)
+            ends = select(condition=reached, x=ends, y=edges)
         return (ends - starts) * shift_right(states, const(PRECISION)) + numbers - starts, slots
 
 

@@ -1,8 +1,8 @@
 """Codes integer symbols under a mixture of their own each, without a table for any of them.
 
-Two strings of the same lanes coder: whether each symbol is its mixture's centre, by tables (`RansCoder`), then the
-others, ordered by the size of their alphabets so that symbols of one row take the same number of look-ups, by lazy
-search (`MixtureCdf.second_slots`).
+Two strings of the lanes coder: whether each symbol is its mixture's centre (`MixtureCdf.first_step`), then the others,
+ordered by the size of their alphabets so that symbols of one row take the same number of look-ups, by lazy search
+(`MixtureCdf.searches`).
 """
 
 import tensorflow as tf
@@ -11,7 +11,6 @@ from models.entropy import bit_fields
 from models.entropy.bit_fields import require
 from models.entropy.lanes import const, shift_left
 from models.entropy.mixture_cdf import MOST_BITS, PRECISION, MixtureCdf, Mixtures
-from models.entropy.rans import RansCoder
 from models.entropy.rans_reader import decode_all, end_checks, open_stream, take_escapes
 from models.entropy.rans_stream import (
     DAMAGED,
@@ -32,7 +31,6 @@ class MixtureCoder(tf.Module):
     def __init__(self, name: str = "mixture_coder"):
         super().__init__(name=name)
         self.cdf = MixtureCdf()
-        self._flags = RansCoder(self.cdf.flag_tables())
 
     @_plain
     def encode(self, symbols: tf.Tensor, means: tf.Tensor, levels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -87,7 +85,9 @@ class MixtureCoder(tf.Module):
 
     def _encode_chunk(self, symbols: tf.Tensor, mixtures: Mixtures) -> tf.Tensor:
         other = tf.not_equal(symbols, mixtures.centres)
-        flags = self._flags.encode(tf.cast(other, tf.int32), tf.cast(mixtures.flags, tf.int32))
+        shares = mixtures.shares
+        starts = tf.where(other, shares, 0)
+        flags = encode_all(PRECISION, tf.where(other, (1 << PRECISION) - shares, shares), starts, starts[:0])
         places, fields, low, last = self._others(mixtures, other)
         slots = tf.gather(symbols, places) - low
         outside = tf.logical_or(slots < 0, slots >= last)
@@ -107,12 +107,14 @@ class MixtureCoder(tf.Module):
         with tf.control_dependencies([require(fits, DAMAGED + "its parts do not fit it")]):
             flags = tf.strings.substr(stream, begin, length[0])
             rest = tf.strings.substr(stream, begin + length[0], whole - begin - length[0])
-        other = self._flags.decode(flags, tf.cast(mixtures.flags, tf.int32)) > 0
-        places, fields, low, last = self._others(mixtures, other)
+        state, counts = open_stream(flags, tf.zeros([0], tf.int64))
+        state, others = decode_all(state, counts, mixtures.shares, self.cdf.first_step, 1 << PRECISION)
+        with tf.control_dependencies(end_checks(state)):
+            places, fields, low, last = self._others(mixtures, others > 0)
         state, counts = open_stream(rest, tf.zeros([0], tf.int64))
         # A slot that holds no symbol has an alphabet of one: nothing is searched for, and the state stays.
         padding = [[0]] * (fields.shape[0] - 2) + [[1], [0]]
-        state, slots = decode_all(state, counts, fields, self.cdf.second_slots, padding, unroll=1)
+        state, slots = decode_all(state, counts, fields, self.cdf.searches(), padding, unroll=1)
         escaped = tf.where(tf.equal(slots, last))[:, 0]
         state, far = take_escapes(state, tf.gather(low, escaped), tf.gather(last, escaped))
         found = tf.tensor_scatter_nd_update(slots + low, escaped[:, None], tf.cast(far, tf.int64))

@@ -1,6 +1,5 @@
 """The reading side of ``rans_stream``: opens a string, decodes symbols of any distribution, checks the end."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -11,6 +10,8 @@ from models.entropy.lanes import (
     MAX_LANES,
     START,
     STATE_BITS,
+    LookUp,
+    LookUps,
     bit_and,
     const,
     decode_rows,
@@ -80,7 +81,7 @@ def open_stream(stream: tf.Tensor, table: tf.Tensor, steps: bool = False) -> tup
 
 
 def decode_all(
-    state: DecoderState, counts: tf.Tensor, values: tf.Tensor, look_up: Callable, padding, unroll: int = UNROLL
+    state: DecoderState, counts: tf.Tensor, values: tf.Tensor, look_up: LookUp | LookUps, padding, unroll: int = UNROLL
 ) -> tuple[DecoderState, tf.Tensor]:
     """Decodes what ``encode_all`` wrote.
 
@@ -114,7 +115,7 @@ def decode_all(
 
 
 def advance(
-    state: DecoderState, values: tf.Tensor, lanes: tf.Tensor, look_up: Callable, padding, unroll: int = 1
+    state: DecoderState, values: tf.Tensor, lanes: tf.Tensor, look_up: LookUp | LookUps, padding, unroll: int = 1
 ) -> tuple[DecoderState, tf.Tensor]:
     """Decodes symbols on so many lanes; returns the state and what was kept of each, int64 [N]."""
 

@@ -1,11 +1,13 @@
 """Mixtures in integers: close to the real ones, strictly monotone, and searched rightly."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from models.entropy import gaussian
-from models.entropy.mixture_cdf import FLAG_TABLES, MOST_BITS, PRECISION, MixtureCdf
+from models.entropy.mixture_cdf import FEWEST_BITS, MOST_BITS, PRECISION, MixtureCdf
 from tests.models.entropy.mixtures import draw, real
 
 
@@ -64,7 +66,7 @@ def test_rises_by_one_at_least_up_to_the_whole(cdf, parameters):
 def test_the_search_finds_every_number(cdf, parameters):
     found = cdf.mixtures(*tensors(parameters))
     _, bits, fields, edges = second(cdf, found)
-    search = tf.function(cdf.second_slots, autograph=False)
+    search = tf.function(functools.partial(cdf.second_slots, turns=int(bits.max())), autograph=False)
     for number in (0, 1, 77, 20_000, (1 << PRECISION) - 2, (1 << PRECISION) - 1):
         states = tf.fill(bits.shape, tf.constant((5 << PRECISION) + number, tf.int64))
         after, slots = search(states, fields)
@@ -75,20 +77,38 @@ def test_the_search_finds_every_number(cdf, parameters):
 
 def test_a_slot_without_a_symbol_leaves_the_state(cdf):
     fields = tf.constant([[0]] * 12 + [[1], [0]], tf.int64)
-    after, slots = cdf.second_slots(tf.constant([123456789], tf.int64), fields)
+    after, slots = cdf.second_slots(tf.constant([123456789], tf.int64), fields, 3)
     assert after.numpy().tolist() == [123456789] and slots.numpy().tolist() == [0]
 
 
-def test_flags_charge_about_the_centres_probability(cdf):
+def test_rows_take_the_turns_of_their_largest_alphabet(cdf):
+    look_ups = cdf.searches()
+    largest = [[2, 2], [3, 4], [4, 7], [11, 11], [0, 0]]
+    rows = np.zeros((5, 2, 14, 3), np.int64)
+    rows[:, :, -1, 1] = largest
+    chosen = look_ups.chosen(tf.constant(rows)).numpy()
+    assert [look_ups.each[n].keywords["turns"] for n in chosen] == [3, 4, 8, 11, 3]
+
+
+def test_the_first_step_charges_the_centres_probability(cdf):
     """The mean loss over all mixtures stays below a thousandth of a bit."""
     parameters = draw(4000, 3, seed=4)
     found = cdf.mixtures(*tensors(parameters))
-    tables, centres = cdf.flag_tables(), found.centres.numpy()
-    assert len(tables.sizes) == FLAG_TABLES and found.flags.numpy().min() >= 0
-    coded = tables.cdfs[found.flags.numpy(), 1] / 2.0**tables.precision
+    coded, centres = found.shares.numpy() / 2.0**PRECISION, found.centres.numpy()
+    assert 0 < coded.min() and coded.max() < 1
     true = np.clip(real(parameters, centres + 0.5) - real(parameters, centres - 0.5), 1e-9, 1 - 1e-9)
     loss = true * np.log2(true / coded) + (1 - true) * np.log2((1 - true) / (1 - coded))
     assert loss.mean() < 1e-3 and loss.max() < 0.02
+
+
+def test_the_first_step_reads_what_its_intervals_say(cdf):
+    shares = np.array([1, 1, 20_000, 20_000, (1 << PRECISION) - 1, 1 << PRECISION])
+    numbers = np.array([0, 1, 19_999, 20_000, (1 << PRECISION) - 1, 77])
+    after, other = cdf.first_step(tf.constant((5 << PRECISION) + numbers), tf.constant(shares))
+    assert other.numpy().tolist() == [0, 1, 0, 1, 1, 0]
+    starts, sizes = np.where(other, shares, 0), np.where(other, (1 << PRECISION) - shares, shares)
+    assert np.array_equal(after, 5 * sizes + numbers - starts)
+    assert -np.log2(((1 << PRECISION) - 1) / 2.0**PRECISION) == pytest.approx(FEWEST_BITS)
 
 
 def test_the_centre_is_where_the_mass_is(cdf):
