@@ -3,7 +3,7 @@
     python -m tests.claims.train_on_jax --pictures FOLDER --out FOLDER [--recipe edic] [--set K=V]... [--minutes N]
 
 There is no input pipeline that could be too slow: crops are cut and mirrored on the device, and `steps_per_epoch` steps
-are one call. The learning rate warms up and falls along a cosine over the minutes, so that a machine that is lent for a
+are one call. The learning rate warms up and falls along a cosine over the minutes, so that an accelerator rented for a
 time is used for all of it; `steps` does not count. Every half minute OUT gets `state.npz`, from which the same command
 goes on, and a line of `history.jsonl`; in the end RECIPE.npz, weights as in `models/weights`. TensorFlow is not run,
 but must be importable: recipes name what is served.
