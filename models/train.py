@@ -69,10 +69,10 @@ def compiled_model(recipe: Recipe, config: Config, weights: Sequence | None = No
     return model
 
 
-def optimizer(config: Config) -> keras.optimizers.Optimizer:
-    """Adam, or SGD with Nesterov's momentum, on the schedule of the configuration."""
+def optimizer(config: Config, learning_rate: float | None = None) -> keras.optimizers.Optimizer:
+    """Adam, or SGD with Nesterov's momentum, on the schedule of the configuration or at a rate that can be assigned."""
     common = {
-        "learning_rate": schedule(config),
+        "learning_rate": schedule(config) if learning_rate is None else learning_rate,
         "global_clipnorm": config.gradient_clip_norm or None,
         "weight_decay": config.weight_decay or None,
     }

@@ -25,6 +25,15 @@ main([*arguments, "--minutes", "0.001"])
 seconds = float(np.load(out / "state.npz")["seconds"])
 main([*arguments, "--minutes", str((seconds + 1) / 60)])
 
+damaged = pictures.with_name("damaged")
+damaged.mkdir()
+(damaged / "half.png").write_bytes((pictures / "0.png").read_bytes()[:200])
+for wrong in (["--set", "channels=9"], ["--pictures", str(damaged)], ["--pictures", "nowhere"], ["--set", "precision=auto"]):
+    try:
+        main([*arguments, *wrong])
+    except SystemExit as stop:
+        assert stop.code == 1
+
 places = np.array([[0.0, 0.999], [0.5, 0.0]], np.float32)
 found = crops(read(pictures, 64), np.array([0, 1]), places, np.array([False, True]), 64)
 np.save(out / "crops.npy", found)
@@ -42,6 +51,7 @@ def folder(tmp_path_factory):
     command = [sys.executable, "-W", "ignore", "-c", SCRIPT, str(folder / "pictures"), str(folder / "out"), *settings]
     done = subprocess.run(command, env=os.environ | {"KERAS_BACKEND": "jax"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
+    (folder / "messages").write_text(done.stderr)
     return folder
 
 
@@ -50,6 +60,14 @@ def test_goes_on_where_it_was(folder):
     assert rows[0]["step"] == 4 and rows[1]["step"] >= 8 and rows[1]["seconds"] > rows[0]["seconds"]
     assert all(np.isfinite([row["loss"], row["val_loss"]]).all() for row in rows)
     assert not list((folder / "out").glob("*partial*"))
+
+
+def test_what_cannot_be_is_said_in_a_line(folder):
+    said = (folder / "messages").read_text()
+    for message in ("the state of another model; take another --out", "half.png: cannot be read as a picture",
+                    "nowhere: no picture of 64x64 pixels or more", "wants a codec"):  # fmt: skip
+        assert message in said
+    assert "Traceback" not in said
 
 
 def test_crops_are_pieces_of_the_pictures(folder):

@@ -10,12 +10,14 @@ but must be importable: recipes name what is served.
 """
 
 import argparse
+import dataclasses
 import functools
 import json
 import math
 import os
 import pathlib
 import time
+import zipfile
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 import jax  # noqa: E402
@@ -25,9 +27,11 @@ from jax import numpy as jnp  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from models import registry, released  # noqa: E402
-from models.recipe import Config  # noqa: E402
+from models.recipe import Config, ConfigError  # noqa: E402
+from models.train import TrainingError, load_initial, optimizer, schedule  # noqa: E402
 
 _SAVE_SECONDS = 30.0
+_TICKS = 100_000  # of the learning rate's schedule, over all of the time
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
@@ -35,13 +39,18 @@ def read(folder: pathlib.Path, side: int) -> dict[str, np.ndarray]:
     """All pictures of a folder in one row of pixels, uint8 [P, 3], and where each begins and how large it is, int32.
 
     Raises:
-      FileNotFoundError: none is as large as a crop.
+      ConfigError: a file is damaged, or no picture is as large as a crop.
     """
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
-    pictures = [np.asarray(Image.open(file).convert("RGB")) for file in files]
-    pictures = [p for p in pictures if min(p.shape[:2]) >= side]
+    pictures = []
+    for file in sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES):
+        try:
+            pixels = np.asarray(Image.open(file).convert("RGB"))
+        except OSError as error:
+            raise ConfigError(f"{file}: cannot be read as a picture: {error}") from error
+        if min(pixels.shape[:2]) >= side:
+            pictures.append(pixels)
     if not pictures:
-        raise FileNotFoundError(f"{folder}: no picture of {side}x{side} pixels or more")
+        raise ConfigError(f"{folder}: no picture of {side}x{side} pixels or more")
     sizes = np.array([p.shape[:2] for p in pictures], np.int32)
     begins = np.concatenate([[0], np.cumsum(sizes.prod(1))[:-1]]).astype(np.int32)
     return {"pixels": np.concatenate([p.reshape(-1, 3) for p in pictures]), "begins": begins, "sizes": sizes}
@@ -58,25 +67,20 @@ def crops(data: dict, chosen, places, mirrored, side: int):
     return data["pixels"][where].astype(jnp.float32) / 255
 
 
-def learning_rate(config: Config, progress: float) -> float:
-    """Linear warm-up to the peak, then a cosine; progress from 0 to 1."""
-    warm = min(1.0, (progress + 1e-4) / max(config.warmup_fraction, 1e-4))
-    last = config.final_rate_fraction
-    return config.learning_rate * warm * (last + (1 - last) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
-
-
 class Training:
     """A model, its optimizer and its state: lists of arrays, as JAX wants them."""
 
     def __init__(self, recipe, config: Config, data: dict):
         keras.utils.set_random_seed(config.seed)
         self.config, self.data, self.model = config, data, recipe.build(config)
-        clip = config.gradient_clip_norm or None
-        self.optimizer = keras.optimizers.Adam(config.learning_rate, global_clipnorm=clip)
+        if config.init:
+            load_initial(recipe, self.model, config.init)
+        self.schedule = schedule(dataclasses.replace(config, steps=_TICKS))
+        self.optimizer = optimizer(config, config.learning_rate)
         self.optimizer.build(self.model.trainable_variables)
         self.parts = (self.model.trainable_variables, self.model.non_trainable_variables, self.optimizer.variables)
         self.state = [[v.value for v in part] for part in self.parts]
-        self.rate_place = [v is self.optimizer._learning_rate for v in self.optimizer.variables].index(True)
+        self.rate_place = [v is self.optimizer.learning_rate for v in self.optimizer.variables].index(True)
         self.epoch = jax.jit(self._epoch, donate_argnums=0)
         self.validate = jax.jit(self._validate)
 
@@ -120,10 +124,21 @@ class Training:
         os.replace(temporary, path)
 
     def restore(self, path: pathlib.Path) -> tuple[int, float]:
-        """Reads a state; returns how many epochs and seconds it has behind it."""
-        with np.load(path) as file:
-            self.state = [[jnp.asarray(file[k]) for k in file.files if k.startswith(f"{p} ")] for p in range(3)]
-            return int(file["epochs"]), float(file["seconds"])
+        """Reads a state; returns how many epochs and seconds it has behind it.
+
+        Raises:
+          ConfigError: it is damaged, or of another model.
+        """
+        try:
+            with np.load(path) as file:
+                state = [[jnp.asarray(file[k]) for k in file.files if k.startswith(f"{p} ")] for p in range(3)]
+                about = int(file["epochs"]), float(file["seconds"])
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise ConfigError(f"{path}: no state of a training: {error}") from error
+        if [[v.shape for v in part] for part in state] != [[v.shape for v in part] for part in self.state]:
+            raise ConfigError(f"{path}: the state of another model; take another --out or the options of before")
+        self.state = state
+        return about
 
     def trained(self) -> keras.Model:
         """The model with the state's weights."""
@@ -134,19 +149,23 @@ class Training:
 
 
 def run(training: Training, seconds: float, out: pathlib.Path, validation: dict | None) -> None:
-    """Trains until so many seconds of training have passed, those before an interruption included."""
+    """Trains until so many seconds of training have passed, those before an interruption included.
+
+    Raises:
+      TrainingError: the loss became NaN or infinite; the last state stays.
+    """
     state = out / "state.npz"
     epochs, before = training.restore(state) if state.exists() else (0, 0.0)
     data, start = jax.device_put(training.data), time.monotonic()
     held = jax.device_put(validation) if validation else None
     passed, saved = before, before
     while passed < seconds:
-        rate = learning_rate(training.config, passed / seconds)
+        rate = float(training.schedule(round(_TICKS * passed / seconds)))
         key = jax.random.fold_in(jax.random.key(training.config.seed), epochs)
         training.state, means = training.epoch(training.state, key, jnp.float32(rate), data)
         loss, bpp, mse = (float(m) for m in means)
         if not math.isfinite(loss):
-            raise SystemExit(f"the loss became {loss}; lower learning_rate")
+            raise TrainingError(f"the loss became {loss}; lower learning_rate")
         epochs, passed = epochs + 1, before + time.monotonic() - start
         if passed - saved < _SAVE_SECONDS and passed < seconds:
             continue
@@ -173,15 +192,27 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="K=V", dest="settings")
     parser.add_argument("--minutes", type=float, default=8.0)
     options = parser.parse_args(arguments)
+    try:
+        train(options)
+    except (registry.RegistryError, ConfigError, TrainingError) as error:
+        parser.exit(1, f"{error}\n")
+
+
+def train(options: argparse.Namespace) -> None:
+    """What the command line asks for; raises what `main` prints."""
     recipe = registry.get(options.recipe)
+    if wrong := [s for s in options.settings if "=" not in s]:
+        raise ConfigError(f"--set {wrong[0]}: must be OPTION=VALUE")
     # Half precision would want a scaled loss; on a GPU, JAX multiplies float32 in 19 bits anyway.
-    settings = {"precision": "float32"} | dict(s.split("=", 1) for s in options.settings)
-    config = recipe.make_config(options.preset, settings)
-    if recipe.kind != "codec" or config.precision == "mixed_float16" or keras.backend.backend() != "jax":
-        parser.error("wants a codec, KERAS_BACKEND=jax and a precision other than mixed_float16")
-    options.out.mkdir(parents=True, exist_ok=True)
+    config = recipe.make_config(
+        options.preset, {"precision": "float32"} | dict(s.split("=", 1) for s in options.settings)
+    )
+    if recipe.kind != "codec" or config.precision in ("auto", "mixed_float16") or keras.backend.backend() != "jax":
+        raise ConfigError("wants a codec, KERAS_BACKEND=jax, and precision float32 or mixed_bfloat16")
+    pictures = read(options.pictures, config.crop_size)
     validation = read(options.validation, config.crop_size) if options.validation else None
-    training = Training(recipe, config, read(options.pictures, config.crop_size))
+    options.out.mkdir(parents=True, exist_ok=True)
+    training = Training(recipe, config, pictures)
     run(training, 60 * options.minutes, options.out, validation)
     released.pack(recipe, config, training.trained(), options.out / f"{recipe.name}.npz")
 
