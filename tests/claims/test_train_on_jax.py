@@ -28,9 +28,9 @@ main([*arguments, "--minutes", str((seconds + 1) / 60)])
 damaged = pictures.with_name("damaged")
 damaged.mkdir()
 (damaged / "half.png").write_bytes((pictures / "0.png").read_bytes()[:200])
-for wrong in (["--set", "channels=9"], ["--pictures", str(damaged)], ["--pictures", "nowhere"], ["--set", "precision=auto"]):
+for wrong in ("--set channels=9", f"--pictures {damaged}", "--pictures nowhere", "--set precision=auto"):
     try:
-        main([*arguments, *wrong])
+        main([*arguments, *wrong.split()])
     except SystemExit as stop:
         assert stop.code == 1
 

@@ -3,8 +3,7 @@
     python -m tests.models.jax_worker FOLDER
 
 writes records/KIND, and NAME.npz for every recipe: the weights of its tiny model, a training batch, and what the model
-gives for that.
-Those of `TRAINED` are trained as well, a few steps; their histories are in FOLDER/NAME.
+gives for that. Those of `TRAINED` are trained as well, a few steps; their histories are in FOLDER/NAME.
 """
 
 import pathlib
