@@ -28,7 +28,8 @@ main([*arguments, "--minutes", str((seconds + 1) / 60)])
 damaged = pictures.with_name("damaged")
 damaged.mkdir()
 (damaged / "half.png").write_bytes((pictures / "0.png").read_bytes()[:200])
-for wrong in ("--set channels=9", f"--pictures {damaged}", "--pictures nowhere", "--set precision=auto"):
+for wrong in ("--set channels=9", f"--pictures {damaged}", "--pictures nowhere", "--set precision=auto",
+              "--scale 0"):
     try:
         main([*arguments, *wrong.split()])
     except SystemExit as stop:
@@ -37,6 +38,7 @@ for wrong in ("--set channels=9", f"--pictures {damaged}", "--pictures nowhere",
 places = np.array([[0.0, 0.999], [0.5, 0.0]], np.float32)
 found = crops(read(pictures, 64), np.array([0, 1]), places, np.array([False, True]), 64)
 np.save(out / "crops.npy", found)
+np.save(out / "sizes.npy", read(pictures, 32, (1.0, 0.5))["sizes"])
 """
 
 
@@ -65,7 +67,7 @@ def test_goes_on_where_it_was(folder):
 def test_what_cannot_be_is_said_in_a_line(folder):
     said = (folder / "messages").read_text()
     for message in ("the state of another model; take another --out", "half.png: cannot be read as a picture",
-                    "nowhere: no picture of 64x64 pixels or more", "wants a codec"):  # fmt: skip
+                    "nowhere: no picture of 64x64 pixels or more", "wants a codec", "--scale: must be"):  # fmt: skip
         assert message in said
     assert "Traceback" not in said
 
@@ -74,6 +76,11 @@ def test_crops_are_pieces_of_the_pictures(folder):
     found = np.load(folder / "out" / "crops.npy")
     np.testing.assert_allclose(255 * found[0], photograph(80, 64)[0:64, 0:64], atol=1e-3)
     np.testing.assert_allclose(255 * found[1], photograph(70, 90, 40)[3:67, 0:64][:, ::-1], atol=1e-3)
+
+
+def test_pictures_are_taken_at_every_scale(folder):
+    """At half their sizes the first two still hold a crop; the third holds none, whole or halved."""
+    assert np.load(folder / "out" / "sizes.npy").tolist() == [[80, 64], [40, 32], [70, 90], [35, 45]]
 
 
 def test_the_weights_are_released_ones(folder):

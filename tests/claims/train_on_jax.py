@@ -18,6 +18,7 @@ import os
 import pathlib
 import time
 import zipfile
+from collections.abc import Sequence
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 import jax  # noqa: E402
@@ -35,8 +36,9 @@ _TICKS = 100_000  # of the learning rate's schedule, over all of the time
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
-def read(folder: pathlib.Path, side: int) -> dict[str, np.ndarray]:
-    """All pictures of a folder in one row of pixels, uint8 [P, 3], and where each begins and how large it is, int32.
+def read(folder: pathlib.Path, side: int, scales: Sequence[float] = (1.0,)) -> dict[str, np.ndarray]:
+    """All pictures of a folder, at each of the scales, in one row of pixels, uint8 [P, 3], and where each begins and
+    how large it is, int32. What is smaller than a crop is left out.
 
     Raises:
       ConfigError: a file is damaged, or no picture is as large as a crop.
@@ -44,11 +46,13 @@ def read(folder: pathlib.Path, side: int) -> dict[str, np.ndarray]:
     pictures = []
     for file in sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES):
         try:
-            pixels = np.asarray(Image.open(file).convert("RGB"))
+            picture = Image.open(file).convert("RGB")
         except OSError as error:
             raise ConfigError(f"{file}: cannot be read as a picture: {error}") from error
-        if min(pixels.shape[:2]) >= side:
-            pictures.append(pixels)
+        for scale in scales:
+            width, height = (round(scale * length) for length in picture.size)
+            if min(width, height) >= side:
+                pictures.append(np.asarray(picture.resize((width, height), Image.Resampling.LANCZOS)))
     if not pictures:
         raise ConfigError(f"{folder}: no picture of {side}x{side} pixels or more")
     sizes = np.array([p.shape[:2] for p in pictures], np.int32)
@@ -186,6 +190,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", type=pathlib.Path, required=True)
     parser.add_argument("--validation", type=pathlib.Path, help="pictures whose loss is written down as well")
+    parser.add_argument("--scale", type=float, action="append", dest="scales", help="of the pictures, one or more [1]")
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--recipe", default="edic")
     parser.add_argument("--preset", default="small")
@@ -209,7 +214,9 @@ def train(options: argparse.Namespace) -> None:
     )
     if recipe.kind != "codec" or config.precision in ("auto", "mixed_float16") or keras.backend.backend() != "jax":
         raise ConfigError("wants a codec, KERAS_BACKEND=jax, and precision float32 or mixed_bfloat16")
-    pictures = read(options.pictures, config.crop_size)
+    if any(scale <= 0 for scale in options.scales or ()):
+        raise ConfigError("--scale: must be above 0")
+    pictures = read(options.pictures, config.crop_size, options.scales or (1.0,))
     validation = read(options.validation, config.crop_size) if options.validation else None
     options.out.mkdir(parents=True, exist_ok=True)
     training = Training(recipe, config, pictures)
