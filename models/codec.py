@@ -37,6 +37,11 @@ class CodecConfig(Config):
     )
     activation: str = option("gdn", "normalisation of the transforms", choices=("gdn", "simplified_gdn"))
     start: str = option("haar", "first weights of the transforms: a wavelet or noise", choices=("haar", "random"))
+    quantisation: str = option(
+        "noise",
+        "what training codes: latents with noise; or rounded ones, which leave the encoder as it is",
+        choices=("noise", "rounded"),
+    )
     crop_size: int = option(256, "side of a training crop, pixels, a multiple of 64", low=64)
 
     def __post_init__(self):
@@ -75,6 +80,9 @@ class Codec(Configured):
     {"x_hat": [B, H, W, 3] float32, not clipped; "bits": [B] float32, bits an image; "lmbda": [B] float32}.
 
     With `config.rates` above 1 every example has a rate point: drawn in training, by its place in the batch otherwise.
+
+    With `config.quantisation` "rounded" training sees what is served, and no gradient passes the rounding: a second
+    stage that fits synthesis and entropy model to the latents of an encoder that stays (arXiv:2104.05168).
     """
 
     def __init__(self, config: CodecConfig, **kwargs):
@@ -102,11 +110,12 @@ class Codec(Configured):
         """Codes and decodes pixels, see the class."""
         y = ops.cast(self.analysis(x), "float32")
         rate = self.rate_points(ops.shape(y)[0], bool(training))
+        noisy = bool(training) and self.config.quantisation == "noise"
         if self.gain_units is None:
-            y_hat, bits = self.code(y, bool(training))
+            y_hat, bits = self.code(y, noisy)
         else:
             gain, inverse = self.gain_units.gains(rate)
-            y_hat, bits = self.code(y * gain, bool(training))
+            y_hat, bits = self.code(y * gain, noisy)
             y_hat = y_hat * inverse
         return {"x_hat": ops.cast(self.synthesis(y_hat), "float32"), "bits": bits, "lmbda": self.lmbda_at(rate)}
 
