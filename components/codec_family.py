@@ -51,15 +51,15 @@ class RatePoint(NamedTuple):
 class CodecFamily:
     """Codecs that differ in how they weigh distortion against bits (`lmbda`), ordered by it; each is loaded when used.
 
-    A variable-rate model is a family of its own, of a point for each quality.
+    A variable-rate model is a family of its own, of a point for each quality. `refine` is `ServedCodec.compress`'.
 
     Raises:
       ServedCodecError: a folder holds no codec of this project, two have the same weight, or a variable-rate model has
         company.
     """
 
-    def __init__(self, paths: Sequence[str | os.PathLike]):
-        found = []
+    def __init__(self, paths: Sequence[str | os.PathLike], refine: int = 0):
+        self.refine, found = refine, []
         for path in paths:
             directory = newest_version(path)
             about = describe(directory)
@@ -100,7 +100,7 @@ class CodecFamily:
 
     def _compress(self, place: int, image_bytes: bytes) -> bytes:
         point = self.points[place]
-        return self._codec(point.directory).compress(image_bytes, point.quality)
+        return self._codec(point.directory).compress(image_bytes, point.quality, self.refine)
 
     def _measure(self, image_bytes: bytes, stream: Callable[[int], bytes], choice: RateChoice) -> tuple:
         """What is compared with the target, as a function of the point, and the target."""

@@ -65,7 +65,7 @@ def record_of(picture: np.ndarray) -> bytes:
 
 
 class ServedCodec:
-    """Calls `compress`, `compress_at`, `decompress` and `serving_default` of a SavedModel.
+    """Calls `compress`, its variants, `decompress` and `serving_default` of a SavedModel.
 
     Raises:
       ServedCodecError: the folder holds no codec.
@@ -93,21 +93,28 @@ class ServedCodec:
         except tf.errors.OpError as error:
             raise ServedCodecError(one_line(error)) from error
 
-    def compress(self, image_bytes: bytes, quality: int | None = None) -> bytes:
+    def compress(self, image_bytes: bytes, quality: int | None = None, refine: int = 0) -> bytes:
         """Codes a PNG, JPEG or BMP file's bytes to a stream.
 
         Args:
           image_bytes: the file.
           quality: 0 (small files) to 100 (good pictures), of a variable-rate model only; None: its default.
+          refine: passes that search for better latents (`models.refinement`), 0 for none.
 
         Raises:
-          ServedCodecError: the model refused it, or has one rate only.
+          ServedCodecError: the model refused it, has one rate only, or cannot search.
         """
-        if quality is None:
-            return self._call("compress", image_bytes=image_bytes)["bitstream_bytes"].numpy()[0]
-        if "compress_at" not in self._model.signatures:
+        variable = "compress_at" in self._model.signatures
+        if quality is not None and not variable:
             raise ServedCodecError(f"{self.directory}: a model of one rate, which takes no quality")
-        return self._call("compress_at", image_bytes=image_bytes, quality=quality)["bitstream_bytes"].numpy()[0]
+        if refine and "compress_refined" not in self._model.signatures:
+            raise ServedCodecError(f"{self.directory}: refines no latents (no signature 'compress_refined')")
+        if refine and variable and quality is None:
+            quality = 50
+        wanted = {"quality": quality} if quality is not None else {}
+        wanted |= {"passes": refine} if refine else {}
+        name = "compress_refined" if refine else "compress_at" if wanted else "compress"
+        return self._call(name, image_bytes=image_bytes, **wanted)["bitstream_bytes"].numpy()[0]
 
     def decompress(self, bitstream_bytes: bytes) -> bytes:
         """Decodes a stream to the bytes of a PNG file. Raises ServedCodecError: the model refused it."""
@@ -118,9 +125,11 @@ class ServedCodec:
         outputs = self._call("serving_default", examples=record_of(picture))
         return float(outputs["estimated_bpp"].numpy().reshape(-1)[0])
 
-    def measure(self, picture: np.ndarray, quality: int | None = None) -> tuple[rate_distortion.Point, np.ndarray]:
-        """Codes and decodes uint8 [H, W, 3]; returns the point it reached and the decoded picture."""
-        stream = self.compress(png(picture), quality)
+    def measure(
+        self, picture: np.ndarray, quality: int | None = None, refine: int = 0
+    ) -> tuple[rate_distortion.Point, np.ndarray]:
+        """Codes and decodes uint8 [H, W, 3] as `compress`; returns the point it reached and the decoded picture."""
+        stream = self.compress(png(picture), quality, refine)
         decoded = classic.decode(self.decompress(stream))
         return rate_distortion.compare(picture, decoded, len(stream)), decoded
 

@@ -119,7 +119,7 @@ def inputs_of(files: list[str]) -> Inputs:
     if data.ENCODED in features:
         record = _best(files, _pixels, _PIXELS)
         encoded = data.parse(tf.constant(record))[data.ENCODED].numpy()
-        return {"examples": record, "image_bytes": encoded, "quality": np.array(50)}
+        return {"examples": record, "image_bytes": encoded, "quality": np.array(50), "passes": np.array(1)}
     if ecg_data.SIGNAL in features:
         record = _best(files, _samples, _SAMPLES)
         signal = ecg_data.parse(tf.constant(record))[ecg_data.SIGNAL]

@@ -63,7 +63,8 @@ class Autoregressive(MeanScaleHyperprior):
         y_context = self.discretize(y, training)
         mean, level = self._parameters(y_context, z_hat)
         y_hat = y_context if training else self.discretize(y, False, mean)
-        return y_hat, self.prior(z_hat) + gaussian.bits(y_hat - mean, gaussian.scale_of(level))
+        bits = self.prior(z_hat) + gaussian.bits(y_hat - mean, gaussian.scale_of(level))
+        return self.drawn(y, y_hat, training, mean), bits
 
     def estimated_bits(self, y_hat, z_hat):
         """Bits [B] of coded latents [B, h, w, M] and hyper-latents by the float network and analytic densities."""

@@ -39,6 +39,8 @@ class Schedule(NamedTuple):
 class ContextLatents(GaussianLatents):
     """Hyper-latents as in GaussianLatents; latents in causal order with the context model."""
 
+    chooses = False  # what a latent costs depends on those before
+
     def __init__(self, model):
         super().__init__(model)
         fixed_point.check(model.fusion)

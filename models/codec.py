@@ -39,8 +39,9 @@ class CodecConfig(Config):
     start: str = option("haar", "first weights of the transforms: a wavelet or noise", choices=("haar", "random"))
     quantisation: str = option(
         "noise",
-        "what training codes: latents with noise; or rounded ones, which leave the encoder as it is",
-        choices=("noise", "rounded"),
+        "what training codes: latents with noise; likewise, but rounded ones are drawn; or rounded ones, which leave "
+        "the encoder as it is",
+        choices=("noise", "mixed", "rounded"),
     )
     crop_size: int = option(256, "side of a training crop, pixels, a multiple of 64", low=64)
 
@@ -79,10 +80,12 @@ class Codec(Configured):
     `call` takes pixels [B, H, W, 3] float32 in [0, 1], H and W multiples of 16, and returns
     {"x_hat": [B, H, W, 3] float32, not clipped; "bits": [B] float32, bits an image; "lmbda": [B] float32}.
 
-    With `config.rates` above 1 every example has a rate point: drawn in training, by its place in the batch otherwise.
+    With `config.rates` above 1 every example has a rate point by its place in the batch, from one drawn in training.
 
-    With `config.quantisation` "rounded" training sees what is served, and no gradient passes the rounding: a second
-    stage that fits synthesis and entropy model to the latents of an encoder that stays (arXiv:2104.05168).
+    With `config.quantisation` "mixed" training counts the bits of noisy latents and draws rounded ones, whose gradient
+    is passed on as if nothing had been rounded (arXiv:2007.08739, section 3.2). With "rounded" it sees what is served,
+    and no gradient passes the rounding: a second stage that fits synthesis and entropy model to the latents of an
+    encoder that stays (arXiv:2104.05168).
     """
 
     def __init__(self, config: CodecConfig, **kwargs):
@@ -97,7 +100,7 @@ class Codec(Configured):
         return analysis(config), synthesis(config)
 
     def code(self, y, training: bool):
-        """Quantises latents y [B, h, w, M] float32; returns (y_hat of the same shape, bits [B] float32)."""
+        """Quantises latents y [B, h, w, M] float32; returns (what is drawn, of the same shape, bits [B] float32)."""
         raise TypeError(f"{type(self).__name__} must say in `code` what its latents cost")
 
     def discretize(self, y, training: bool, mean=0.0):
@@ -106,11 +109,17 @@ class Codec(Configured):
             return y + keras.random.uniform(ops.shape(y), -0.5, 0.5, seed=self.noise)
         return ops.round(y - mean) + mean
 
+    def drawn(self, y, y_hat, training: bool, mean=0.0):
+        """What the synthesis is given for latents y that are coded as y_hat, all of one shape, float32."""
+        if not training or self.config.quantisation != "mixed":
+            return y_hat
+        return y + ops.stop_gradient(self.discretize(y, False, mean) - y)
+
     def call(self, x, training=None):
         """Codes and decodes pixels, see the class."""
         y = ops.cast(self.analysis(x), "float32")
         rate = self.rate_points(ops.shape(y)[0], bool(training))
-        noisy = bool(training) and self.config.quantisation == "noise"
+        noisy = bool(training) and self.config.quantisation != "rounded"
         if self.gain_units is None:
             y_hat, bits = self.code(y, noisy)
         else:
@@ -121,11 +130,11 @@ class Codec(Configured):
 
     def rate_points(self, batch, training: bool):
         """A rate point for each example of a batch: [B] float32."""
+        points = ops.arange(batch, dtype="int32")
         if training and self.config.rates > 1:
-            points = keras.random.randint((batch,), 0, self.config.rates, seed=self.noise)
-        else:
-            points = ops.arange(batch, dtype="int32") % self.config.rates
-        return ops.cast(points, "float32")
+            # In turn, so that all points have their share of every batch.
+            points += keras.random.randint((), 0, self.config.rates, seed=self.noise)
+        return ops.cast(points % self.config.rates, "float32")
 
     def lmbda_at(self, rate):
         """Weight of distortion at real-valued rate points, any shape, float32; `config.lmbda` is the last one's."""
@@ -142,9 +151,15 @@ class Codec(Configured):
         return outputs["bits"] / pixels, mse
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Rate-distortion loss, scalar, bits per pixel."""
+        """Rate-distortion loss, scalar, bits per pixel.
+
+        Bits grow about as the root of lambda. Rate points are weighed by its inverse, so that a per cent of the bits is
+        worth as much at low rates as at high ones.
+        """
         bpp, mse = self._bpp_and_mse(x, y_pred)
-        return ops.mean(bpp + y_pred["lmbda"] * 255.0**2 * mse)
+        lmbda = y_pred["lmbda"]
+        weights = ops.sqrt(self.lmbda_at((self.config.rates - 1.0) / 2.0) / lmbda)
+        return ops.mean(weights * (bpp + lmbda * 255.0**2 * mse))
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Running means of the estimated bpp, the MSE on [0, 1] pixels and the batch PSNR in dB."""

@@ -12,13 +12,16 @@ from models import codec, data, export, metrics
 from models import pictures_serving as pictures
 from models.entropy import container
 from models.entropy.bit_fields import require
-from models.latents_serving import FactorizedLatents, GaussianLatents, MixtureLatents
+from models.latents_serving import FactorizedLatents, GaussianLatents, MixtureLatents, quantise
+from models.refinement import refine
 
 __all__ = ["FactorizedLatents", "GaussianLatents", "MixtureLatents", "signatures"]
 
 STEP_UNIT, LAST_STEP = 4, 63  # a variable-rate model's quality, in steps, fills the flags above `pictures_serving`'s
 DEFAULT_STEP = 32  # quality 50
 TILE, HALO = 64, 4  # latents: tiles of 1024 pixels, 64 pixels around; the transforms reach 30 pixels and 4 latents
+SLOPE_TILE = 32  # latents; a gradient keeps what all layers gave
+MOST_PASSES = 100
 _FORMAT = "latents of 12 fraction bits, level tables 0.11 to 256, 3"
 
 
@@ -44,19 +47,27 @@ class CodecServer(tf.Module):
         graph = functools.partial(tf.function, autograph=False)
         pixels, scalar = tf.TensorSpec([None, None, 3], tf.uint8), tf.TensorSpec([], tf.string)
         number = tf.TensorSpec([], tf.int32)
-        self._write = graph(self.write_stream, [pixels, number, scalar, number])
+        self._write = graph(self.write_stream, [pixels, number, scalar, number, number])
         self._read = graph(self.read_stream, [scalar])
         tiles = tf.TensorSpec([1, None, None, 3], tf.uint8), tf.TensorSpec([1, None, None, config.latents], tf.float32)
         self._analyse_tile = graph(self.analyse_tile, tiles[:1])
         self._synthesise_tile = graph(self.synthesise_tile, tiles[1:])
+        beside = tf.TensorSpec([1, None, None, config.latents + 4 * codec.STRIDE**2], tf.float32)
+        self._slope_tile = graph(self.slope_tile, [beside])
         self.functions = {
             "compress": graph(self.compress, [tf.TensorSpec([None], tf.string, "image_bytes")]),
             "decompress": graph(self.decompress, [tf.TensorSpec([None], tf.string, "bitstream_bytes")]),
             "serving_default": graph(self.evaluate, [tf.TensorSpec([None], tf.string, "examples")]),
         }
+        images, quality, passes = (
+            tf.TensorSpec([None], dtype, name)
+            for name, dtype in (("image_bytes", tf.string), ("quality", tf.int32), ("passes", tf.int32))
+        )
         if self.variable:
-            wanted = [tf.TensorSpec([None], tf.string, "image_bytes"), tf.TensorSpec([None], tf.int32, "quality")]
-            self.functions["compress_at"] = graph(self.compress_at, wanted)
+            self.functions["compress_at"] = graph(self.compress_at, [images, quality])
+        if self.latents.chooses:
+            wanted = [images, passes, *([quality] if self.variable else [])]
+            self.functions["compress_refined"] = graph(self.compress_refined, wanted)
 
     def analyse_tile(self, pixels: tf.Tensor) -> tf.Tensor:
         """uint8 [1, 16h, 16w, 3] -> latents before rounding, [1, h, w, M] float32."""
@@ -66,6 +77,23 @@ class CodecServer(tf.Module):
         """Decoded latents [1, h, w, M] float32 -> uint8 [1, 16h, 16w, 3]."""
         x = tf.cast(self.model.synthesis(y_hat), tf.float32)
         return tf.cast(tf.round(255.0 * tf.clip_by_value(x, 0.0, 1.0)), tf.uint8)
+
+    def slope_tile(self, values: tf.Tensor) -> tf.Tensor:
+        """Gradient of the weighted squared error by decoded latents.
+
+        Args:
+          values: [1, h, w, M + 1024] float32, decoded latents, and for the 256 pixels of each what `target` gives.
+
+        Returns:
+          [1, h, w, M] float32.
+        """
+        y_hat, target = tf.split(values, [self.model.config.latents, 4 * codec.STRIDE**2], axis=-1)
+        pixels, weights = tf.split(tf.nn.depth_to_space(target, codec.STRIDE), [3, 1], axis=-1)
+        with tf.GradientTape() as tape:
+            tape.watch(y_hat)
+            x_hat = tf.clip_by_value(tf.cast(self.model.synthesis(y_hat), tf.float32), 0.0, 1.0)
+            error = tf.reduce_sum(weights * tf.square(pixels - x_hat))
+        return tape.gradient(error, y_hat)
 
     def analyse(self, pixels: tf.Tensor) -> tf.Tensor:
         """Latents before rounding, [1, h, w, M] float32, of uint8 pixels [H, W, 3]."""
@@ -86,6 +114,30 @@ class CodecServer(tf.Module):
         )  # fmt: skip
         return pixels[:height, :width]
 
+    def target(self, pixels: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """What pixels are to be, on [0, 1], and what their squared errors are worth in bits: nothing beyond the edge.
+
+        Args:
+          pixels: uint8 [H, W, 3]; step: int32, the quality, as for `write_stream`.
+
+        Returns:
+          [1, h, w, 1024] float32, for each latent red, green, blue and worth of its 256 pixels.
+        """
+        lmbda = self.model.lmbda_at(self.rate(step))[0]
+        weights = tf.fill(tf.shape(pixels[..., :1]), lmbda * 255.0**2 / 3.0)
+        padded = pictures.pad_to_multiple(tf.cast(pixels, tf.float32) / 255.0, codec.STRIDE)
+        beyond = tf.shape(padded)[:2] - tf.shape(pixels)[:2]
+        weights = tf.pad(weights, [[0, beyond[0]], [0, beyond[1]], [0, 0]])
+        return tf.nn.space_to_depth(tf.concat([padded, weights], -1)[None], codec.STRIDE)
+
+    def slope(self, y_hat: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+        """Gradient of the error's worth in bits by decoded latents [1, h, w, M] float32, of their shape."""
+        shape, values = tf.shape(y_hat), tf.concat([y_hat, target], -1)
+        return pictures.in_tiles(
+            self._slope_tile, values[0], shape[1], shape[2], scale_in=1, scale_out=1, tile=SLOPE_TILE, halo=HALO,
+            channels=self.model.config.latents, dtype=tf.float32,
+        )[None]  # fmt: skip
+
     def gains(self, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Gains and inverse gains of a quality (int32 scalar, 0 to LAST_STEP): float32 [1, 1, 1, M] each."""
         return self.model.gain_units.gains(self.rate(step))
@@ -94,21 +146,33 @@ class CodecServer(tf.Module):
         """The rate point [1] float32 of a quality (int32 scalar, 0 to LAST_STEP)."""
         return tf.cast(step, tf.float32)[None] * ((self.model.config.rates - 1) / LAST_STEP)
 
-    def write_stream(self, pixels: tf.Tensor, flags: tf.Tensor, plane: tf.Tensor, step: tf.Tensor):
+    def write_stream(
+        self, pixels: tf.Tensor, flags: tf.Tensor, plane: tf.Tensor, step: tf.Tensor, passes: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Codes one picture.
 
         Args:
           pixels: uint8 [H, W, 3]; flags: int32; plane: alpha as PNG bytes or empty; step: int32, 0 to LAST_STEP, the
-            quality, of no meaning for a model of one rate.
+            quality, of no meaning for a model of one rate; passes: int32, of `refine`, 0 for none, of no meaning where
+            latents do not choose.
 
         Returns:
           (stream, latents before rounding, decoded latents).
         """
-        y = self.analyse(pixels)
+        y, gains, inverse = self.analyse(pixels), 1.0, 1.0
         if self.variable:
-            y *= self.gains(step)[0]
+            gains, inverse = self.gains(step)
             flags += STEP_UNIT * step
-        sections, y_hat = self.latents.encode(y)
+        y *= gains
+
+        def refined(values, bits):
+            means, target = y - values, self.target(pixels, step)
+            return refine(values, bits, lambda q: inverse * self.slope(inverse * (q + means), target), passes)
+
+        def choose(values, bits):
+            return tf.cond(passes > 0, lambda: refined(values, bits), lambda: quantise(values, bits))
+
+        sections, y_hat = self.latents.encode(y, *([choose] if self.latents.chooses else []))
         shape = tf.shape(pixels)
         latents = latents_fingerprint(y_hat, shape[0], shape[1], flags, plane)
         fingerprints = latents, tf.constant(self.fingerprint, tf.int64)
@@ -143,7 +207,7 @@ class CodecServer(tf.Module):
         """image_bytes string [B] (PNG, JPEG, BMP) -> {"bitstream_bytes": string [B]}."""
 
         def one(encoded):
-            return self._write(*pictures.read_picture(encoded), DEFAULT_STEP)[0]
+            return self._write(*pictures.read_picture(encoded), DEFAULT_STEP, 0)[0]
 
         return {"bitstream_bytes": _map(one, image_bytes, tf.string)}
 
@@ -153,14 +217,30 @@ class CodecServer(tf.Module):
         Raises:
           tf.errors.InvalidArgumentError: a quality lies outside.
         """
-        inside = tf.reduce_all((quality >= 0) & (quality <= 100))
-        with tf.control_dependencies([require(inside, "a quality must be 0 to 100, not", quality)]):
+        return self.compress_refined(image_bytes, tf.zeros_like(quality), quality)
+
+    def compress_refined(
+        self, image_bytes: tf.Tensor, passes: tf.Tensor, quality: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
+        """`compress` or `compress_at` with a search for better latents: int32 [B] passes of `refine`, 0 to MOST_PASSES.
+
+        Raises:
+          tf.errors.InvalidArgumentError: a quality or a number of passes lies outside.
+        """
+        if quality is None:
+            quality = tf.fill(tf.shape(passes), 50)
+        checks = [
+            require(tf.reduce_all((values >= 0) & (values <= most)), f"{name} must be 0 to {most}, not", values)
+            for name, values, most in (("a quality", quality, 100), ("passes", passes, MOST_PASSES))
+        ]
+        with tf.control_dependencies(checks):
             steps = (quality * LAST_STEP + 50) // 100
 
-        def one(pair):
-            return self._write(*pictures.read_picture(pair[0]), pair[1])[0]
+        def one(wanted):
+            encoded, step, number = wanted
+            return self._write(*pictures.read_picture(encoded), step, number)[0]
 
-        return {"bitstream_bytes": _map(one, (image_bytes, steps), tf.string)}
+        return {"bitstream_bytes": _map(one, (image_bytes, steps, passes), tf.string)}
 
     def decompress(self, bitstream_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """bitstream_bytes string [B] -> {"image_bytes": string [B]}, PNG."""
@@ -183,7 +263,7 @@ class CodecServer(tf.Module):
 
     def _measure(self, encoded: tf.Tensor) -> tuple[tf.Tensor, ...]:
         pixels, flags, plane = pictures.read_picture(encoded)
-        stream, y, y_hat = self._write(pixels, flags, plane, DEFAULT_STEP)
+        stream, y, y_hat = self._write(pixels, flags, plane, DEFAULT_STEP, 0)
         decoded, _, _ = self._read(stream)
         area = tf.cast(tf.shape(pixels)[0] * tf.shape(pixels)[1], tf.float32)
         bpp = 8.0 * tf.cast(tf.strings.length(stream), tf.float32) / area

@@ -93,7 +93,7 @@ class Edic(Hyperprior):
     def code(self, y, training):
         z_hat = self.discretize(self.hyper_latents(y), training)
         y_hat = self.discretize(y, training)  # a mixture has no mean to round about
-        return y_hat, self.estimated_bits(y_hat, z_hat)
+        return self.drawn(y, y_hat, training), self.estimated_bits(y_hat, z_hat)
 
 
 RECIPE = Recipe(

@@ -25,7 +25,7 @@ class Factorized(codec.Codec):
 
     def code(self, y, training):
         y_hat = self.discretize(y, training)
-        return y_hat, self.prior(y_hat)
+        return self.drawn(y, y_hat, training), self.prior(y_hat)
 
 
 RECIPE = Recipe(

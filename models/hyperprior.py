@@ -46,7 +46,8 @@ class Hyperprior(codec.Codec):
         mean, level = self.split(ops.cast(self.hyper_synthesis(z_hat), "float32"))
         mean, level = (crop_like(p, y) for p in (mean, level))
         y_hat = self.discretize(y, training, mean)
-        return y_hat, self.prior(z_hat) + gaussian.bits(y_hat - mean, gaussian.scale_of(level))
+        bits = self.prior(z_hat) + gaussian.bits(y_hat - mean, gaussian.scale_of(level))
+        return self.drawn(y, y_hat, training, mean), bits
 
     def estimated_bits(self, y_hat, z_hat):
         """Bits [B] of coded latents [B, h, w, M] and hyper-latents by the float network and analytic densities."""

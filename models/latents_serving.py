@@ -1,7 +1,8 @@
 """Latents to strings and back, as they are served: integer symbols, integer tables, exact parameters.
 
 A latent coder is made from a trained model. `encode` takes latents [1, h, w, M] float32 and gives the sections of the
-stream; `decode` gives the same latents, bit for bit, on every machine.
+stream; `decode` gives the same latents, bit for bit, on every machine. Where `chooses` is true, `encode` also takes
+what chooses the integers in place of `quantise`.
 """
 
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from models.layers import fixed_point
 # What a squared error of one quantisation step is worth in bits. By high-rate theory 6 / ln 2 = 8.7, where the step is
 # optimal for rounding; measured on photographs it is about twice that, at low and at high rates (docs/decisions.md).
 ERROR_BITS = 18.0
+# What integers are coded for latents [1, h, w, M] less their means, given what integers of that shape would cost each.
+Choice = Callable[[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]], tf.Tensor]
 _ROUNDING = 0.8  # share of a symbol's ideal bits that the coder's rounding leaves for sure: each loses below 2^-16 bits
 
 
@@ -97,7 +100,7 @@ def unflatten(symbols: tf.Tensor, height: tf.Tensor, width: tf.Tensor, channels:
 class FactorizedLatents(tf.Module):
     """One section: every latent by its channel's table."""
 
-    section_count = 1
+    section_count, chooses = 1, False
 
     def __init__(self, model):
         super().__init__(name="latents")
@@ -126,7 +129,7 @@ class FactorizedLatents(tf.Module):
 class SideInformation(tf.Module):
     """What latent coders share whose first section are hyper-latents; subclasses code the latents under them."""
 
-    section_count = 2
+    section_count, chooses = 2, True
 
     def __init__(self, model, fewest_bits: float):
         """Args:
@@ -178,13 +181,13 @@ class GaussianLatents(SideInformation):
         mean, level = self.model.split(fixed_point.from_fixed(parameters))
         return mean, tf.cast(tf.clip_by_value(tf.round(level), 0, gaussian.LEVELS - 1), tf.int32)
 
-    def encode(self, y: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
+    def encode(self, y: tf.Tensor, choose: Choice = quantise) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Returns (sections, decoded latents) of y [1, h, w, M] float32."""
         shape = tf.shape(y)
         hyper_section, z_hat = self.encode_hyper(y)
         mean, level = self.means_and_levels(self.parameters(z_hat, shape[1], shape[2]))
         scale = gaussian.scale_of(tf.cast(level, tf.float32))
-        symbols = to_symbols(quantise(y - mean, lambda q: gaussian.bits_each(q, scale)))
+        symbols = to_symbols(choose(y - mean, lambda q: gaussian.bits_each(q, scale)))
         section = self.coder.encode(symbols, tf.reshape(level, [-1]))
         return [hyper_section, section], unflatten(symbols, shape[1], shape[2], self.channels) + mean
 
@@ -214,12 +217,12 @@ class MixtureLatents(SideInformation):
         start = int(self.model.START_LEVEL) << fixed_point.VALUE_BITS
         return [means, shift_right(levels + start + (1 << 9), const(10)), shift_right(logits + (1 << 3), const(4))]
 
-    def encode(self, y: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
+    def encode(self, y: tf.Tensor, choose: Choice = quantise) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Returns (sections, decoded latents) of y [1, h, w, M] float32."""
         shape = tf.shape(y)
         hyper_section, z_hat = self.encode_hyper(y)
         mixtures = self.mixtures(z_hat, shape[1], shape[2])
-        symbols = to_symbols(quantise(tf.reshape(y, [-1]), lambda q: mixture_bits(q, *mixtures)))
+        symbols = to_symbols(choose(y, lambda q: tf.reshape(mixture_bits(tf.reshape(q, [-1]), *mixtures), shape)))
         section = self.coder.encode(symbols, *mixtures)
         return [hyper_section, section], unflatten(symbols, shape[1], shape[2], self.channels)
 

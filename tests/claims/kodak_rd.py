@@ -4,7 +4,7 @@
 
 writes docs/NAME.json (every picture's figures), docs/NAME.md (the tables) and docs/NAME.png (the plot). Models of one
 recipe are the points of one curve, a variable-rate model is one of itself. Rates are of real streams, read back by the
-same model.
+same model. `--refine N` adds curves of the same models with N passes that search for better latents.
 """
 
 import dataclasses
@@ -44,33 +44,43 @@ def qualities_of(directory: pathlib.Path) -> tuple[int | None, ...]:
     return QUALITIES if served_codec.is_variable(about) else (None,)
 
 
-def measure_model(
-    codec: served_codec.ServedCodec, pictures: Mapping[str, np.ndarray], quality: int | None = None, tick=lambda: None
-) -> dict[str, Any]:
-    """Figures of one rate point: "recipe", "config", "quality", "mean" and "pictures", each with real rate.
+def passes_of(refine: int) -> tuple[int, ...]:
+    """How many passes the curves of a model are measured with."""
+    return (0, refine) if refine else (0,)
 
-    A model of one rate also says what it estimates.
+
+def measure_model(
+    codec: served_codec.ServedCodec,
+    pictures: Mapping[str, np.ndarray],
+    quality: int | None = None,
+    refine: int = 0,
+    tick=lambda: None,
+) -> dict[str, Any]:
+    """Figures of one rate point: "recipe", "config", "quality", "refine", "mean" and "pictures", each with real rate.
+
+    A model of one rate also says what it estimates, of latents that are not refined.
     """
     rows = []
     for name, picture in pictures.items():
-        point, _ = codec.measure(picture, quality)
+        point, _ = codec.measure(picture, quality, refine)
         pixels = picture.shape[0] * picture.shape[1]
         size = round(point.bpp * pixels / 8)
         rows.append({"picture": name, "bytes": size, **dataclasses.asdict(point)})
-        if quality is None:
+        if quality is None and not refine:
             estimated = codec.estimated_bpp(picture)
             beyond = (size - HEADER_BYTES) * 8 / (estimated * pixels) - 1
             rows[-1] |= {"estimated_bpp": estimated, "excess_without_header_percent": 100 * beyond}
         tick()
     figures = [k for k in rows[0] if k not in ("picture", "bytes")]
     mean = {k: float(np.mean([r[k] for r in rows])) for k in figures}
-    if quality is None:
+    if quality is None and not refine:
         mean["largest_excess_without_header_percent"] = max(r["excess_without_header_percent"] for r in rows)
     described = codec.description
     # Where the first weights lay says nothing elsewhere.
     config = {name: value for name, value in described.get("config", {}).items() if name != "init"}
+    name = described.get("recipe", "model")
     return {
-        "recipe": described.get("recipe", "model"), "config": config,
+        "recipe": f"{name}, refined" if refine else name, "config": config, "refine": refine,
         "fingerprint": described.get("fingerprint", ""), "quality": quality, "mean": mean, "pictures": rows,
     }  # fmt: skip
 
@@ -177,12 +187,17 @@ def draw(result: Mapping[str, Any], path: pathlib.Path) -> None:
     plots.save_png(fig, path)
 
 
-def run(pictures: Mapping[str, np.ndarray], models: Sequence[pathlib.Path], tick=lambda: None) -> dict[str, Any]:
+def run(
+    pictures: Mapping[str, np.ndarray], models: Sequence[pathlib.Path], refine: int = 0, tick=lambda: None
+) -> dict[str, Any]:
     """Measures everything; what the JSON file holds. `tick` is called once for each coded picture."""
     measured = []
     for directory in models:
         codec = served_codec.ServedCodec(directory)
-        measured += [measure_model(codec, pictures, quality, tick) for quality in qualities_of(directory)]
+        measured += [
+            measure_model(codec, pictures, quality, passes, tick)
+            for passes in passes_of(refine) for quality in qualities_of(directory)
+        ]  # fmt: skip
     anchors = {c.name: rate_distortion.classic_curve(c, list(pictures.values()), tick) for c in classic.CODECS}
     return {
         "pictures": list(pictures), "models": measured,
@@ -194,16 +209,18 @@ def run(pictures: Mapping[str, np.ndarray], models: Sequence[pathlib.Path], tick
 @click.command()
 @click.option("--pictures", required=True, type=click.Path(path_type=pathlib.Path, exists=True, file_okay=False))
 @click.option("--model", "models", required=True, multiple=True, type=click.Path(path_type=pathlib.Path, exists=True))
+@click.option("--refine", type=click.IntRange(0, 100), default=0, help="Passes of a second curve of each model.")
 @click.option("--out", required=True, type=click.Path(path_type=pathlib.Path), help="Outputs, without their endings.")
-def main(pictures, models, out):
+def main(pictures, models, refine, out):
     """Measure pushed MODELS and the classic codecs on PICTURES."""
     from tqdm import tqdm
 
     try:
         found = read_pictures(pictures)
-        total = len(found) * (sum(len(qualities_of(m)) for m in models) + sum(len(c.settings) for c in classic.CODECS))
+        points = len(passes_of(refine)) * sum(len(qualities_of(m)) for m in models)
+        total = len(found) * (points + sum(len(c.settings) for c in classic.CODECS))
         with tqdm(total=total, unit="picture") as bar:
-            result = run(found, models, bar.update)
+            result = run(found, models, refine, bar.update)
     except (OSError, ValueError) as error:
         raise click.UsageError(str(error)) from error
     out.parent.mkdir(parents=True, exist_ok=True)

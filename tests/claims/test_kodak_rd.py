@@ -76,4 +76,7 @@ def test_mistakes_get_one_line(tmp_path):
     Image.fromarray(tiny_codec.photographs()["cat"]).save(tmp_path / "empty" / "cat.png")
     result = CliRunner().invoke(kodak_rd.main, arguments)
     assert result.exit_code == 2 and "no model here" in result.output
+    arguments[3] = str(tiny_codec.save(tmp_path / "model"))
+    result = CliRunner().invoke(kodak_rd.main, [*arguments, "--refine", "8"])
+    assert result.exit_code == 2 and "refines no latents" in result.output
     assert not list(tmp_path.glob("t.*"))

@@ -39,6 +39,14 @@ def test_measures_what_it_codes(versions):
     assert codec.description["recipe"] == "tiny"
 
 
+def test_what_a_model_cannot_do_is_told(versions):
+    codec, picture = ServedCodec(versions), served_codec.png(tiny_codec.photographs()["cat"])
+    with pytest.raises(ServedCodecError, match="a model of one rate"):
+        codec.compress(picture, quality=50)
+    with pytest.raises(ServedCodecError, match="refines no latents"):
+        codec.compress(picture, refine=8)
+
+
 def test_a_refused_stream_is_one_line(versions):
     with pytest.raises(ServedCodecError, match="not a stream of this codec") as caught:
         ServedCodec(versions).decompress(b"JUNKJUNK")

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from components.codec_family import CodecFamily, RateChoice
-from components.served_codec import ServedCodecError
+from components.served_codec import ServedCodec, ServedCodecError
 from models import export, registry
 from models.entropy import container
 from tests.models.kinds import KINDS, photograph, png
@@ -28,14 +28,16 @@ def folder(model, tmp_path_factory):
     return path
 
 
-def test_rate_points_are_drawn_in_training_and_walked_through_otherwise(model):
+def test_rate_points_are_walked_through_from_a_drawn_one_in_training(model):
     x = np.stack([photograph(64, 64, 10 * n) for n in range(8)]) / np.float32(255)
-    seen = np.concatenate([np.array(model(x, training=True)["lmbda"]) for _ in range(4)])
-    assert set(np.log2(seen / 0.02).round(3)) == {-2.0, -1.0, 0.0}
+    seen = [np.log2(np.array(model(x, training=True)["lmbda"]) / 0.02).round(3).tolist() for _ in range(12)]
+    walk = [-2.0, -1.0, 0.0] * 4
+    assert {tuple(points) for points in seen} == {tuple(walk[n : n + 8]) for n in range(3)}
     outputs = model(x, training=False)
     assert np.allclose(outputs["lmbda"], np.resize([0.005, 0.01, 0.02], 8))
     mse = np.square(x - np.array(outputs["x_hat"])).mean((1, 2, 3))
-    expected = np.array(outputs["bits"]) / 64**2 + np.array(outputs["lmbda"]) * 255**2 * mse
+    lmbda = np.array(outputs["lmbda"])
+    expected = (np.array(outputs["bits"]) / 64**2 + lmbda * 255**2 * mse) * np.sqrt(0.01 / lmbda)
     assert np.isclose(float(model.compute_loss(x, None, outputs, training=False)), expected.mean(), rtol=1e-4)
 
 
@@ -75,6 +77,22 @@ def test_default_and_wrong_qualities(folder):
     for wrong in (-1, 101):
         with pytest.raises(tf.errors.InvalidArgumentError, match="a quality must be 0 to 100"):
             signatures["compress_at"](image_bytes=source, quality=tf.constant([50, wrong]))
+
+
+def test_refined_streams_cost_less_and_are_read_like_any(folder):
+    codec, source, picture = ServedCodec(folder), png(photograph(70, 90)), photograph(70, 90).astype(float)
+    for quality in (0, 100):
+        costs = []
+        for passes in (0, 8):
+            stream = codec.compress(source, quality, passes)
+            decoded = tf.io.decode_png(codec.decompress(stream)).numpy()
+            lmbda = 0.02 * 2 ** (2 * (quality / 100 - 1))
+            costs.append(8 * len(stream) / (70 * 90) + lmbda * np.square(decoded - picture).mean())
+        assert costs[1] < 0.99 * costs[0]
+    assert codec.compress(source, refine=8) == codec.compress(source, 50, 8) != codec.compress(source)
+    for wrong in (-1, 101):
+        with pytest.raises(ServedCodecError, match="passes must be 0 to 100"):
+            codec.compress(source, 50, wrong)
 
 
 def test_a_variable_model_is_a_family_of_its_own(folder):

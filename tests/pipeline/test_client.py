@@ -114,6 +114,7 @@ def test_two_inputs_of_one_stem_are_refused_before_any_work(photos, model, tmp_p
         (["PHOTOS", "--model", "PHOTOS"], "no model here"),
         (["PHOTOS", "--model", "MODEL", "--url", "http://127.0.0.1/v1/models/x"], "either --model DIR or --url"),
         (["PHOTOS", "--url", "127.0.0.1:8501"], "not of the form"),
+        (["PHOTOS", "--url", "http://127.0.0.1/v1/models/x", "--refine", "8"], "--refine is for models of"),
         (["MODEL", "--model", "MODEL"], "no file here ends in"),
         (["PHOTOS", "--model", "MODEL", "--out", "PHOTOS/notes.txt"], "is a file"),
     ],
