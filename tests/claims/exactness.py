@@ -1,4 +1,4 @@
-"""Streams of every writer at every reader: threads, oneDNN, batches, eager, XLA, and noise in the floats.
+"""Streams of every writer at every reader: threads, oneDNN, batches, eager, XLA, refined, and noise in the floats.
 
     python -m tests.claims.exactness --picture FILE [--picture FILE ...] --model DIR [--model DIR ...]
 
@@ -24,7 +24,7 @@ from PIL import Image
 
 from components.served_codec import newest_version
 
-USUAL = {"threads": 2, "batch": 1, "mode": "served", "noise": 0.0, "onednn": "1"}
+USUAL = {"threads": 2, "batch": 1, "mode": "served", "noise": 0.0, "onednn": "1", "refine": 0}
 WAYS: Mapping[str, dict[str, Any]] = {
     "graph, two threads": USUAL,
     "one thread": USUAL | {"threads": 1},
@@ -32,6 +32,7 @@ WAYS: Mapping[str, dict[str, Any]] = {
     "batch of eight": USUAL | {"batch": 8},
     "eager": USUAL | {"mode": "eager"},
     "XLA": USUAL | {"mode": "xla"},
+    "refined latents": USUAL | {"refine": 8},
     "noise of 1e-4": USUAL | {"mode": "graph", "noise": 1e-4},
 }
 CONTROL = USUAL | {"mode": "control", "noise": 1e-4}  # in the very numbers that must be exact: it has to be noticed

@@ -1,6 +1,6 @@
 """A process that writes or reads streams in one of the ways of `exactness`, named by JSON on its standard input.
 
-{"model": DIR, "way": {"threads", "batch", "mode", "noise"}, "write": [PICTURE, ...] or "read": [STREAM, ...],
+{"model": DIR, "way": {"threads", "batch", "mode", "noise", "refine"}, "write": [PICTURE, ...] or "read": [STREAM, ...],
 "to": [FILE, ...]}. Prints a JSON list: for each file, null or why it was refused.
 """
 
@@ -21,21 +21,33 @@ def noisy(function, noise: float):
     return call
 
 
-def served(directory: str, batch: int):
-    """`compress` and `decompress` of the SavedModel, lists of bytes to lists of bytes, so many at a time."""
-    signatures = tf.saved_model.load(directory).signatures
+def served(directory: str, batch: int, refine: int):
+    """`compress` and `decompress` of the SavedModel, lists of bytes to lists of bytes, so many at a time.
 
-    def caller(name: str, argument: str, answer: str):
+    Latents are refined in so many passes where the model can.
+    """
+    signatures = tf.saved_model.load(directory).signatures
+    refine = refine if "compress_refined" in signatures else 0
+    wanted = {"passes": refine, "quality": 50}
+    known = signatures["compress_refined"].structured_input_signature[1] if refine else {}
+    wanted = {name: tf.fill([batch], value) for name, value in wanted.items() if name in known}
+
+    def caller(name: str, argument: str, answer: str, beside: dict[str, tf.Tensor]):
         def call(values: list[bytes]) -> list[bytes]:
             parts = [values[i : i + batch] for i in range(0, len(values), batch)]
             # A batch is always full: what is missing repeats the first element.
             whole = [part + part[:1] * (batch - len(part)) for part in parts]
-            answers = [signatures[name](**{argument: tf.constant(part)})[answer].numpy().tolist() for part in whole]
+            found = [signatures[name](**{argument: tf.constant(part)}, **beside)[answer] for part in whole]
+            answers = [values.numpy().tolist() for values in found]
             return [a for part, got in zip(parts, answers, strict=True) for a in got[: len(part)]]
 
         return call
 
-    return caller("compress", "image_bytes", "bitstream_bytes"), caller("decompress", "bitstream_bytes", "image_bytes")
+    compress = "compress_refined" if refine else "compress"
+    return (
+        caller(compress, "image_bytes", "bitstream_bytes", wanted),
+        caller("decompress", "bitstream_bytes", "image_bytes", {}),
+    )
 
 
 def rebuilt(directory: str, mode: str, noise: float):
@@ -94,7 +106,7 @@ def main() -> None:
     tf.config.threading.set_intra_op_parallelism_threads(way["threads"])
     tf.config.threading.set_inter_op_parallelism_threads(way["threads"])
     if way["mode"] == "served":
-        compress, decompress = served(task["model"], way["batch"])
+        compress, decompress = served(task["model"], way["batch"], way["refine"])
     else:
         compress, decompress = rebuilt(task["model"], way["mode"], way["noise"])
     work, sources = (compress, task["write"]) if "write" in task else (decompress, task["read"])
