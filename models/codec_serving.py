@@ -79,7 +79,7 @@ class CodecServer(tf.Module):
         return tf.cast(tf.round(255.0 * tf.clip_by_value(x, 0.0, 1.0)), tf.uint8)
 
     def slope_tile(self, values: tf.Tensor) -> tf.Tensor:
-        """Gradient of the weighted squared error by decoded latents.
+        """Gradient of the weighted squared error, before pixels are clipped, by decoded latents.
 
         Args:
           values: [1, h, w, M + 1024] float32, decoded latents, and for the 256 pixels of each what `target` gives.
@@ -91,7 +91,8 @@ class CodecServer(tf.Module):
         pixels, weights = tf.split(tf.nn.depth_to_space(target, codec.STRIDE), [3, 1], axis=-1)
         with tf.GradientTape() as tape:
             tape.watch(y_hat)
-            x_hat = tf.clip_by_value(tf.cast(self.model.synthesis(y_hat), tf.float32), 0.0, 1.0)
+            # Where the probe for the curvature is clipped, it would find none.
+            x_hat = tf.cast(self.model.synthesis(y_hat), tf.float32)
             error = tf.reduce_sum(weights * tf.square(pixels - x_hat))
         return tape.gradient(error, y_hat)
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from models.latents_serving import quantise
+
 FLAT = 0.5  # least curvature, bits: of channels that hardly say anything
 # Of all steps that seem to pay, a part is taken at a time: neighbours would correct the same error twice. For the same
 # reason curvature is first taken for less than it is, and for all of it in the end, when few steps are left.
@@ -22,10 +24,10 @@ def refine(
     slope: Callable[[tf.Tensor], tf.Tensor],
     passes: tf.Tensor,
 ) -> tf.Tensor:
-    """Integers for latents at less rate and distortion in all than the nearest ones give.
+    """Integers for latents at less rate and distortion in all than `quantise` gives, from which the search starts.
 
     Args:
-      values: [1, h, w, M] float32, where the search starts, by rounding.
+      values: [1, h, w, M] float32.
       bits: what integers of that shape cost each.
       slope: gradient of the error, expressed in bits, by the integers, of their shape.
       passes: int32 scalar, 1 or more; each takes one gradient, and two more are taken before.
@@ -33,9 +35,9 @@ def refine(
     Returns:
       [1, h, w, M] float32.
     """
-    nearest = tf.round(values)
+    first = quantise(values, bits)
     signs = tf.where(_uniform(values, -1) < 0.5, -1.0, 1.0)
-    change = signs * (slope(nearest + signs) - slope(nearest - signs)) / 2.0
+    change = signs * (slope(first + signs) - slope(first - signs)) / 2.0
     curvature = tf.maximum(tf.reduce_mean(change, (0, 1, 2), keepdims=True) / 2.0, FLAT)
     last = tf.cast(tf.maximum(passes - 1, 1), tf.float32)
 
@@ -46,7 +48,7 @@ def refine(
         taken = (tf.minimum(up, down) < 0.0) & (_uniform(values, number) < SHARE)
         return number + 1, integers + tf.where(taken, tf.where(up < down, 1.0, -1.0), 0.0)
 
-    _, found = tf.while_loop(lambda number, _: number < passes, one, (0, nearest), parallel_iterations=1)
+    _, found = tf.while_loop(lambda number, _: number < passes, one, (0, first), parallel_iterations=1)
     return tf.ensure_shape(found, values.shape)
 
 
