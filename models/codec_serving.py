@@ -12,7 +12,7 @@ from models import codec, data, export, metrics
 from models import pictures_serving as pictures
 from models.entropy import container
 from models.entropy.bit_fields import require
-from models.latents_serving import FactorizedLatents, GaussianLatents, MixtureLatents, quantise
+from models.latents_serving import FactorizedLatents, GaussianLatents, MixtureLatents
 from models.refinement import refine
 
 __all__ = ["FactorizedLatents", "GaussianLatents", "MixtureLatents", "signatures"]
@@ -47,7 +47,9 @@ class CodecServer(tf.Module):
         graph = functools.partial(tf.function, autograph=False)
         pixels, scalar = tf.TensorSpec([None, None, 3], tf.uint8), tf.TensorSpec([], tf.string)
         number = tf.TensorSpec([], tf.int32)
-        self._write = graph(self.write_stream, [pixels, number, scalar, number, number])
+        # The search is a trace of its own: its gradients would take memory from who does not ask for them.
+        self._write = graph(self.write_stream, [pixels, number, scalar, number])
+        self._write_refined = graph(self.write_stream, [pixels, number, scalar, number, number])
         self._read = graph(self.read_stream, [scalar])
         tiles = tf.TensorSpec([1, None, None, 3], tf.uint8), tf.TensorSpec([1, None, None, config.latents], tf.float32)
         self._analyse_tile = graph(self.analyse_tile, tiles[:1])
@@ -148,14 +150,13 @@ class CodecServer(tf.Module):
         return tf.cast(step, tf.float32)[None] * ((self.model.config.rates - 1) / LAST_STEP)
 
     def write_stream(
-        self, pixels: tf.Tensor, flags: tf.Tensor, plane: tf.Tensor, step: tf.Tensor, passes: tf.Tensor
+        self, pixels: tf.Tensor, flags: tf.Tensor, plane: tf.Tensor, step: tf.Tensor, passes: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Codes one picture.
 
         Args:
           pixels: uint8 [H, W, 3]; flags: int32; plane: alpha as PNG bytes or empty; step: int32, 0 to LAST_STEP, the
-            quality, of no meaning for a model of one rate; passes: int32, of `refine`, 0 for none, of no meaning where
-            latents do not choose.
+            quality, of no meaning for a model of one rate; passes: int32, of `refine`, for latents that choose.
 
         Returns:
           (stream, latents before rounding, decoded latents).
@@ -166,14 +167,11 @@ class CodecServer(tf.Module):
             flags += STEP_UNIT * step
         y *= gains
 
-        def refined(values, bits):
+        def search(values, bits):
             means, target = y - values, self.target(pixels, step)
             return refine(values, bits, lambda q: inverse * self.slope(inverse * (q + means), target), passes)
 
-        def choose(values, bits):
-            return tf.cond(passes > 0, lambda: refined(values, bits), lambda: quantise(values, bits))
-
-        sections, y_hat = self.latents.encode(y, *([choose] if self.latents.chooses else []))
+        sections, y_hat = self.latents.encode(y) if passes is None else self.latents.encode(y, search)
         shape = tf.shape(pixels)
         latents = latents_fingerprint(y_hat, shape[0], shape[1], flags, plane)
         fingerprints = latents, tf.constant(self.fingerprint, tf.int64)
@@ -208,7 +206,7 @@ class CodecServer(tf.Module):
         """image_bytes string [B] (PNG, JPEG, BMP) -> {"bitstream_bytes": string [B]}."""
 
         def one(encoded):
-            return self._write(*pictures.read_picture(encoded), DEFAULT_STEP, 0)[0]
+            return self._write(*pictures.read_picture(encoded), DEFAULT_STEP)[0]
 
         return {"bitstream_bytes": _map(one, image_bytes, tf.string)}
 
@@ -218,7 +216,12 @@ class CodecServer(tf.Module):
         Raises:
           tf.errors.InvalidArgumentError: a quality lies outside.
         """
-        return self.compress_refined(image_bytes, tf.zeros_like(quality), quality)
+        steps = self.steps_of(quality)
+
+        def one(pair):
+            return self._write(*pictures.read_picture(pair[0]), pair[1])[0]
+
+        return {"bitstream_bytes": _map(one, (image_bytes, steps), tf.string)}
 
     def compress_refined(
         self, image_bytes: tf.Tensor, passes: tf.Tensor, quality: tf.Tensor | None = None
@@ -228,18 +231,14 @@ class CodecServer(tf.Module):
         Raises:
           tf.errors.InvalidArgumentError: a quality or a number of passes lies outside.
         """
-        if quality is None:
-            quality = tf.fill(tf.shape(passes), 50)
-        checks = [
-            require(tf.reduce_all((values >= 0) & (values <= most)), f"{name} must be 0 to {most}, not", values)
-            for name, values, most in (("a quality", quality, 100), ("passes", passes, MOST_PASSES))
-        ]
-        with tf.control_dependencies(checks):
-            steps = (quality * LAST_STEP + 50) // 100
+        steps = tf.fill(tf.shape(passes), DEFAULT_STEP) if quality is None else self.steps_of(quality)
+        inside = tf.reduce_all((passes >= 0) & (passes <= MOST_PASSES))
+        with tf.control_dependencies([require(inside, f"passes must be 0 to {MOST_PASSES}, not", passes)]):
+            passes = tf.identity(passes)
 
         def one(wanted):
             encoded, step, number = wanted
-            return self._write(*pictures.read_picture(encoded), step, number)[0]
+            return self._write_refined(*pictures.read_picture(encoded), step, number)[0]
 
         return {"bitstream_bytes": _map(one, (image_bytes, steps, passes), tf.string)}
 
@@ -250,6 +249,12 @@ class CodecServer(tf.Module):
             return pictures.write_picture(*self._read(stream))
 
         return {"image_bytes": _map(one, bitstream_bytes, tf.string)}
+
+    def steps_of(self, quality: tf.Tensor) -> tf.Tensor:
+        """Qualities int32 [B], 0 to 100, in steps up to LAST_STEP. Raises InvalidArgumentError: one lies outside."""
+        inside = tf.reduce_all((quality >= 0) & (quality <= 100))
+        with tf.control_dependencies([require(inside, "a quality must be 0 to 100, not", quality)]):
+            return (quality * LAST_STEP + 50) // 100
 
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Really codes and decodes pictures: serialised records, string [B] -> numbers, each float32 [B, 1].
@@ -264,7 +269,7 @@ class CodecServer(tf.Module):
 
     def _measure(self, encoded: tf.Tensor) -> tuple[tf.Tensor, ...]:
         pixels, flags, plane = pictures.read_picture(encoded)
-        stream, y, y_hat = self._write(pixels, flags, plane, DEFAULT_STEP, 0)
+        stream, y, y_hat = self._write(pixels, flags, plane, DEFAULT_STEP)
         decoded, _, _ = self._read(stream)
         area = tf.cast(tf.shape(pixels)[0] * tf.shape(pixels)[1], tf.float32)
         bpp = 8.0 * tf.cast(tf.strings.length(stream), tf.float32) / area
