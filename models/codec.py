@@ -83,7 +83,7 @@ class Codec(Configured):
     With `config.rates` above 1 every example has a rate point by its place in the batch, from one drawn in training.
 
     With `config.quantisation` "mixed" training counts the bits of noisy latents and draws rounded ones, whose gradient
-    is passed on as if nothing had been rounded (arXiv:2007.08739, section 3.2). With "rounded" it sees what is served,
+    is passed on as if nothing had been rounded (arXiv:2007.08739). With "rounded" it sees what is served,
     and no gradient passes the rounding: a second stage that fits synthesis and entropy model to the latents of an
     encoder that stays (arXiv:2104.05168).
     """
