@@ -47,15 +47,11 @@ class CodecServer(tf.Module):
         graph = functools.partial(tf.function, autograph=False)
         pixels, scalar = tf.TensorSpec([None, None, 3], tf.uint8), tf.TensorSpec([], tf.string)
         number = tf.TensorSpec([], tf.int32)
-        # The search is a trace of its own: its gradients would take memory from who does not ask for them.
         self._write = graph(self.write_stream, [pixels, number, scalar, number])
-        self._write_refined = graph(self.write_stream, [pixels, number, scalar, number, number])
         self._read = graph(self.read_stream, [scalar])
         tiles = tf.TensorSpec([1, None, None, 3], tf.uint8), tf.TensorSpec([1, None, None, config.latents], tf.float32)
         self._analyse_tile = graph(self.analyse_tile, tiles[:1])
         self._synthesise_tile = graph(self.synthesise_tile, tiles[1:])
-        beside = tf.TensorSpec([1, None, None, config.latents + 4 * codec.STRIDE**2], tf.float32)
-        self._slope_tile = graph(self.slope_tile, [beside])
         self.functions = {
             "compress": graph(self.compress, [tf.TensorSpec([None], tf.string, "image_bytes")]),
             "decompress": graph(self.decompress, [tf.TensorSpec([None], tf.string, "bitstream_bytes")]),
@@ -68,6 +64,10 @@ class CodecServer(tf.Module):
         if self.variable:
             self.functions["compress_at"] = graph(self.compress_at, [images, quality])
         if self.latents.chooses:
+            # A trace of its own: the search's gradients would take memory from who does not ask for them.
+            self._write_refined = graph(self.write_stream, [pixels, number, scalar, number, number])
+            beside = tf.TensorSpec([1, None, None, config.latents + 4 * codec.STRIDE**2], tf.float32)
+            self._slope_tile = graph(self.slope_tile, [beside])
             wanted = [images, passes, *([quality] if self.variable else [])]
             self.functions["compress_refined"] = graph(self.compress_refined, wanted)
 
