@@ -23,6 +23,7 @@ from components.report import plots  # noqa: E402
 
 HEADER_BYTES = 40  # of a stream, that the estimate knows nothing of
 QUALITIES = (0, 25, 50, 75, 100)  # at which a variable-rate model is measured
+REFINED = ", refined"  # behind a recipe's name
 SUFFIXES = (".png", ".bmp", ".jpg", ".jpeg", ".webp")
 
 
@@ -80,7 +81,7 @@ def measure_model(
     config = {name: value for name, value in described.get("config", {}).items() if name != "init"}
     name = described.get("recipe", "model")
     return {
-        "recipe": f"{name}, refined" if refine else name, "config": config, "refine": refine,
+        "recipe": name + REFINED if refine else name, "config": config, "refine": refine,
         "fingerprint": described.get("fingerprint", ""), "quality": quality, "mean": mean, "pictures": rows,
     }  # fmt: skip
 
@@ -113,6 +114,12 @@ def bd_rates(
                     row["reason"] = str(error)
                 rows.append(row)
     return rows
+
+
+def against_plain(learned: Mapping[str, Sequence[rate_distortion.Point]]) -> list[dict[str, Any]]:
+    """`bd_rates` of the refined curves, each against the same models without refinement."""
+    pairs = [(name, name.removesuffix(REFINED)) for name in learned if name.endswith(REFINED)]
+    return [row for name, plain in pairs for row in bd_rates({name: learned[name]}, {plain: learned[plain]})]
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -199,10 +206,11 @@ def run(
             for passes in passes_of(refine) for quality in qualities_of(directory)
         ]  # fmt: skip
     anchors = {c.name: rate_distortion.classic_curve(c, list(pictures.values()), tick) for c in classic.CODECS}
+    learned = curves(measured)
     return {
         "pictures": list(pictures), "models": measured,
         "classic": {name: [dataclasses.asdict(p) for p in curve] for name, curve in anchors.items()},
-        "bd_rate": bd_rates(curves(measured), anchors),
+        "bd_rate": bd_rates(learned, anchors) + against_plain(learned),
     }  # fmt: skip
 
 

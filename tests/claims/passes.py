@@ -15,14 +15,10 @@ import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from components import served_codec  # noqa: E402
+from components.codec_family import CodecFamily  # noqa: E402
 from tests.claims.kodak_rd import read_pictures  # noqa: E402
 
 PASSES, QUALITIES = (0, 1, 2, 4, 8, 16, 32), (0, 50, 100)
-
-
-def lmbda_of(config: dict, quality: int) -> float:
-    """What distortion weighs at a quality."""
-    return config["lmbda"] * 2.0 ** ((config["rates"] - 1) * (quality / 100 - 1))
 
 
 @click.command()
@@ -32,11 +28,12 @@ def lmbda_of(config: dict, quality: int) -> float:
 def main(directory, pictures, most):
     """Code PICTURES with more and more passes."""
     codec, found = served_codec.ServedCodec(directory), read_pictures(pictures)
+    lmbdas = {point.quality: point.lmbda for point in CodecFamily([directory]).points}
     if not served_codec.is_variable(codec.description):
         raise click.UsageError(f"{directory}: a model of one rate")
     click.echo("quality  passes     bpp      dB   MS-SSIM  seconds    cost against none (range)")
     for quality in QUALITIES:
-        plain, lmbda = None, lmbda_of(codec.description["config"], quality)
+        plain = None
         for passes in (p for p in PASSES if p <= most):
             points, seconds = [], []
             for picture in found.values():
@@ -44,7 +41,7 @@ def main(directory, pictures, most):
                 points.append(codec.measure(picture, quality, passes)[0])
                 seconds.append(time.monotonic() - start)
             bpp, db, similarity = (np.array([getattr(p, k) for p in points]) for k in ("bpp", "psnr_db", "ms_ssim"))
-            cost = bpp + lmbda * 255.0**2 * 10 ** (-db / 10)
+            cost = bpp + lmbdas[quality] * 255.0**2 * 10 ** (-db / 10)
             plain = (cost, bpp) if plain is None else plain
             change = 100 * (cost - plain[0]) / plain[1]
             click.echo(

@@ -57,6 +57,16 @@ def test_bd_rates_are_of_the_mean_curves(outputs):
     assert "at least two points" in rows["other", "JPEG", "PSNR"]["reason"]
 
 
+def test_a_refined_curve_is_compared_with_the_plain_one():
+    plain = [rate_distortion.Point(0.1 * n, 25.0 + n, 0.9 + 0.02 * n) for n in (1, 2, 3)]
+    better = [rate_distortion.Point(0.9 * p.bpp, p.psnr_db, p.ms_ssim) for p in plain]
+    rows = kodak_rd.against_plain({"tiny": plain, "tiny, refined": better, "other": plain})
+    assert [(r["recipe"], r["anchor"], r["measure"]) for r in rows] == [
+        ("tiny, refined", "tiny", "PSNR"), ("tiny, refined", "tiny", "MS-SSIM")
+    ]  # fmt: skip
+    assert all(r["percent"] == pytest.approx(-10) for r in rows)
+
+
 def test_the_page_has_the_tables_and_the_plot(outputs):
     text = (outputs / "table.md").read_text()
     result = json.loads((outputs / "table.json").read_text())
