@@ -2,7 +2,7 @@
 
 An encoder that was trained for all pictures is not the best for any one of them, the amortisation gap
 (arXiv:2006.04240). There, continuous latents follow the gradient of rate and distortion, with a soft rounding. Here
-integers take steps of one: what a step costs in bits is known exactly, and what it does to the error is foreseen from
+integers take steps of one: what a step costs in bits is known, and what it does to the error is foreseen from
 the gradient and the curvature, the latter a mean over a channel's positions.
 """
 

@@ -76,7 +76,9 @@ def test_the_slope_is_that_of_the_error_in_bits(server, monkeypatch):
     np.testing.assert_allclose(server.slope(y, target), expected, rtol=0.02, atol=0.02 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize(("name", "can"), [("hyperprior", True), ("edic", True), ("factorized", False)])
+@pytest.mark.parametrize(
+    ("name", "can"), [("hyperprior", True), ("edic", True), ("factorized", False), ("autoregressive", False)]
+)
 def test_which_codecs_refine(name, can):
     recipe = registry.get(name)
     model = recipe.build(config := recipe.make_config("small", KINDS["codec"].tiny))
