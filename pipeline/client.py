@@ -204,7 +204,7 @@ def _options(command: Callable) -> Callable:
     "--refine",
     type=click.IntRange(0, 100),
     default=0,
-    help="Passes that search for better latents; 16 take some seconds, for about a tenth fewer bits at equal PSNR.",
+    help="Passes that search for better latents; 16 take some seconds, for 9 % fewer bits at equal PSNR (Kodak).",
 )
 def compress(pictures, models, url, out, overwrite, psnr, refine, **wanted):
     """Compress PICTURES (files, or folders searched through) to OUT/<stem>.kmp."""
