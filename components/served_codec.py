@@ -11,6 +11,8 @@ import numpy as np
 from PIL import Image
 
 from components import classic, rate_distortion
+from components.loaded_model import LoadedModel
+from components.native_model import NativeError
 
 
 class ServedCodecError(ValueError):
@@ -72,13 +74,11 @@ class ServedCodec:
     """
 
     def __init__(self, path: str | os.PathLike):
-        import tensorflow as tf
-
         self.directory = newest_version(path)
         self.description = describe(self.directory)
         try:
-            self._model = tf.saved_model.load(os.fspath(self.directory))
-        except Exception as error:
+            self._model = LoadedModel(self.directory)
+        except NativeError as error:
             raise ServedCodecError(f"{self.directory}: cannot be loaded: {one_line(error)}") from error
         missing = {"compress", "decompress"} - set(self._model.signatures)
         if missing:
@@ -86,12 +86,12 @@ class ServedCodec:
             raise ServedCodecError(f"{self.directory}: not a codec: no signature '{min(missing)}' (it has {has})")
 
     def _call(self, signature: str, **values: bytes | int) -> dict:
-        import tensorflow as tf
-
+        """What a signature gives for one element: name -> that of the only row."""
         try:
-            return self._model.signatures[signature](**{name: tf.constant([value]) for name, value in values.items()})
-        except tf.errors.OpError as error:
+            answers = self._model(signature, **{name: [value] for name, value in values.items()})
+        except NativeError as error:
             raise ServedCodecError(one_line(error)) from error
+        return {name: values[0] for name, values in answers.items()}
 
     def compress(self, image_bytes: bytes, quality: int | None = None, refine: int = 0) -> bytes:
         """Codes a PNG, JPEG or BMP file's bytes to a stream.
@@ -114,16 +114,16 @@ class ServedCodec:
         wanted = {"quality": quality} if quality is not None else {}
         wanted |= {"passes": refine} if refine else {}
         name = "compress_refined" if refine else "compress_at" if wanted else "compress"
-        return self._call(name, image_bytes=image_bytes, **wanted)["bitstream_bytes"].numpy()[0]
+        return self._call(name, image_bytes=image_bytes, **wanted)["bitstream_bytes"]
 
     def decompress(self, bitstream_bytes: bytes) -> bytes:
         """Decodes a stream to the bytes of a PNG file. Raises ServedCodecError: the model refused it."""
-        return self._call("decompress", bitstream_bytes=bitstream_bytes)["image_bytes"].numpy()[0]
+        return self._call("decompress", bitstream_bytes=bitstream_bytes)["image_bytes"]
 
     def estimated_bpp(self, picture: np.ndarray) -> float:
         """What the model's own probabilities promise for uint8 [H, W, 3], in bits per pixel."""
         outputs = self._call("serving_default", examples=record_of(picture))
-        return float(outputs["estimated_bpp"].numpy().reshape(-1)[0])
+        return float(outputs["estimated_bpp"].item())
 
     def measure(
         self, picture: np.ndarray, quality: int | None = None, refine: int = 0

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from components.loaded_model import LoadedModel
+from components.native_model import NativeError, signatures_at
 from components.served_codec import describe, newest_version, one_line
 
 
@@ -20,17 +22,11 @@ def takes(path: str | os.PathLike) -> frozenset[str]:
     Raises:
       ServedModelError: no model at the path, or a damaged one.
     """
-    from google.protobuf.message import DecodeError
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    saved = saved_model_pb2.SavedModel()
     try:
-        file = newest_version(path) / "saved_model.pb"
-        saved.ParseFromString(file.read_bytes())
-    except (OSError, ValueError, DecodeError) as error:
+        found = signatures_at(newest_version(path))
+    except ValueError as error:
         raise ServedModelError(one_line(error)) from error
-    found = [meta.signature_def["predict"] for meta in saved.meta_graphs if "predict" in meta.signature_def]
-    return frozenset(name for signature in found for name in signature.inputs)
+    return frozenset(found["predict"].inputs if "predict" in found else ())
 
 
 class ServedModel(abc.ABC):
@@ -47,18 +43,15 @@ class ServedModel(abc.ABC):
     what = "model with the signature 'predict'"
 
     def __init__(self, path: str | os.PathLike):
-        import tensorflow as tf
-
         try:
             self.directory = newest_version(path)
-            model = tf.saved_model.load(os.fspath(self.directory))
-        except Exception as error:
+            self._model = LoadedModel(self.directory)
+        except ValueError as error:
             raise ServedModelError(one_line(error)) from error
-        if "predict" not in model.signatures:
-            has = ", ".join(sorted(model.signatures)) or "none"
+        if "predict" not in self._model.signatures:
+            has = ", ".join(self._model.signatures) or "none"
             raise ServedModelError(f"{self.directory}: not a {self.what}: no signature 'predict' (it has {has})")
-        self._model, self._predict = model, model.signatures["predict"]
-        inputs = self._predict.structured_input_signature[1]
+        inputs = self._model.signatures["predict"].inputs
         if not self.wanted <= set(inputs):
             raise ServedModelError(f"{self.directory}: not a {self.what}: 'predict' takes {', '.join(sorted(inputs))}")
         self.names = json.loads(describe(self.directory).get("config", {}).get("class_names") or "[]")
@@ -69,12 +62,9 @@ class ServedModel(abc.ABC):
         Raises:
           ServedModelError: the model refused it.
         """
-        import tensorflow as tf
-
         try:
-            answers = self._predict(**{name: tf.constant(value) for name, value in inputs.items()})
-            return answers["probabilities"].numpy()
-        except tf.errors.OpError as error:
+            return self._model("predict", **inputs)["probabilities"]
+        except NativeError as error:
             raise ServedModelError(one_line(error)) from error
 
     @abc.abstractmethod

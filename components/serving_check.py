@@ -1,4 +1,6 @@
-"""Checks that a stock server can serve a model, before it is pushed: clean process, every signature, stock ops only."""
+"""Checks that a stock server can serve a model, before it is pushed: every signature, in a clean process, through the
+loader that servers have; stock ops only.
+"""
 
 import json
 import os
@@ -20,7 +22,8 @@ from components.artifacts import saved_model_dir, split_files
 from components.serving_probe import batch_of_one, read_inputs, write_input
 from models import data, ecg_data, export
 
-SOURCES = ("models/export.py", "components/serving_check.py", "components/serving_probe.py")
+SOURCES = ("models/export.py", "components/serving_check.py", "components/serving_probe.py",
+           "components/native_model.py")  # fmt: skip
 Inputs = dict[str, bytes | np.ndarray]  # name -> the one element of a batch: a string or an array
 _PROBE = pathlib.Path(__file__).with_name("serving_probe.py")
 _TIME_LIMIT = 1800  # seconds for all signatures together: a serial decoder on one slow core needs minutes
@@ -64,7 +67,7 @@ class ServingError(RuntimeError):
 
 
 def probe(model_dir: str, inputs: Inputs, work: pathlib.Path) -> list[predict_pb2.PredictRequest]:
-    """Calls every signature in a new process that imports TensorFlow only.
+    """Calls every signature in a new process, through TensorFlow's C library alone.
 
     Args:
       model_dir: SavedModel. inputs: input name -> the one element of a batch. work: an empty folder.
@@ -119,7 +122,9 @@ def inputs_of(files: list[str]) -> Inputs:
     if data.ENCODED in features:
         record = _best(files, _pixels, _PIXELS)
         encoded = data.parse(tf.constant(record))[data.ENCODED].numpy()
-        return {"examples": record, "image_bytes": encoded, "quality": np.array(50), "passes": np.array(1)}
+        sides = np.array(data.decode(encoded).shape[:2])
+        return {"examples": record, "image_bytes": encoded, "quality": np.array(50), "passes": np.array(1),
+                "height_and_width": sides}  # fmt: skip
     if ecg_data.SIGNAL in features:
         record = _best(files, _samples, _SAMPLES)
         signal = ecg_data.parse(tf.constant(record))[ecg_data.SIGNAL]
@@ -152,7 +157,7 @@ def _request(call: dict, known: Inputs) -> predict_pb2.PredictRequest:
     request = predict_pb2.PredictRequest()
     request.model_spec.signature_name = call["signature"]
     for name, dtype in call["inputs"].items():
-        request.inputs[name].CopyFrom(tf.make_tensor_proto(batch_of_one(known[name], dtype)))
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(batch_of_one(known[name], dtype), tf.as_dtype(dtype)))
     return request
 
 

@@ -1,14 +1,16 @@
-"""Calls every signature of a SavedModel from a process that knows TensorFlow and nothing of this project.
+"""Calls every signature of a SavedModel through the loader that servers have, in a process that has nothing else.
 
 Run as a file: `python -I serving_probe.py MODEL_DIR WORK_DIR`. WORK_DIR/inputs holds the one element of a batch for
 each known input: NAME has the bytes of a string, NAME.npy an array or a number. A signature is called once its inputs
 are known, and the string outputs become inputs of the next: `compress` gives the `bitstream_bytes` that `decompress`
-takes. Results go to WORK_DIR/outputs and WORK_DIR/calls.json; what is wrong goes to stderr as one line, with exit
-status 1.
+takes. `height_and_width.npy` says what size pictures come back in. Results go to WORK_DIR/outputs and
+WORK_DIR/calls.json; what is wrong goes to stderr as one line, with exit status 1.
 """
 
+import importlib.util
 import json
 import pathlib
+import struct
 import sys
 import time
 
@@ -22,39 +24,45 @@ def main(model_dir: str, work_dir: str) -> None:
     Raises:
       ValueError: a signature cannot be fed, gives a wrong answer, or something of the project was imported.
     """
-    import tensorflow as tf
-
+    native_model = _beside("native_model")
     work = pathlib.Path(work_dir)
     known = read_inputs(work / "inputs")
-    signatures = dict(tf.saved_model.load(model_dir).signatures)
-    picture_shape = tf.io.decode_image(known["image_bytes"]).shape[:2] if "image_bytes" in known else None
+    sides = tuple(known.pop("height_and_width", ()))
     calls = []
-    while signatures:
-        ready = [n for n, s in sorted(signatures.items()) if set(s.structured_input_signature[1]) <= set(known)]
-        if not ready:
-            wanted = {n: sorted(s.structured_input_signature[1]) for n, s in signatures.items()}
-            raise ValueError(f"signatures whose inputs nothing gives: {wanted}")
-        name = ready[0]
-        call = signatures.pop(name)
-        inputs = {i: spec.dtype.name for i, spec in sorted(call.structured_input_signature[1].items())}
-        batch = {i: batch_of_one(known[i], dtype) for i, dtype in inputs.items()}
-        start = time.perf_counter()
-        outputs = call(**batch)
-        calls.append({"signature": name, "inputs": inputs, "seconds": time.perf_counter() - start})
-        for key, value in outputs.items():
-            check(name, key, value)
-            if value.dtype == tf.string:
-                produced = value.numpy()[0]
-                (work / "outputs" / f"{name}.{key}").write_bytes(produced)
-                if key == "image_bytes" and picture_shape is not None:
-                    same_size(name, tf.io.decode_image(produced).shape[:2], picture_shape)
-                if key not in known:
-                    known[key] = produced
-                    write_input(work / "inputs", key, produced)
-    strangers = {"models", "components", "keras_tuner", "tfx", "tensorflow_compression"} & set(sys.modules)
+    with native_model.NativeModel(model_dir) as model:
+        waiting = dict(model.signatures)
+        while waiting:
+            ready = [name for name, taken in waiting.items() if set(taken.inputs) <= set(known)]
+            if not ready:
+                wanted = {name: sorted(taken.inputs) for name, taken in waiting.items()}
+                raise ValueError(f"signatures whose inputs nothing gives: {wanted}")
+            name = ready[0]
+            inputs = {key: taken.dtype for key, taken in waiting.pop(name).inputs.items()}
+            start = time.perf_counter()
+            outputs = model(name, **{key: batch_of_one(known[key], dtype) for key, dtype in inputs.items()})
+            calls.append({"signature": name, "inputs": inputs, "seconds": time.perf_counter() - start})
+            for key, value in outputs.items():
+                check(name, key, value)
+                if value.dtype == object:
+                    produced = value.ravel()[0]
+                    (work / "outputs" / f"{name}.{key}").write_bytes(produced)
+                    if key == "image_bytes" and sides:
+                        same_size(name, png_size(produced), sides)
+                    if key not in known:
+                        known[key] = produced
+                        write_input(work / "inputs", key, produced)
+    strangers = {"models", "components", "keras_tuner", "tfx", "tensorflow"} & set(sys.modules)
     if strangers:
         raise ValueError(f"the process is not clean: it imported {', '.join(sorted(strangers))}")
     (work / "calls.json").write_text(json.dumps(calls))
+
+
+def _beside(name: str):
+    """The module of that name in this file's folder, which is not on the path."""
+    spec = importlib.util.spec_from_file_location(name, pathlib.Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def write_input(folder: pathlib.Path, name: str, value) -> None:
@@ -76,29 +84,35 @@ def read_inputs(folder: pathlib.Path) -> dict:
 
 
 def batch_of_one(element, dtype: str):
-    """A tensor [1, ...] of that dtype from bytes or an array.
+    """An array or list [1, ...] of that dtype from bytes or an array.
 
     Raises:
       TypeError: bytes where numbers are wanted, or the other way round.
     """
-    import tensorflow as tf
-
     if isinstance(element, bytes) != (dtype == "string"):
         raise TypeError(f"an input of {dtype} cannot be made of {type(element).__name__}")
-    return tf.constant([element]) if dtype == "string" else tf.constant(element[None], dtype)
+    return [element] if dtype == "string" else element[None].astype(dtype)
 
 
 def check(name: str, key: str, value) -> None:
     """Raises ValueError for an output that is not a batch of one, is empty text, or is not finite."""
-    import tensorflow as tf
+    import numpy as np
 
-    if value.shape.rank < 1 or value.shape[0] != 1:
+    if value.ndim < 1 or value.shape[0] != 1:
         raise ValueError(f"{name}: output '{key}' has shape {value.shape} for a batch of 1")
-    if value.dtype == tf.string:
-        if not all(value.numpy().ravel()):
+    if value.dtype == object:
+        if not all(value.ravel()):
             raise ValueError(f"{name}: output '{key}' is empty")
-    elif value.dtype.is_floating and not tf.reduce_all(tf.math.is_finite(value)):
+    elif value.dtype.kind == "f" and not np.isfinite(value).all():
         raise ValueError(f"{name}: output '{key}' is not finite")
+
+
+def png_size(encoded: bytes) -> tuple[int, int]:
+    """Height and width that a PNG says of itself in bytes 16 to 23. Raises ValueError: no PNG."""
+    if not encoded.startswith(b"\x89PNG\r\n\x1a\n"):
+        raise ValueError("a picture came back that is no PNG")
+    width, height = struct.unpack(">II", encoded[16:24])
+    return height, width
 
 
 def same_size(name: str, got, wanted) -> None:

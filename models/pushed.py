@@ -16,14 +16,23 @@ WEIGHTS = "model.weights.h5"
 
 
 def save(directory: str | pathlib.Path, recipe: Recipe, config: Config, model: keras.Model, **more: Any) -> None:
-    """Writes what `describe` (with `more`) and `load` read, into a folder that may hold a SavedModel."""
+    """Writes what `describe` (with `more`) and `load` read, into a folder that may hold a SavedModel.
+
+    Args:
+      model: as `anew` gives it; of a compiled one the optimizer's state would be written as well.
+    """
     extra = pathlib.Path(directory) / EXTRA
     extra.mkdir(parents=True, exist_ok=True)
-    bare = recipe.build(config)  # the model's own file would hold the optimizer's state as well
-    bare.set_weights(model.get_weights())
-    bare.save_weights(extra / WEIGHTS)
+    model.save_weights(extra / WEIGHTS)
     about = {"recipe": recipe.name, "config": dataclasses.asdict(config)} | more
     (extra / ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+
+
+def anew(recipe: Recipe, config: Config, model: keras.Model) -> keras.Model:
+    """A model of that configuration with the weights of `model`: without optimizer, on one device."""
+    plain = recipe.build(config)
+    plain.set_weights(model.get_weights())
+    return plain
 
 
 def describe(directory: str) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class KeepRoute(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         folder = self.directory / str(epoch + 1)
         partial = folder.with_name(f"{folder.name}.partial")
-        pushed.save(partial, self.recipe, self.config, self.model)
+        pushed.save(partial, self.recipe, self.config, pushed.anew(self.recipe, self.config, self.model))
         if not folder.exists():
             os.replace(partial, folder)
 

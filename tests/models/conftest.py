@@ -10,6 +10,7 @@ import keras
 import pytest
 import tensorflow as tf
 
+from components.native_model import NativeModel
 from models import pushed, registry
 from models.export import export
 from models.recipe import Config, Recipe
@@ -32,6 +33,17 @@ class Trained:
         """The signatures of the SavedModel, loaded once."""
         self.loaded = tf.saved_model.load(str(self.directory))
         return self.loaded.signatures
+
+    @functools.cached_property
+    def served(self):
+        """The signatures of the SavedModel as a server has them; they take and give tensors like `functions`."""
+        model = NativeModel(self.directory)
+
+        def one(name, **given):
+            answers = model(name, **{key: value.numpy() for key, value in given.items()})
+            return {key: tf.constant(value) for key, value in answers.items()}
+
+        return {name: functools.partial(one, name) for name in model.signatures}
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,10 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
+from models import registry
 from models.export import export, foreign_ops, used_ops
 from models.pushed import describe
 from tests.models import line
@@ -39,6 +41,20 @@ def test_it_answers_as_the_model_does(model, tmp_path):
     examples = tf.constant([picture_record(photograph(50, 5)), picture_record(photograph(30, 5))])
     expected = model(np.float32([[0.5, 0.5], [0.3, 0.3]]))
     assert np.allclose(signature(examples=examples)["y"], expected, atol=1e-6)
+
+
+def test_what_was_trained_in_half_precision_is_served_in_full(tmp_path):
+    """Half precision takes a processor a hundred times as long; servers often have no accelerator."""
+    recipe = registry.get("small_cnn")
+    config = recipe.make_config("small", {"precision": "mixed_float16", "classes": 3, "width": 4})
+    model = recipe.build(config)
+    assert {layer.compute_dtype for layer in model._flatten_layers()} >= {"float16"}
+    export(recipe, config, model, str(tmp_path / "m"))
+    graph = saved_model_pb2.SavedModel.FromString((tmp_path / "m" / "saved_model.pb").read_bytes()).meta_graphs[0]
+    nodes = [*graph.graph_def.node, *(n for f in graph.graph_def.library.function for n in f.node_def)]
+    types = {value.type for node in nodes for value in node.attr.values() if value.HasField("type")}
+    assert types_pb2.DT_FLOAT in types and not types & {types_pb2.DT_HALF, types_pb2.DT_BFLOAT16}
+    assert describe(str(tmp_path / "m"))["config"]["precision"] == "mixed_float16"  # as another training would start
 
 
 def test_an_empty_folder_is_filled_and_a_full_one_refused_untouched(model, tmp_path):

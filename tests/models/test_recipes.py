@@ -142,8 +142,8 @@ class TestContract:
         history = json.loads((done.logs / "history.json").read_text())
         assert [e["step"] for e in history] == [2, 3] and all("val_loss" in e for e in history)
         assert not foreign_ops(str(done.directory))
-        assert set(done.functions) - getattr(kind, "some_have", set()) == kind.signatures
-        kind.check_answers(done.functions, recipe, done.config)
+        assert set(done.served) - getattr(kind, "some_have", set()) == kind.signatures
+        kind.check_answers(done.served, recipe, done.config)
 
 
 ALONE = """

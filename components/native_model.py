@@ -1,0 +1,345 @@
+"""SavedModels through TensorFlow's C library, as servers and other languages run them: no Python in the graph's way.
+
+The library lies in TensorFlow's own wheel and is opened by ctypes, so that a model answers before `import tensorflow`
+would have returned. It loads what `tf.saved_model.load` repairs or ignores as TensorFlow Serving does: variables that
+the restore op does not fill stay unset. Stands alone: needs NumPy, and nothing of this
+project.
+"""
+
+import contextlib
+import ctypes
+import importlib.util
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+# Numbers of tensorflow/core/framework/types.proto.
+_STRING = 7
+_DTYPES = {1: "float32", 2: "float64", 3: "int32", 4: "uint8", _STRING: "string", 9: "int64", 10: "bool", 19: "float16"}
+_NUMBERS = {name: number for number, name in _DTYPES.items()}
+_TSTRING_BYTES = 24  # sizeof(TF_TString), part of the library's stable interface
+# ConfigProto(graph_options.rewrite_options.meta_optimizer_iterations = ONE): a second round over the graph takes longer
+# than it saves in a process that codes a few pictures.
+ONE_ROUND = bytes.fromhex("520452026001")
+
+
+class NativeError(ValueError):
+    """A model that the library cannot load, or an input that a model refused; `message` is TensorFlow's own text."""
+
+    def __init__(self, message: str):
+        super().__init__(message)
+        self.message = message
+
+
+class LibraryMissing(RuntimeError):
+    """TensorFlow's C library is not where its wheel has it."""
+
+
+class Argument(NamedTuple):
+    """An input or output of a signature: the graph's name for it, and the name of its dtype."""
+
+    tensor: str
+    dtype: str
+
+
+class Signature(NamedTuple):
+    """What a signature takes and gives: name -> Argument."""
+
+    inputs: dict[str, Argument]
+    outputs: dict[str, Argument]
+
+
+class NativeModel:
+    """A SavedModel in a session of the C library.
+
+    Args:
+      directory: holds saved_model.pb and variables. tags: of the graph to load.
+      config: a serialised ConfigProto of the session; empty for TensorFlow's defaults.
+
+    Raises:
+      LibraryMissing: no library.
+      NativeError: no model there, or one that cannot be loaded.
+    """
+
+    def __init__(self, directory: str | os.PathLike, tags: Sequence[str] = ("serve",), config: bytes = b""):
+        self._c = library()
+        self._session = None
+        self._graph = self._c.TF_NewGraph()
+        options, described = self._c.TF_NewSessionOptions(), self._c.TF_NewBuffer()
+        names = (ctypes.c_char_p * len(tags))(*(tag.encode() for tag in tags))
+        path = os.fsencode(directory)
+        try:
+            with self._status() as status:
+                self._c.TF_SetConfig(options, config, len(config), status)
+            with self._status() as status:
+                self._session = self._c.TF_LoadSessionFromSavedModel(
+                    options, None, path, names, len(tags), self._graph, described, status
+                )
+            data = described.contents
+            self.signatures = _signatures_of(ctypes.string_at(data.data, data.length))
+        finally:
+            self._c.TF_DeleteSessionOptions(options)
+            self._c.TF_DeleteBuffer(described)
+
+    def __call__(self, name: str, **values) -> dict[str, np.ndarray]:
+        """Calls a signature.
+
+        Args:
+          name: of the signature. values: for each input an array, or (nested) lists of numbers or bytes.
+
+        Returns:
+          Output name -> array; strings are arrays of objects, of bytes.
+
+        Raises:
+          KeyError: no such signature. TypeError: not the inputs that it takes.
+          NativeError: the model refused the values.
+        """
+        signature = self.signatures[name]
+        if set(values) != set(signature.inputs):
+            raise TypeError(f"{name} takes {', '.join(sorted(signature.inputs))}, not {', '.join(sorted(values))}")
+        given = list(signature.inputs.items())
+        with contextlib.ExitStack() as held:
+            tensors = [held.enter_context(_given(self._c, values[key], spec.dtype)) for key, spec in given]
+            return dict(zip(signature.outputs, self._run(given, tensors, signature.outputs), strict=True))
+
+    def _run(self, given, tensors, outputs) -> list[np.ndarray]:
+        sources = (_Output * len(given))(*(self._place(spec.tensor) for _, spec in given))
+        wanted = (_Output * len(outputs))(*(self._place(spec.tensor) for spec in outputs.values()))
+        results = (ctypes.c_void_p * len(outputs))()
+        with self._status() as status:
+            self._c.TF_SessionRun(
+                self._session, None, sources, (ctypes.c_void_p * len(tensors))(*tensors), len(tensors),
+                wanted, results, len(outputs), None, 0, None, status,
+            )  # fmt: skip
+        try:
+            return [_array(self._c, tensor) for tensor in results]
+        finally:
+            for tensor in results:
+                self._c.TF_DeleteTensor(tensor)
+
+    def _place(self, tensor: str) -> "_Output":
+        operation, _, index = tensor.partition(":")
+        found = self._c.TF_GraphOperationByName(self._graph, operation.encode())
+        if not found:
+            raise NativeError(f"the graph has no operation {operation}, which a signature names")
+        return _Output(found, int(index or 0))
+
+    @contextlib.contextmanager
+    def _status(self) -> Iterator[int]:
+        """A status for one call; raises NativeError for what it says then."""
+        status = self._c.TF_NewStatus()
+        try:
+            yield status
+            if self._c.TF_GetCode(status):
+                raise NativeError(self._c.TF_Message(status).decode(errors="replace"))
+        finally:
+            self._c.TF_DeleteStatus(status)
+
+    def close(self) -> None:
+        """Frees the session; the model is of no use afterwards."""
+        if self._session:
+            for end in (self._c.TF_CloseSession, self._c.TF_DeleteSession):
+                with self._status() as status:
+                    end(self._session, status)
+            self._session = None
+        if self._graph:
+            self._c.TF_DeleteGraph(self._graph)
+            self._graph = None
+
+    def __enter__(self) -> "NativeModel":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.close()
+
+
+def signatures_at(directory: str | os.PathLike) -> dict[str, Signature]:
+    """The signatures of the SavedModel at a folder, read without loading it.
+
+    Raises:
+      NativeError: no model there, or a damaged one.
+    """
+    path = pathlib.Path(directory) / "saved_model.pb"
+    try:
+        graphs = [bytes(value) for field, value in _fields(memoryview(path.read_bytes())) if field == 2]
+        return _signatures_of(graphs[0])
+    except OSError as error:
+        raise NativeError(f"no model at {directory}: {error.strerror}") from error
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise NativeError(f"{path}: damaged, or no SavedModel") from error
+
+
+def load_part(directory: str | os.PathLike, signature: str, config: bytes = ONE_ROUND) -> NativeModel:
+    """A model that answers one signature of an exported model, from the part that lies beside it where there is one.
+
+    Raises:
+      LibraryMissing, NativeError: as `NativeModel`.
+    """
+    whole = pathlib.Path(directory).absolute()
+    part = whole / "assets.extra" / "parts" / signature / "saved_model.pb"
+    if not part.is_file():
+        return NativeModel(whole, config=config)
+    with tempfile.TemporaryDirectory(prefix="kompakt-") as together:  # a part reads the variables of the whole
+        os.symlink(part, os.path.join(together, "saved_model.pb"))
+        os.symlink(whole / "variables", os.path.join(together, "variables"))
+        return NativeModel(together, config=config)
+
+
+class _Output(ctypes.Structure):
+    _fields_ = (("operation", ctypes.c_void_p), ("index", ctypes.c_int))
+
+
+class _Buffer(ctypes.Structure):
+    _fields_ = (("data", ctypes.c_void_p), ("length", ctypes.c_size_t), ("free", ctypes.c_void_p))
+
+
+_PROTOTYPES = {  # function: (result, arguments), of tensorflow/c/c_api.h
+    "TF_NewGraph": (ctypes.c_void_p, ()),
+    "TF_DeleteGraph": (None, (ctypes.c_void_p,)),
+    "TF_NewSessionOptions": (ctypes.c_void_p, ()),
+    "TF_SetConfig": (None, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p)),
+    "TF_DeleteSessionOptions": (None, (ctypes.c_void_p,)),
+    "TF_NewBuffer": (ctypes.POINTER(_Buffer), ()),
+    "TF_DeleteBuffer": (None, (ctypes.POINTER(_Buffer),)),
+    "TF_NewStatus": (ctypes.c_void_p, ()),
+    "TF_DeleteStatus": (None, (ctypes.c_void_p,)),
+    "TF_GetCode": (ctypes.c_int, (ctypes.c_void_p,)),
+    "TF_Message": (ctypes.c_char_p, (ctypes.c_void_p,)),
+    "TF_LoadSessionFromSavedModel": (
+        ctypes.c_void_p,
+        (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p,
+         ctypes.POINTER(_Buffer), ctypes.c_void_p),
+    ),
+    "TF_CloseSession": (None, (ctypes.c_void_p, ctypes.c_void_p)),
+    "TF_DeleteSession": (None, (ctypes.c_void_p, ctypes.c_void_p)),
+    "TF_GraphOperationByName": (ctypes.c_void_p, (ctypes.c_void_p, ctypes.c_char_p)),
+    "TF_SessionRun": (
+        None,
+        (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p,
+         ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p),
+    ),
+    "TF_AllocateTensor": (ctypes.c_void_p, (ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t)),
+    "TF_DeleteTensor": (None, (ctypes.c_void_p,)),
+    "TF_TensorData": (ctypes.c_void_p, (ctypes.c_void_p,)),
+    "TF_TensorType": (ctypes.c_int, (ctypes.c_void_p,)),
+    "TF_TensorByteSize": (ctypes.c_size_t, (ctypes.c_void_p,)),
+    "TF_NumDims": (ctypes.c_int, (ctypes.c_void_p,)),
+    "TF_Dim": (ctypes.c_int64, (ctypes.c_void_p, ctypes.c_int)),
+    "TF_StringInit": (None, (ctypes.c_void_p,)),
+    "TF_StringCopy": (None, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t)),
+    "TF_StringDealloc": (None, (ctypes.c_void_p,)),
+    "TF_StringGetDataPointer": (ctypes.c_void_p, (ctypes.c_void_p,)),
+    "TF_StringGetSize": (ctypes.c_size_t, (ctypes.c_void_p,)),
+}  # fmt: skip
+_opened: list[ctypes.CDLL] = []
+
+
+def library() -> ctypes.CDLL:
+    """TensorFlow's C library, opened once. Raises LibraryMissing."""
+    if not _opened:
+        found = importlib.util.find_spec("tensorflow")  # does not import it
+        try:
+            if found is None:
+                raise OSError("TensorFlow is not installed")
+            folder = pathlib.Path(found.submodule_search_locations[0])
+            ctypes.CDLL(str(folder / "libtensorflow_framework.so.2"), ctypes.RTLD_GLOBAL)
+            opened = ctypes.CDLL(str(folder / "libtensorflow_cc.so.2"), ctypes.RTLD_GLOBAL)
+            for name, (result, arguments) in _PROTOTYPES.items():
+                function = getattr(opened, name)
+                function.restype, function.argtypes = result, arguments
+        except (OSError, AttributeError) as error:
+            raise LibraryMissing(f"TensorFlow's C library cannot be used: {error}") from error
+        _opened.append(opened)
+    return _opened[0]
+
+
+@contextlib.contextmanager
+def _given(c: ctypes.CDLL, values, dtype: str) -> Iterator[int]:
+    """A tensor of that dtype that lives as long as the context."""
+    if dtype not in _NUMBERS:
+        raise TypeError(f"inputs of {dtype} are not supported")
+    array = np.asarray(values, object if dtype == "string" else dtype)
+    shape = (ctypes.c_int64 * array.ndim)(*array.shape)
+    size = array.size * _TSTRING_BYTES if dtype == "string" else array.nbytes
+    tensor = c.TF_AllocateTensor(_NUMBERS[dtype], shape, array.ndim, size)
+    data = c.TF_TensorData(tensor)
+    texts = [data + _TSTRING_BYTES * i for i in range(array.size)] if dtype == "string" else []
+    for place in texts:
+        c.TF_StringInit(place)
+    try:
+        for place, value in zip(texts, array.ravel(), strict=False):
+            c.TF_StringCopy(place, value, len(value))
+        if not texts:
+            ctypes.memmove(data, np.ascontiguousarray(array).ctypes.data, array.nbytes)
+        yield tensor
+    finally:
+        for place in texts:
+            c.TF_StringDealloc(place)
+        c.TF_DeleteTensor(tensor)
+
+
+def _array(c: ctypes.CDLL, tensor: int) -> np.ndarray:
+    """A copy of what a tensor holds."""
+    shape = [c.TF_Dim(tensor, axis) for axis in range(c.TF_NumDims(tensor))]
+    number, data = c.TF_TensorType(tensor), c.TF_TensorData(tensor)
+    if number not in _DTYPES:
+        raise TypeError(f"outputs of TensorFlow's dtype {number} are not supported")
+    if number != _STRING:
+        return np.frombuffer(ctypes.string_at(data, c.TF_TensorByteSize(tensor)), _DTYPES[number]).reshape(shape)
+    places = [data + _TSTRING_BYTES * i for i in range(int(np.prod(shape)))]
+    texts = np.empty(len(places), object)
+    texts[:] = [ctypes.string_at(c.TF_StringGetDataPointer(p), c.TF_StringGetSize(p)) for p in places]
+    return texts.reshape(shape)
+
+
+def _signatures_of(meta_graph: bytes) -> dict[str, Signature]:
+    """The signatures that a serialised MetaGraphDef names, without what the loader itself calls.
+
+    Of protobuf's wire format four fields are read; the classes for it come with all of TensorFlow only.
+    """
+
+    def arguments(infos):
+        """TensorInfo: 1 is the tensor's name, 2 its dtype."""
+        found = ((_text(entry[1]), dict(_fields(entry[2]))) for entry in infos)
+        return {name: Argument(_text(info[1]), _DTYPES.get(info.get(2), "?")) for name, info in sorted(found)}
+
+    signatures = {}
+    for field, value in _fields(memoryview(meta_graph)):
+        if field == 5:  # MetaGraphDef.signature_def, a map: 1 is the key, 2 the value
+            entry = dict(_fields(value))
+            parts = list(_fields(entry[2]))
+            inputs, outputs = ([dict(_fields(v)) for f, v in parts if f == which] for which in (1, 2))
+            signatures[_text(entry[1])] = Signature(arguments(inputs), arguments(outputs))
+    return {name: found for name, found in sorted(signatures.items()) if not name.startswith("__")}
+
+
+def _text(value: memoryview) -> str:
+    return bytes(value).decode()
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """(number, value) of each field of a serialised message: an integer, or the bytes of text or of a message."""
+    place = 0
+
+    def varint():
+        nonlocal place
+        value = shift = 0
+        while True:
+            byte = message[place]
+            place, value, shift = place + 1, value | (byte & 127) << shift, shift + 7
+            if byte < 128:
+                return value
+
+    while place < len(message):
+        key = varint()
+        kind = key & 7
+        if kind == 0:
+            yield key >> 3, varint()
+        else:
+            length = varint() if kind == 2 else {1: 8, 5: 4}[kind]
+            yield key >> 3, message[place : place + length]
+            place += length

@@ -1,0 +1,106 @@
+"""SavedModels of single signatures, cut out of one that has several.
+
+A server or a process that only compresses need not load what decompresses and evaluates: a part holds the nodes and
+functions that its signatures reach, and what restores the variables. It reads the variables of the whole model, and
+any of TensorFlow's loaders takes it.
+"""
+
+import os
+import pathlib
+from collections.abc import Iterable, Sequence
+
+from tensorflow.core.framework import graph_pb2, node_def_pb2
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+
+from models import pushed
+
+FOLDER = "parts"  # below `pushed.EXTRA`: NAME/saved_model.pb for each signature
+_GRADIENT = "_gradient_op_type"  # names a Python function of the process that traced
+
+
+def write(directory: str | os.PathLike) -> None:
+    """Writes a part for each signature of the SavedModel at a folder, beside what else is kept there."""
+    directory = pathlib.Path(directory)
+    saved = read(directory)
+    for name in signatures(saved):
+        target = directory / pushed.EXTRA / FOLDER / name
+        target.mkdir(parents=True)
+        (target / "saved_model.pb").write_bytes(cut(saved, [name]).SerializeToString())
+
+
+def read(directory: str | os.PathLike) -> saved_model_pb2.SavedModel:
+    """The description of the SavedModel at a folder. Raises FileNotFoundError: there is none."""
+    return saved_model_pb2.SavedModel.FromString((pathlib.Path(directory) / "saved_model.pb").read_bytes())
+
+
+def signatures(saved: saved_model_pb2.SavedModel) -> list[str]:
+    """Names of what a SavedModel answers, in order; the loader's own entries begin with two underscores."""
+    return sorted(name for name in saved.meta_graphs[0].signature_def if not name.startswith("__"))
+
+
+def cut(saved: saved_model_pb2.SavedModel, names: Sequence[str]) -> saved_model_pb2.SavedModel:
+    """A SavedModel of the signatures `names`. Its variables are those of `saved`; Python's objects are not kept.
+
+    Raises:
+      KeyError: there is no such signature.
+    """
+    whole = saved.meta_graphs[0]
+    if missing := set(names) - set(whole.signature_def):
+        raise KeyError(f"no signature {min(missing)}")
+    part = saved_model_pb2.SavedModel(saved_model_schema_version=saved.saved_model_schema_version)
+    meta = part.meta_graphs.add(meta_info_def=whole.meta_info_def, saver_def=whole.saver_def)
+    for name, signature in whole.signature_def.items():
+        if name in names or name.startswith("__"):
+            meta.signature_def[name].CopyFrom(signature)
+    nodes = _reached_nodes(whole.graph_def, _ends(meta))
+    functions = _reached_functions(whole.graph_def, nodes)
+    meta.graph_def.versions.CopyFrom(whole.graph_def.versions)
+    meta.graph_def.node.extend(nodes)
+    meta.graph_def.library.function.extend(functions)
+    for node in (*meta.graph_def.node, *(n for f in meta.graph_def.library.function for n in f.node_def)):
+        if _GRADIENT in node.attr:
+            del node.attr[_GRADIENT]
+    return part
+
+
+def _ends(meta: meta_graph_pb2.MetaGraphDef) -> list[str]:
+    """The nodes that are fed, fetched or run: inputs and outputs of the signatures, and what restores the variables."""
+    tensors = [info.name for s in meta.signature_def.values() for info in (*s.inputs.values(), *s.outputs.values())]
+    saver = meta.saver_def
+    tensors += [saver.restore_op_name, saver.filename_tensor_name, saver.save_tensor_name]
+    return [_node_of(tensor) for tensor in tensors]
+
+
+def _node_of(tensor: str) -> str:
+    """The node of a tensor's or of a control input's name."""
+    return tensor.lstrip("^").partition(":")[0]
+
+
+def _reached_nodes(graph: graph_pb2.GraphDef, ends: Iterable[str]) -> list[node_def_pb2.NodeDef]:
+    nodes = {node.name: node for node in graph.node}
+    reached, waiting = set(), list(ends)
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting += map(_node_of, nodes[name].input)
+    return [node for node in graph.node if node.name in reached]
+
+
+def _reached_functions(graph: graph_pb2.GraphDef, nodes: Iterable[node_def_pb2.NodeDef]) -> list:
+    functions = {function.signature.name: function for function in graph.library.function}
+
+    def called(by: Iterable[node_def_pb2.NodeDef]) -> Iterable[str]:
+        for node in by:
+            yield node.op
+            for value in node.attr.values():
+                yield value.func.name
+                yield from (function.name for function in value.list.func)
+
+    reached, waiting = set(), list(called(nodes))
+    while waiting:
+        name = waiting.pop()
+        if name in functions and name not in reached:
+            reached.add(name)
+            waiting += called(functions[name].node_def)
+    return [function for function in graph.library.function if function.signature.name in reached]
