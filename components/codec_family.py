@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from components import classic
+from components import classic, rate_distortion
 from components.served_codec import ServedCodec, ServedCodecError, describe, is_variable, newest_version
 
 
@@ -109,13 +109,11 @@ class CodecFamily:
                 pixels = header.width * header.height
             # Rates are compared as ratios.
             return lambda place: math.log(8 * len(stream(place)) / pixels), math.log(choice.target_bpp)
-        from models import metrics
-
         original = classic.decode(image_bytes)
 
         def psnr_db(place):
             decoded = classic.decode(self._codec(self.points[place].directory).decompress(stream(place)))
-            return float(metrics.psnr_db(original[None], decoded[None])[0])
+            return rate_distortion.psnr_db(original, decoded)
 
         return functools.cache(psnr_db), choice.target_psnr_db
 

@@ -6,7 +6,6 @@ import pathlib
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
-from scipy import interpolate
 
 from components import classic
 
@@ -45,9 +44,16 @@ def compare(original: np.ndarray, decoded: np.ndarray, size_bytes: int, structur
 
     if original.shape != decoded.shape:
         raise ValueError(f"a picture of {original.shape} was decoded to {decoded.shape}")
-    pair = (original[np.newaxis], decoded[np.newaxis])
     bpp = 8 * size_bytes / (original.shape[0] * original.shape[1])
-    return Point(bpp, float(metrics.psnr_db(*pair)[0]), float(metrics.ms_ssim(*pair)[0]) if structural else math.nan)
+    similarity = float(metrics.ms_ssim(original[np.newaxis], decoded[np.newaxis])[0]) if structural else math.nan
+    return Point(bpp, psnr_db(original, decoded), similarity)
+
+
+def psnr_db(original: np.ndarray, decoded: np.ndarray) -> float:
+    """PSNR of uint8 pictures [H, W, 3] over all their values, dB, as `models.metrics` has it; equal ones give 100."""
+    bands = (slice(top, top + 256) for top in range(0, len(original), 256))
+    error = sum(int(np.square(original[band].astype(np.int32) - decoded[band]).sum(dtype=np.int64)) for band in bands)
+    return min(100.0, -10 * math.log10(max(error / original.size, 1e-12) / 255**2))
 
 
 def mean(points: Iterable[Point]) -> Point:
@@ -94,7 +100,7 @@ def ms_ssim_pairs(points: Iterable[Point]) -> list[tuple[float, float]]:
     return [(p.bpp, decibels(p.ms_ssim)) for p in points]
 
 
-def _log_rate(name: str, points: Sequence[tuple[float, float]]) -> tuple[interpolate.PchipInterpolator, float, float]:
+def _log_rate(name: str, points: Sequence[tuple[float, float]]) -> tuple[Callable, float, float]:
     """ln(bpp) as a function of quality, and the interval of quality it covers."""
     points = sorted(set(points))  # two settings can give the very same file
     if len(points) < 2:
@@ -104,6 +110,8 @@ def _log_rate(name: str, points: Sequence[tuple[float, float]]) -> tuple[interpo
         raise CurveError(f"{name}: rates must be positive and qualities finite")
     if not (np.diff(qualities) > 0).all():
         raise CurveError(f"{name}: quality does not rise with the rate")
+    from scipy import interpolate  # takes longer to import than a picture to compress
+
     return interpolate.PchipInterpolator(qualities, np.log(rates)), qualities[0], qualities[-1]
 
 

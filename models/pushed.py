@@ -3,19 +3,20 @@
 import dataclasses
 import json
 import pathlib
-from typing import Any
-
-import keras
+from typing import TYPE_CHECKING, Any
 
 from models import registry
 from models.recipe import Config, Recipe
+
+if TYPE_CHECKING:
+    import keras  # takes seconds, which who only reads a folder need not wait
 
 EXTRA = "assets.extra"  # the folder of a SavedModel that TensorFlow leaves alone
 ABOUT = "kompakt.json"
 WEIGHTS = "model.weights.h5"
 
 
-def save(directory: str | pathlib.Path, recipe: Recipe, config: Config, model: keras.Model, **more: Any) -> None:
+def save(directory: str | pathlib.Path, recipe: Recipe, config: Config, model: "keras.Model", **more: Any) -> None:
     """Writes what `describe` (with `more`) and `load` read, into a folder that may hold a SavedModel.
 
     Args:
@@ -28,7 +29,7 @@ def save(directory: str | pathlib.Path, recipe: Recipe, config: Config, model: k
     (extra / ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
 
 
-def anew(recipe: Recipe, config: Config, model: keras.Model) -> keras.Model:
+def anew(recipe: Recipe, config: Config, model: "keras.Model") -> "keras.Model":
     """A model of that configuration with the weights of `model`: without optimizer, on one device."""
     plain = recipe.build(config)
     plain.set_weights(model.get_weights())
@@ -53,7 +54,7 @@ def newest(directory: str) -> pathlib.Path:
     return max(versions, key=lambda f: int(f.name), default=pathlib.Path(directory))
 
 
-def load(directory: str) -> tuple[Recipe, Config, keras.Model]:
+def load(directory: str) -> "tuple[Recipe, Config, keras.Model]":
     """Builds a pushed model again: its recipe, its configuration, and the model with its weights.
 
     Raises:

@@ -1,11 +1,13 @@
 """Finds the recipes: every module below this folder whose source assigns RECIPE. Adding a system is adding a file."""
 
+import ast
 import difflib
 import functools
 import importlib
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from models.recipe import Recipe
 
@@ -17,6 +19,46 @@ class RegistryError(LookupError):
     """No such recipe, two of one name, or a recipe's file that does not import."""
 
 
+class Headline(NamedTuple):
+    """What is told of a recipe in a list."""
+
+    name: str
+    kind: str
+    presets: tuple[str, ...]
+    summary: str
+
+
+def _sources() -> Iterator[tuple[pathlib.Path, str]]:
+    """The files that assign RECIPE, with their texts."""
+    for path in sorted(_ROOT.rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        if _ASSIGNS.search(text):
+            yield path, text
+
+
+def headlines() -> list[Headline]:
+    """What a list shows of all recipes, by name.
+
+    It is read from the sources, which takes no libraries and no seconds, as long as each says plainly what is wanted.
+
+    Raises:
+      RegistryError: as `recipes`.
+    """
+    try:
+        return sorted(_headline(text) for _, text in _sources())
+    except (SyntaxError, ValueError, KeyError, AttributeError):
+        return [Headline(r.name, r.kind, tuple(r.presets), r.summary) for r in recipes().values()]
+
+
+def _headline(source: str) -> Headline:
+    """Raises ValueError, KeyError or AttributeError where the source does not say it plainly."""
+    assigned = [node for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+    (call,) = (node.value for node in assigned if getattr(node.targets[0], "id", "") == "RECIPE")
+    said = {keyword.arg: keyword.value for keyword in call.keywords}
+    name, kind, summary = (ast.literal_eval(said[key]) for key in ("name", "kind", "summary"))
+    return Headline(name, kind, tuple(ast.literal_eval(key) for key in said["presets"].keys), summary)
+
+
 @functools.cache
 def recipes() -> Mapping[str, Recipe]:
     """All recipes by name, in alphabetical order.
@@ -26,9 +68,7 @@ def recipes() -> Mapping[str, Recipe]:
         files.
     """
     found: dict[str, Recipe] = {}
-    for path in sorted(_ROOT.rglob("*.py")):
-        if not _ASSIGNS.search(path.read_text(encoding="utf-8")):
-            continue
+    for path, _ in _sources():
         module = ".".join(("models", *path.relative_to(_ROOT).with_suffix("").parts))
         try:
             recipe = importlib.import_module(module).RECIPE

@@ -11,12 +11,15 @@ import json
 import os
 import pathlib
 import zipfile
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 
 from models import pushed, registry
 from models.recipe import Config, Recipe
+
+if TYPE_CHECKING:
+    import keras  # takes seconds, which who only asks where the weights are need not wait
 
 FOLDER = pathlib.Path(__file__).with_name("weights")
 _ABOUT = "about"  # the entry that holds recipe and configuration as JSON
@@ -42,7 +45,7 @@ def path_of(name: str) -> pathlib.Path:
     return FOLDER / f"{name}.npz"
 
 
-def pack(recipe: Recipe, config: Config, model: keras.Model, path: str | os.PathLike) -> None:
+def pack(recipe: Recipe, config: Config, model: "keras.Model", path: str | os.PathLike) -> None:
     """Writes the weights, complete or not at all: trained ones as float16, others (running means) as they are.
 
     Raises:
@@ -59,7 +62,7 @@ def pack(recipe: Recipe, config: Config, model: keras.Model, path: str | os.Path
     os.replace(temporary, path)
 
 
-def unpack(path: str | os.PathLike) -> tuple[Recipe, Config, keras.Model]:
+def unpack(path: str | os.PathLike) -> "tuple[Recipe, Config, keras.Model]":
     """The recipe, the configuration and the model, its weights rounded to half precision.
 
     Raises:

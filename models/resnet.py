@@ -57,9 +57,6 @@ class ResNet(classifier.Classifier):
         return x
 
 
-SIZES = {"resnet20": {"depth": 20}, "resnet32": {"depth": 32}, "resnet56": {"depth": 56},
-         "resnet8x4": {"depth": 8, "widening": 4}, "resnet32x4": {"depth": 32, "widening": 4}}  # fmt: skip
-
 RECIPE = Recipe(
     name="resnet",
     kind="classifier",
@@ -68,7 +65,11 @@ RECIPE = Recipe(
     presets={
         "small": classifier.SMALL,
         "paper": classifier.PAPER,
-        **{name: classifier.PAPER | sizes for name, sizes in SIZES.items()},
+        "resnet20": classifier.PAPER | {"depth": 20},
+        "resnet32": classifier.PAPER | {"depth": 32},
+        "resnet56": classifier.PAPER | {"depth": 56},
+        "resnet8x4": classifier.PAPER | {"depth": 8, "widening": 4},
+        "resnet32x4": classifier.PAPER | {"depth": 32, "widening": 4},
     },
     build=functools.partial(classifier.build, ResNet),
     inputs=inputs,

@@ -39,7 +39,7 @@ def list_() -> None:
 
     table = Table("recipe", "kind", "presets", "what it is", box=None, pad_edge=False)
     with errors():
-        for recipe in registry.recipes().values():
+        for recipe in registry.headlines():
             table.add_row(recipe.name, recipe.kind, ", ".join(recipe.presets), recipe.summary)
     Console().print(table)
 

@@ -214,7 +214,7 @@ def compress(pictures, models, url, out, overwrite, psnr, refine, **wanted):
     models = models if models or url is not None else (released_folder("codec"),)
     choice = _rate_choice(models, url, **wanted)
     codec = open_codec(models, url, choice is not None, refine)
-    from components import classic
+    from components import classic, rate_distortion
     from components import pictures as pictures_
 
     def work(content: bytes) -> tuple[bytes, str]:
@@ -226,10 +226,8 @@ def compress(pictures, models, url, out, overwrite, psnr, refine, **wanted):
         line = f"{len(stream):,} bytes  {8 * len(stream) / (picture.height * picture.width):.4f} bpp"
         line += f"  lambda {lmbda:g}" if choice else ""
         if psnr:
-            from models import metrics
-
             original, decoded = classic.decode(picture.encoded), classic.decode(codec.decompress(stream))
-            line += f"  {float(metrics.psnr_db(original[None], decoded[None])[0]):.2f} dB"
+            line += f"  {rate_distortion.psnr_db(original, decoded):.2f} dB"
         return stream, line
 
     process(pairs, "compressing", work)

@@ -46,7 +46,7 @@ def test_it_answers_as_the_model_does(model, tmp_path):
 def test_what_was_trained_in_half_precision_is_served_in_full(tmp_path):
     """Half precision takes a processor a hundred times as long; servers often have no accelerator."""
     recipe = registry.get("small_cnn")
-    config = recipe.make_config("small", {"precision": "mixed_float16", "classes": 3, "width": 4})
+    config = recipe.make_config("small", {"precision": "mixed_float16", "classes": 3, "image_size": 16, "width": 4})
     model = recipe.build(config)
     assert {layer.compute_dtype for layer in model._flatten_layers()} >= {"float16"}
     export(recipe, config, model, str(tmp_path / "m"))

@@ -33,6 +33,18 @@ def test_the_shipped_recipes_are_found_in_order():
     assert all(registry.get(n).name == n for n in names)
 
 
+def test_the_list_is_read_from_the_sources_alone(monkeypatch):
+    shipped = [registry.Headline(r.name, r.kind, tuple(r.presets), r.summary) for r in registry.recipes().values()]
+    monkeypatch.setattr(registry, "recipes", None)  # of no shipped recipe is the module needed
+    assert registry.headlines() == shipped
+
+
+def test_a_recipe_that_computes_its_headline_is_imported(folder, monkeypatch):
+    (folder / "reg_computed.py").write_text(SOURCE.format(name="computed").replace('summary="-"', 'summary="-" * 3'))
+    monkeypatch.setattr(registry, "recipes", registry.recipes.__wrapped__)
+    assert registry.headlines() == [registry.Headline("computed", "codec", (), "---")]
+
+
 def test_an_unknown_name_gets_the_nearest_and_the_list():
     with pytest.raises(registry.RegistryError, match="no recipe 'hyperpior'; did you mean 'hyperprior'.*factorized"):
         registry.get("hyperpior")
