@@ -13,7 +13,7 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,8 +53,98 @@ class Signature(NamedTuple):
     outputs: dict[str, Argument]
 
 
-class NativeModel:
+class Session:
+    """A graph of the C library and a session that runs it; the graph is made by subclasses.
+
+    Raises:
+      LibraryMissing: no library.
+    """
+
+    def __init__(self):
+        self._c = library()
+        self._graph, self._session = self._c.TF_NewGraph(), None
+
+    def run(self, given: Sequence[tuple[str, str, Any]], wanted: Sequence[str]) -> list[np.ndarray]:
+        """Feeds tensors and fetches others.
+
+        Args:
+          given: (name of the tensor, name of its dtype, an array or (nested) lists) of each that is fed.
+          wanted: names of those that are fetched.
+
+        Returns:
+          An array for each; strings are arrays of objects, of bytes.
+
+        Raises:
+          NativeError: the graph refused the values.
+        """
+        sources = (_Output * len(given))(*(self._place(tensor) for tensor, _, _ in given))
+        fetched = (_Output * len(wanted))(*(self._place(tensor) for tensor in wanted))
+        results = (ctypes.c_void_p * len(wanted))()
+        with contextlib.ExitStack() as held:
+            tensors = [held.enter_context(_given(self._c, values, dtype)) for _, dtype, values in given]
+            status = held.enter_context(self._status())
+            self._c.TF_SessionRun(
+                self._session, None, sources, (ctypes.c_void_p * len(given))(*tensors), len(given),
+                fetched, results, len(wanted), None, 0, None, status,
+            )  # fmt: skip
+        try:
+            return [_array(self._c, tensor) for tensor in results]
+        finally:
+            for tensor in results:
+                self._c.TF_DeleteTensor(tensor)
+
+    def _place(self, tensor: str) -> "_Output":
+        operation, _, index = tensor.partition(":")
+        found = self._c.TF_GraphOperationByName(self._graph, operation.encode())
+        if not found:
+            raise NativeError(f"the graph has no operation {operation}")
+        return _Output(found, int(index or 0))
+
+    @contextlib.contextmanager
+    def _status(self) -> Iterator[int]:
+        """A status for one call; raises NativeError for what it says then."""
+        status = self._c.TF_NewStatus()
+        try:
+            yield status
+            if self._c.TF_GetCode(status):
+                raise NativeError(self._c.TF_Message(status).decode(errors="replace"))
+        finally:
+            self._c.TF_DeleteStatus(status)
+
+    @contextlib.contextmanager
+    def _options(self, config: bytes) -> Iterator[int]:
+        """Options of a session; `config` is a serialised ConfigProto."""
+        options = self._c.TF_NewSessionOptions()
+        try:
+            with self._status() as status:
+                self._c.TF_SetConfig(options, config, len(config), status)
+            yield options
+        finally:
+            self._c.TF_DeleteSessionOptions(options)
+
+    def close(self) -> None:
+        """Frees session and graph; they are of no use afterwards."""
+        if self._session:
+            for end in (self._c.TF_CloseSession, self._c.TF_DeleteSession):
+                with self._status() as status:
+                    end(self._session, status)
+            self._session = None
+        if self._graph:
+            self._c.TF_DeleteGraph(self._graph)
+            self._graph = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.close()
+
+
+class NativeModel(Session):
     """A SavedModel in a session of the C library.
+
+    Attributes:
+      signatures: name -> Signature, in alphabetical order.
 
     Args:
       directory: holds saved_model.pb and variables. tags: of the graph to load.
@@ -66,23 +156,17 @@ class NativeModel:
     """
 
     def __init__(self, directory: str | os.PathLike, tags: Sequence[str] = ("serve",), config: bytes = b""):
-        self._c = library()
-        self._session = None
-        self._graph = self._c.TF_NewGraph()
-        options, described = self._c.TF_NewSessionOptions(), self._c.TF_NewBuffer()
+        super().__init__()
+        described = self._c.TF_NewBuffer()
         names = (ctypes.c_char_p * len(tags))(*(tag.encode() for tag in tags))
-        path = os.fsencode(directory)
         try:
-            with self._status() as status:
-                self._c.TF_SetConfig(options, config, len(config), status)
-            with self._status() as status:
+            with self._options(config) as options, self._status() as status:
                 self._session = self._c.TF_LoadSessionFromSavedModel(
-                    options, None, path, names, len(tags), self._graph, described, status
+                    options, None, os.fsencode(directory), names, len(tags), self._graph, described, status
                 )
             data = described.contents
             self.signatures = _signatures_of(ctypes.string_at(data.data, data.length))
         finally:
-            self._c.TF_DeleteSessionOptions(options)
             self._c.TF_DeleteBuffer(described)
 
     def __call__(self, name: str, **values) -> dict[str, np.ndarray]:
@@ -98,63 +182,11 @@ class NativeModel:
           KeyError: no such signature. TypeError: not the inputs that it takes.
           NativeError: the model refused the values.
         """
-        signature = self.signatures[name]
-        if set(values) != set(signature.inputs):
-            raise TypeError(f"{name} takes {', '.join(sorted(signature.inputs))}, not {', '.join(sorted(values))}")
-        given = list(signature.inputs.items())
-        with contextlib.ExitStack() as held:
-            tensors = [held.enter_context(_given(self._c, values[key], spec.dtype)) for key, spec in given]
-            return dict(zip(signature.outputs, self._run(given, tensors, signature.outputs), strict=True))
-
-    def _run(self, given, tensors, outputs) -> list[np.ndarray]:
-        sources = (_Output * len(given))(*(self._place(spec.tensor) for _, spec in given))
-        wanted = (_Output * len(outputs))(*(self._place(spec.tensor) for spec in outputs.values()))
-        results = (ctypes.c_void_p * len(outputs))()
-        with self._status() as status:
-            self._c.TF_SessionRun(
-                self._session, None, sources, (ctypes.c_void_p * len(tensors))(*tensors), len(tensors),
-                wanted, results, len(outputs), None, 0, None, status,
-            )  # fmt: skip
-        try:
-            return [_array(self._c, tensor) for tensor in results]
-        finally:
-            for tensor in results:
-                self._c.TF_DeleteTensor(tensor)
-
-    def _place(self, tensor: str) -> "_Output":
-        operation, _, index = tensor.partition(":")
-        found = self._c.TF_GraphOperationByName(self._graph, operation.encode())
-        if not found:
-            raise NativeError(f"the graph has no operation {operation}, which a signature names")
-        return _Output(found, int(index or 0))
-
-    @contextlib.contextmanager
-    def _status(self) -> Iterator[int]:
-        """A status for one call; raises NativeError for what it says then."""
-        status = self._c.TF_NewStatus()
-        try:
-            yield status
-            if self._c.TF_GetCode(status):
-                raise NativeError(self._c.TF_Message(status).decode(errors="replace"))
-        finally:
-            self._c.TF_DeleteStatus(status)
-
-    def close(self) -> None:
-        """Frees the session; the model is of no use afterwards."""
-        if self._session:
-            for end in (self._c.TF_CloseSession, self._c.TF_DeleteSession):
-                with self._status() as status:
-                    end(self._session, status)
-            self._session = None
-        if self._graph:
-            self._c.TF_DeleteGraph(self._graph)
-            self._graph = None
-
-    def __enter__(self) -> "NativeModel":
-        return self
-
-    def __exit__(self, *error) -> None:
-        self.close()
+        inputs, outputs = self.signatures[name]
+        if set(values) != set(inputs):
+            raise TypeError(f"{name} takes {', '.join(sorted(inputs))}, not {', '.join(sorted(values))}")
+        given = [(spec.tensor, spec.dtype, values[key]) for key, spec in inputs.items()]
+        return dict(zip(outputs, self.run(given, [spec.tensor for spec in outputs.values()]), strict=True))
 
 
 def signatures_at(directory: str | os.PathLike) -> dict[str, Signature]:
@@ -216,6 +248,14 @@ _PROTOTYPES = {  # function: (result, arguments), of tensorflow/c/c_api.h
     ),
     "TF_CloseSession": (None, (ctypes.c_void_p, ctypes.c_void_p)),
     "TF_DeleteSession": (None, (ctypes.c_void_p, ctypes.c_void_p)),
+    "TF_NewSession": (ctypes.c_void_p, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)),
+    "TF_NewOperation": (ctypes.c_void_p, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p)),
+    "TF_SetAttrType": (None, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int)),
+    "TF_SetAttrInt": (None, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int64)),
+    "TF_SetAttrBool": (None, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_ubyte)),
+    "TF_SetAttrString": (None, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t)),
+    "TF_AddInput": (None, (ctypes.c_void_p, _Output)),
+    "TF_FinishOperation": (ctypes.c_void_p, (ctypes.c_void_p, ctypes.c_void_p)),
     "TF_GraphOperationByName": (ctypes.c_void_p, (ctypes.c_void_p, ctypes.c_char_p)),
     "TF_SessionRun": (
         None,
