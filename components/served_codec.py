@@ -80,13 +80,16 @@ class ServedCodec:
             self._model = LoadedModel(self.directory)
         except NativeError as error:
             raise ServedCodecError(f"{self.directory}: cannot be loaded: {one_line(error)}") from error
-        missing = {"compress", "decompress"} - set(self._model.signatures)
-        if missing:
-            has = ", ".join(sorted(self._model.signatures)) or "none"
-            raise ServedCodecError(f"{self.directory}: not a codec: no signature '{min(missing)}' (it has {has})")
+        if not {"compress", "decompress"} & set(self._model.signatures):
+            raise ServedCodecError(f"{self.directory}: not a codec: {self._has('compress')}")
+
+    def _has(self, wanted: str) -> str:
+        return f"no signature '{wanted}' (it has {', '.join(self._model.signatures) or 'none'})"
 
     def _call(self, signature: str, **values: bytes | int) -> dict:
         """What a signature gives for one element: name -> that of the only row."""
+        if signature not in self._model.signatures:
+            raise ServedCodecError(f"{self.directory}: {self._has(signature)}")
         try:
             answers = self._model(signature, **{name: [value] for name, value in values.items()})
         except NativeError as error:

@@ -1,13 +1,15 @@
-"""SavedModels of single signatures, cut out of one that has several.
+"""SavedModels of some signatures, cut out of one that has more.
 
 A server or a process that only compresses need not load what decompresses and evaluates: a part holds the nodes and
 functions that its signatures reach, and what restores the variables. It reads the variables of the whole model, and
 any of TensorFlow's loaders takes it.
 """
 
+import collections
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 
 from tensorflow.core.framework import graph_pb2, node_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
@@ -26,6 +28,44 @@ def write(directory: str | os.PathLike) -> None:
         target = directory / pushed.EXTRA / FOLDER / name
         target.mkdir(parents=True)
         (target / "saved_model.pb").write_bytes(cut(saved, [name]).SerializeToString())
+
+
+def groups(saved: saved_model_pb2.SavedModel) -> Mapping[str, list[str]]:
+    """Signatures that are deployed together, by what they do: "compress" with its variants, "evaluate", ..."""
+    found = collections.defaultdict(list)
+    for name in signatures(saved):
+        found["evaluate" if name == "serving_default" else name.partition("_")[0]].append(name)
+    return found
+
+
+def split(directory: str | os.PathLike, target: str | os.PathLike) -> list[pathlib.Path]:
+    """Writes a SavedModel for each of `groups`: `target`/GROUP/VERSION, as servers want folders.
+
+    Args:
+      directory: a SavedModel; its folder's name is the version, if that is a number, else it is 1.
+
+    Returns:
+      The folders, each complete or absent.
+
+    Raises:
+      FileNotFoundError: no model there. FileExistsError: one of the folders is there already; none is written then.
+    """
+    directory, saved = pathlib.Path(directory), read(directory)
+    version = directory.name if directory.name.isdecimal() else "1"
+    folders = {pathlib.Path(target) / name / version: names for name, names in groups(saved).items()}
+    if there := [folder for folder in folders if folder.exists()]:
+        raise FileExistsError(f"{there[0]} exists")
+    for folder, names in folders.items():
+        partial = folder.with_name(f"{version}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(directory / "variables", partial / "variables")
+        (partial / "saved_model.pb").write_bytes(cut(saved, names).SerializeToString())
+        about = directory / pushed.EXTRA / pushed.ABOUT
+        if about.is_file():
+            (partial / pushed.EXTRA).mkdir()
+            shutil.copy(about, partial / pushed.EXTRA)
+        os.replace(partial, folder)
+    return list(folders)
 
 
 def read(directory: str | os.PathLike) -> saved_model_pb2.SavedModel:

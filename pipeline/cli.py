@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from pipeline import client, cross_validate, predict, sweep
+from pipeline import client, cross_validate, predict, split, sweep
 from pipeline.given import UserError, checked, errors, local_run, options_of, pipeline_of, recipe_options, tune_option
 
 _PATH = click.Path(path_type=pathlib.Path)
@@ -111,7 +111,7 @@ def _must_be_writable(folder: pathlib.Path) -> None:
         raise UserError(f"--push-to {folder}: cannot be written ({existing} is no folder that may be written)")
 
 
-for _command in (client.compress, client.decompress, client.report, predict.predict, sweep.sweep,
+for _command in (client.compress, client.decompress, client.report, predict.predict, split.split, sweep.sweep,
                  cross_validate.cross_validate):  # fmt: skip
     cli.add_command(_command)
 

@@ -177,3 +177,28 @@ def test_needs_nothing_of_tensorflows_python(directory):
     done = subprocess.run(command, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "[[24.0]]\n"
+
+
+def test_a_model_is_split_by_what_its_signatures_do(directory, tmp_path):
+    folders = parts.split(directory, tmp_path / "split")
+    assert [str(f.relative_to(tmp_path)) for f in folders] == ["split/numbers/1", "split/text/1"]
+    for folder in folders:
+        assert sorted(p.name for p in folder.parent.iterdir()) == ["1"]
+    with NativeModel(folders[0]) as numbers:
+        assert list(numbers.signatures) == ["numbers"]
+        check_numbers(numbers("numbers", **NUMBERS))
+    shutil.rmtree(folders[0])
+    with pytest.raises(FileExistsError, match="text/1 exists"):
+        parts.split(directory, tmp_path / "split")
+    assert not folders[0].exists()
+
+
+def test_variants_stay_with_what_they_are_variants_of():
+    saved = parts.saved_model_pb2.SavedModel()
+    definitions = saved.meta_graphs.add().signature_def
+    for name in ("decompress", "compress_at", "serving_default", "compress", "predict_bytes", "__saved_model_init_op"):
+        definitions[name].method_name = "x"
+    assert parts.groups(saved) == {
+        "compress": ["compress", "compress_at"], "decompress": ["decompress"], "predict": ["predict_bytes"],
+        "evaluate": ["serving_default"],
+    }  # fmt: skip
