@@ -13,6 +13,7 @@ from models import pictures_serving as pictures
 from models.entropy import container
 from models.entropy.bit_fields import require
 from models.latents_serving import FactorizedLatents, GaussianLatents, MixtureLatents
+from models.layers.padding import pad_to_multiple
 from models.refinement import refine
 
 __all__ = ["FactorizedLatents", "GaussianLatents", "MixtureLatents", "signatures"]
@@ -100,7 +101,7 @@ class CodecServer(tf.Module):
 
     def analyse(self, pixels: tf.Tensor) -> tf.Tensor:
         """Latents before rounding, [1, h, w, M] float32, of uint8 pixels [H, W, 3]."""
-        padded = pictures.pad_to_multiple(pixels, codec.STRIDE)
+        padded = pad_to_multiple(pixels, codec.STRIDE)
         height, width = tf.shape(padded)[0] // codec.STRIDE, tf.shape(padded)[1] // codec.STRIDE
 
         return pictures.in_tiles(
@@ -128,7 +129,7 @@ class CodecServer(tf.Module):
         """
         lmbda = self.model.lmbda_at(self.rate(step))[0]
         weights = tf.fill(tf.shape(pixels[..., :1]), lmbda * 255.0**2 / 3.0)
-        padded = pictures.pad_to_multiple(tf.cast(pixels, tf.float32) / 255.0, codec.STRIDE)
+        padded = pad_to_multiple(tf.cast(pixels, tf.float32) / 255.0, codec.STRIDE)
         beyond = tf.shape(padded)[:2] - tf.shape(pixels)[:2]
         weights = tf.pad(weights, [[0, beyond[0]], [0, beyond[1]], [0, 0]])
         return tf.nn.space_to_depth(tf.concat([padded, weights], -1)[None], codec.STRIDE)

@@ -40,6 +40,7 @@ class Edic(Hyperprior):
     """z = hyper_analysis(y); hyper_synthesis(z) gives means, levels and weights of K Gaussians for every latent."""
 
     config_class = EdicConfig
+    SIGNED = True
 
     def transforms(self, config):
         """Attention after the second normalisation and on the latents; enhancement on the pixels."""
@@ -71,10 +72,6 @@ class Edic(Hyperprior):
             hyper_analysis(latents, channels, LEAK),
             keras.Sequential([keras.Input((None, None, channels)), *trunk.layers, *head], name="hyper_synthesis"),
         )
-
-    def hyper_latents(self, y):
-        """Hyper-latents before rounding: [B, h, w, M] -> [B, ceil(h/4), ceil(w/4), N] float32."""
-        return ops.cast(self.hyper_analysis(y / codec.GAIN), "float32")
 
     def split(self, parameters):
         """Outputs of the hyper-synthesis -> (means, levels, logits), [B, h, w, K, M] float32 each."""

@@ -14,7 +14,8 @@ from models.codec_inputs import inputs
 from models.codec_serving import GaussianLatents, signatures
 from models.entropy import gaussian
 from models.entropy.factorized import FactorizedPrior
-from models.layers.hyper import hyper_analysis, hyper_synthesis
+from models.layers.hyper import STRIDE, hyper_analysis, hyper_synthesis
+from models.layers.padding import pad_to_multiple
 from models.recipe import Recipe
 
 
@@ -23,6 +24,7 @@ class Hyperprior(codec.Codec):
     """z = hyper_analysis(|y|) is coded with `prior`; hyper_synthesis(z) gives the scale level of every latent."""
 
     START_LEVEL = 24.0  # about 2 quantisation steps: untrained latents are neither all zero nor all escape
+    SIGNED = False  # whether the hyper-analysis sees the latents' signs
 
     def __init__(self, config, **kwargs):
         super().__init__(config, **kwargs)
@@ -35,7 +37,8 @@ class Hyperprior(codec.Codec):
 
     def hyper_latents(self, y):
         """Hyper-latents before rounding: [B, h, w, M] -> [B, ceil(h/4), ceil(w/4), N] float32."""
-        return ops.cast(self.hyper_analysis(ops.abs(y) / codec.GAIN), "float32")
+        y = pad_to_multiple(y if self.SIGNED else ops.abs(y), STRIDE)
+        return ops.cast(self.hyper_analysis(y / codec.GAIN), "float32")
 
     def split(self, parameters):
         """Outputs of the hyper-synthesis [B, h, w, C] -> (mean, level), both [B, h, w, M] float32."""

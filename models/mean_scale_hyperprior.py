@@ -21,14 +21,12 @@ from models.recipe import Recipe
 class MeanScaleHyperprior(Hyperprior):
     """z = hyper_analysis(y); hyper_synthesis(z) gives mean and scale level of every latent."""
 
+    SIGNED = True
+
     def hyper_transforms(self, channels, latents):
         """The two networks between latents and side information."""
         widths = (latents, 3 * latents // 2, 2 * latents)
         return hyper_analysis(latents, channels, LEAK), hyper_synthesis(channels, widths, LEAK)
-
-    def hyper_latents(self, y):
-        """Hyper-latents before rounding: [B, h, w, M] -> [B, ceil(h/4), ceil(w/4), N] float32."""
-        return ops.cast(self.hyper_analysis(y / codec.GAIN), "float32")
 
     def split(self, parameters):
         """Outputs of the hyper-synthesis [B, h, w, 2M] -> (mean, level), both [B, h, w, M] float32."""

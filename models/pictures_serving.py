@@ -70,15 +70,6 @@ def write_picture(pixels: tf.Tensor, flags: tf.Tensor, plane: tf.Tensor) -> tf.T
     return tf.io.encode_png(tf.ensure_shape(pixels, (None, None, None)), compression=_PNG_LEVEL)
 
 
-def pad_to_multiple(pixels: tf.Tensor, multiple: int) -> tf.Tensor:
-    """Repeats the last row and column until `multiple` divides height and width; [H, W, C], any dtype."""
-    for axis in (0, 1):
-        length = tf.shape(pixels)[axis]
-        padded = (length + multiple - 1) // multiple * multiple
-        pixels = tf.gather(pixels, tf.minimum(tf.range(padded), length - 1), axis=axis)
-    return pixels
-
-
 def in_tiles(
     function: Callable[[tf.Tensor], tf.Tensor],
     values: tf.Tensor,

@@ -1,11 +1,15 @@
-"""Streams of every writer at every reader: threads, oneDNN, batches, eager, XLA, refined, and noise in the floats.
+"""Streams of every writer at every reader: threads, oneDNN, other kernels, batches, eager, XLA, refined, noisy floats.
 
-    python -m tests.claims.exactness --picture FILE [--picture FILE ...] --model DIR [--model DIR ...]
+    python -m tests.claims.exactness --picture FILE [--picture FILE ...] [--model DIR ...] [--released NAME ...]
 
 Every way writes every picture with every model in a process of its own, then reads the streams of all ways. A stream
 carries a fingerprint of its latents, so a reader whose latents differ from the writer's refuses: none may. Pixels come
 from floats and may differ; the table says by how many levels at most. A last reader, with noise in what steers the
 coder, must refuse. Ends with status 1 if a stream was refused, or nothing by that reader.
+
+"Other kernels" are those that the libraries choose on a processor that knows no more than SSE3 or SSE4.1, and it is
+told which of them then compute otherwise here: on x86-64 with AVX all four. One way also prepares the model under
+them: from the released weights, or from those of the pushed model.
 """
 
 import itertools
@@ -22,13 +26,26 @@ import click
 import numpy as np
 from PIL import Image
 
+from components import released_model
 from components.served_codec import newest_version
+from models import released as weights
 
-USUAL = {"threads": 2, "batch": 1, "mode": "served", "noise": 0.0, "onednn": "1", "refine": 0}
+# As on an older processor: OpenBLAS, NumPy's own loops, oneDNN, the C library's functions (erfc in tables, say).
+OTHER_KERNELS = {
+    "OPENBLAS_CORETYPE": "Prescott",
+    "NPY_DISABLE_CPU_FEATURES": " ".join(np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])),
+    "ONEDNN_MAX_CPU_ISA": "SSE41",
+    "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX,-AVX2,-FMA,-FMA4,-AVX512F",
+}
+USUAL = {
+    "threads": 2, "batch": 1, "mode": "served", "noise": 0.0, "onednn": "1", "refine": 0, "environment": {},
+}  # fmt: skip
 WAYS: Mapping[str, dict[str, Any]] = {
     "graph, two threads": USUAL,
     "one thread": USUAL | {"threads": 1},
     "without oneDNN": USUAL | {"onednn": "0"},
+    "other kernels": USUAL | {"environment": OTHER_KERNELS},
+    "prepared under them": USUAL | {"environment": OTHER_KERNELS, "mode": "prepared"},
     "batch of eight": USUAL | {"batch": 8},
     "eager": USUAL | {"mode": "eager"},
     "XLA": USUAL | {"mode": "xla"},
@@ -40,7 +57,7 @@ _ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def ask(way: Mapping[str, Any], model: pathlib.Path, **task: Sequence[pathlib.Path]) -> list[str | None]:
-    """Has a fresh process write or read files; for each, None or why it was refused.
+    """Has a fresh process write or read files; for each, None or why it was refused. Or `probe`, whose answer it is.
 
     Raises:
       RuntimeError: the process failed.
@@ -48,7 +65,7 @@ def ask(way: Mapping[str, Any], model: pathlib.Path, **task: Sequence[pathlib.Pa
     request = {"model": str(model), "way": dict(way)} | {k: [str(p) for p in v] for k, v in task.items()}
     environment = os.environ | {
         "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": way["onednn"],
-    }  # fmt: skip
+    } | way["environment"]  # fmt: skip
     command = [sys.executable, "-m", "tests.claims.exactness_worker"]
     done = subprocess.run(
         command, cwd=_ROOT, env=environment, input=json.dumps(request), capture_output=True, text=True
@@ -56,6 +73,12 @@ def ask(way: Mapping[str, Any], model: pathlib.Path, **task: Sequence[pathlib.Pa
     if done.returncode:
         raise RuntimeError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "the process died")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def otherwise(model: pathlib.Path) -> list[str]:
+    """The libraries that do compute otherwise under OTHER_KERNELS, on this machine."""
+    usual, other = (ask(WAYS[name], model, probe=[]) for name in ("graph, two threads", "other kernels"))
+    return [one.rpartition(" ")[0] for one, two in zip(usual, other, strict=True) if one != two]
 
 
 def matrix(
@@ -88,16 +111,19 @@ def matrix(
 @click.option(
     "--picture", "pictures", required=True, multiple=True, type=click.Path(path_type=pathlib.Path, exists=True)
 )
-@click.option("--model", "models", required=True, multiple=True, type=click.Path(path_type=pathlib.Path, exists=True))
-def main(pictures, models):
+@click.option("--model", "models", multiple=True, type=click.Path(path_type=pathlib.Path, exists=True))
+@click.option("--released", multiple=True, help="A released model, by name.")
+def main(pictures, models, released):
     """Cross every writer with every reader."""
-    broken = 0
-    for model in map(newest_version, models):
+    broken, made = 0, [(released_model.directory_of(name), weights.path_of(name)) for name in released]
+    for model, source in [*((newest_version(path), None) for path in models), *made]:
+        ways = {name: way | {"weights": source and str(source)} for name, way in WAYS.items()}
         about = json.loads((model / "assets.extra" / "kompakt.json").read_text())
         click.echo(f"{about['recipe']}, {model}")
+        click.echo(f"  other kernels, where results differ: {', '.join(otherwise(model)) or 'none'}")
         with tempfile.TemporaryDirectory() as folder:
             paths = [p.resolve() for p in pictures]
-            rows = matrix(model.resolve(), paths, WAYS, pathlib.Path(folder))
+            rows = matrix(model.resolve(), paths, ways, pathlib.Path(folder))
             streams = [pathlib.Path(folder) / f"0 {p.stem}.kmp" for p in paths]
             control = ask(CONTROL, model.resolve(), read=streams, to=[pathlib.Path(folder) / "lost.png"] * len(paths))
         for writer in WAYS:

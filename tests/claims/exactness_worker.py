@@ -1,14 +1,31 @@
 """A process that writes or reads streams in one of the ways of `exactness`, named by JSON on its standard input.
 
-{"model": DIR, "way": {"threads", "batch", "mode", "noise", "refine"}, "write": [PICTURE, ...] or "read": [STREAM, ...],
-"to": [FILE, ...]}. Prints a JSON list: for each file, null or why it was refused.
+{"model": DIR, "way": {"threads", "batch", "mode", "noise", "refine", "weights"}, "write": [PICTURE, ...] or "read":
+[STREAM, ...], "to": [FILE, ...]}. Prints a JSON list: for each file, null or why it was refused. Asked to "probe": for
+each library, a digest of what it computes.
 """
 
+import hashlib
 import json
+import math
 import pathlib
 import sys
+import tempfile
 
+import numpy as np
 import tensorflow as tf
+
+
+def probe() -> list[str]:
+    """Digests, each behind a library's name: matrix products, exponentials, convolutions and error functions."""
+    rng = np.random.default_rng(0)
+    matrix, line = rng.normal(size=(300, 300)), np.linspace(-5, 5, 10_001)
+    picture, kernel = (rng.normal(size=shape).astype("float32") for shape in ((1, 40, 40, 64), (5, 5, 64, 64)))
+    found = {
+        "OpenBLAS": matrix @ matrix, "NumPy": np.exp(line), "oneDNN": tf.nn.conv2d(picture, kernel, 2, "SAME").numpy(),
+        "the C library": np.array([math.erfc(x) for x in line]),
+    }  # fmt: skip
+    return [f"{name} {hashlib.sha256(values.tobytes()).hexdigest()}" for name, values in found.items()]
 
 
 def noisy(function, noise: float):
@@ -48,6 +65,16 @@ def served(directory: str, batch: int, refine: int):
         caller(compress, "image_bytes", "bitstream_bytes", wanted),
         caller("decompress", "bitstream_bytes", "image_bytes", {}),
     )
+
+
+def prepared(directory: str, way: dict):
+    """The same of a SavedModel that this process makes: from released weights, or from those of the pushed model."""
+    from models import pushed, released
+    from models.export import export
+
+    with tempfile.TemporaryDirectory() as folder:
+        export(*(released.unpack(way["weights"]) if way["weights"] else pushed.load(directory)), f"{folder}/model")
+        return served(f"{folder}/model", way["batch"], way["refine"])
 
 
 def rebuilt(directory: str, mode: str, noise: float):
@@ -105,8 +132,13 @@ def main() -> None:
     way = task["way"]
     tf.config.threading.set_intra_op_parallelism_threads(way["threads"])
     tf.config.threading.set_inter_op_parallelism_threads(way["threads"])
+    if "probe" in task:
+        print(json.dumps(probe()))
+        return
     if way["mode"] == "served":
         compress, decompress = served(task["model"], way["batch"], way["refine"])
+    elif way["mode"] == "prepared":
+        compress, decompress = prepared(task["model"], way)
     else:
         compress, decompress = rebuilt(task["model"], way["mode"], way["noise"])
     work, sources = (compress, task["write"]) if "write" in task else (decompress, task["read"])

@@ -54,16 +54,39 @@ def test_a_damaged_file_leaves_nothing(weights):
     assert not list((weights.parent / "cache" / "tiny").iterdir())
 
 
-def test_the_released_model_beats_jpeg(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def edic(tmp_path_factory):
+    """The released codec."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KOMPAKT_CACHE", str(tmp_path_factory.mktemp("edic")))
+        return ServedCodec(released_model.directory_of("edic"))
+
+
+def test_the_released_model_beats_jpeg(edic):
     """On a photograph that it has not seen, at three rates: fewer bytes than JPEG at the same PSNR."""
-    monkeypatch.setenv("KOMPAKT_CACHE", str(tmp_path))
-    codec = ServedCodec(released_model.directory_of("edic"))
     picture = photograph(512, 384)
     for quality in (20, 50, 80):
-        point, decoded = codec.measure(picture, quality)
+        point, decoded = edic.measure(picture, quality)
         jpeg = classic.jpeg_of_size(picture, round(point.bpp * picture.shape[0] * picture.shape[1] / 8))
         errors = [np.square(picture.astype(float) - other).mean() for other in (decoded, classic.decode(jpeg))]
         assert errors[0] < errors[1], quality
+
+
+def test_a_part_never_costs_more_than_the_whole(edic):
+    """Over all residues of both sides modulo 64; the whole is the photograph, or its part continued to 128x128.
+
+    Nor are the part's pixels worse than in the latter by more than a tenth of their squared error.
+    """
+    photographed = len(edic.compress(png(photograph(128, 128))))
+    for n in range(64):
+        height, width = 65 + n, 65 + 29 * n % 64
+        part = photograph(height, width)
+        continued = np.pad(part, [(0, 128 - height), (0, 128 - width), (0, 0)], mode="edge")
+        streams = [edic.compress(png(picture)) for picture in (part, continued)]
+        decoded = [classic.decode(edic.decompress(stream))[:height, :width] for stream in streams]
+        errors = [np.square(part.astype(float) - pixels).mean() for pixels in decoded]
+        assert len(streams[0]) <= min(len(streams[1]), photographed), (height, width)
+        assert errors[0] <= 1.1 * errors[1], (height, width)
 
 
 @pytest.mark.skipif(real_recordings() is None, reason="the real recordings are not on this machine")
