@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
+from models import picture_header
+
 ENCODED = "image/encoded"
 ID = "image/id"
 FORMAT = "image/format"
@@ -84,19 +86,38 @@ def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
 
 
 def decode(encoded: tf.Tensor, channels: int = 3) -> tf.Tensor:
-    """Decodes one picture (scalar string; PNG, JPEG, BMP, first frame of a GIF) to uint8 [H, W, channels].
+    """Decodes one picture (scalar string; PNG, JPEG, BMP of 24 bits, first frame of a GIF) to uint8 [H, W, channels].
 
-    16 bits are cut to 8. With 3 channels grey is repeated and alpha dropped, with 0 the picture's own number is kept.
+    16 bits are cut to 8, CMYK becomes RGB. With 3 channels grey is repeated and alpha dropped, with 0 the picture's own
+    number is kept; a transparent level or colour counts as alpha.
     JPEGs go through the accurate inverse DCT, as other software decodes them; TensorFlow's default is off by up to 10.
 
     Raises:
-      tf.errors.InvalidArgumentError: no picture, or a damaged one.
+      tf.errors.InvalidArgumentError: no picture, a damaged one, or more than MAX_PIXELS pixels.
     """
-    return tf.cond(
-        tf.io.is_jpeg(encoded),
-        lambda: tf.io.decode_jpeg(encoded, channels=channels, dct_method="INTEGER_ACCURATE"),
-        lambda: tf.io.decode_image(encoded, channels=channels, expand_animations=False),
-    )
+    return _decode(tf.ensure_shape(encoded, []), channels)
+
+
+@tf.function(autograph=False)
+def _decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
+    """`decode`, as one function for all that calls it: its loops and branches stand in a saved model once."""
+    encoded = picture_header.checked(encoded)
+    is_jpeg = tf.io.is_jpeg(encoded)
+
+    def jpeg(depth):
+        return tf.io.decode_jpeg(encoded, depth, dct_method="INTEGER_ACCURATE")
+
+    if channels:
+        ways = [(is_jpeg, lambda: jpeg(channels))]
+    else:
+        is_grey, transparent = picture_header.is_grey_jpeg(encoded), picture_header.transparent_channels(encoded)
+        ways = [
+            (is_grey, lambda: jpeg(1)),
+            (is_jpeg, lambda: jpeg(3)),  # also of CMYK, whose fourth channel is no alpha
+            (tf.equal(transparent, 2), lambda: tf.io.decode_png(encoded, 4)[:, :, ::3]),
+            (tf.equal(transparent, 4), lambda: tf.io.decode_png(encoded, 4)),
+        ]
+    return tf.case(ways, default=lambda: tf.io.decode_image(encoded, channels, expand_animations=False))
 
 
 def records(files: Sequence[str]) -> tf.data.Dataset:
