@@ -23,6 +23,7 @@ LABEL = "image/label"
 LABEL_NAME = "image/label_name"
 NO_LABEL = -1
 INTEGERS = (HEIGHT, WIDTH, CHANNELS, BYTES)
+KEPT = 1 << 30  # bytes that the input of a training may keep in memory, of decoded pictures or of encoded records
 SPLITS = ("train", "validation", "test")
 
 FEATURES: Mapping[str, tf.io.FixedLenFeature] = {
@@ -131,6 +132,18 @@ def records(files: Sequence[str]) -> tf.data.Dataset:
     if missing or not files:
         raise FileNotFoundError(f"no records at {', '.join(missing) or 'an empty list of files'}")
     return steady(tf.data.TFRecordDataset(sorted(files), compression_type="GZIP"))
+
+
+def shuffled(examples: tf.data.Dataset, most: int, seed: int) -> tf.data.Dataset:
+    """Examples in another order each time, drawn from among the next `most`, or fewer if they are records beyond KEPT.
+
+    Args:
+      examples: serialised records (scalar strings), or what a cache holds anyway.
+    """
+    if examples.element_spec == tf.TensorSpec([], tf.string):
+        longest = max((len(record) for record in examples.take(8).as_numpy_iterator()), default=1)
+        most = max(1, min(most, KEPT // longest))
+    return examples.shuffle(most, seed=seed, reshuffle_each_iteration=True)
 
 
 def steady(dataset: tf.data.Dataset) -> tf.data.Dataset:
