@@ -5,18 +5,29 @@ files and refuse the same files.
 """
 
 import io
+import warnings
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image
+
+from components import colour_profiles
+from models import data as records
+from models.entropy.container import MAX_PIXELS
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp")
-MAX_PIXELS = 100_000_000  # A larger picture needs gigabytes to decode: a mistake, or a decompression bomb.
 
+_LIMIT = f"at most {MAX_PIXELS // 10**6} million are accepted"
 # MPO is what phones call a JPEG with a second picture (a depth map, another view) behind the first.
 _FORMATS = {"PNG": "png", "JPEG": "jpeg", "MPO": "jpeg", "WEBP": "webp", "BMP": "bmp"}
 _CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 _ORIENTATION = 0x0112  # EXIF tag; 1 means upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
 
 
 class PictureError(ValueError):
@@ -45,50 +56,77 @@ def normalize(data: bytes) -> Picture:
     """Turns the bytes of a PNG, JPEG, WebP or BMP file into a `Picture`.
 
     PNG (8 bits a channel), JPEG (grey, colour) and BMP (24 bits) keep their own bytes. The rest becomes a PNG: WebP;
-    CMYK (to RGB); palettes (to RGB, or RGBA if they have transparent colours); a transparent colour (to an alpha
-    channel); 1, 2 and 4 bits (stretched to 8); 16 bits (the high byte is kept, as TensorFlow does); pictures that EXIF
-    rotates (turned upright); animations (the first frame); and files that Pillow reads but TensorFlow does not. Alpha
-    is kept. Colour profiles are not applied. The format is told by the content, not by a file's name.
+    CMYK (to RGB); palettes (to RGB, or RGBA if they have transparent colours); a transparent level or colour (to an
+    alpha channel); 1, 2 and 4 bits (stretched to 8); 16 bits (the high byte is kept, as TensorFlow does); pictures that
+    EXIF rotates (turned upright); pictures with a colour profile (to sRGB, see `components.colour_profiles`);
+    animations (the first frame); and files that Pillow reads but TensorFlow does not. Alpha is kept. The format is told
+    by the content, not by a file's name.
 
     Raises:
-      PictureError: not a picture, damaged or cut off, more than MAX_PIXELS pixels, or of another format.
+      PictureError: not a picture, damaged (any wrong checksum of a PNG) or cut off, more than MAX_PIXELS pixels, or of
+        another format.
     """
     if not data:
         raise PictureError("the file is empty")
     image = _open(data)
-    height, width = image.height, image.width
-    if height * width > MAX_PIXELS:
-        raise PictureError(f"{width}x{height} pixels, at most {MAX_PIXELS // 10**6} million are accepted")
+    if image.height * image.width > MAX_PIXELS:
+        raise PictureError(f"{image.width}x{image.height} pixels, {_LIMIT}")
     name = _FORMATS[image.format]
-    if _is_plain(image, data):
-        channels = _tensorflow_channels(data, height, width)
+    transform = colour_profiles.to_srgb(image.info.get("icc_profile"), _space(image, data))
+    _load(image, data)
+    if transform is None and _is_plain(image, data):
+        channels = _tensorflow_channels(data, image.height, image.width)
         if channels:
-            return Picture(data, name, height, width, channels)
-    image = _pixels(image)
+            return Picture(data, name, image.height, image.width, channels)
+    image = _pixels(image, data, transform)
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=3)  # Level 6 takes three times as long for 2 % of the size.
     return Picture(buffer.getvalue(), name, image.height, image.width, _CHANNELS[image.mode])
 
 
 def _open(data: bytes) -> Image.Image:
-    """Reads the header of a picture; the pixels follow in `_pixels`."""
+    """Reads the header of a picture; the pixels follow in `_load`."""
     try:
-        return Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "BMP"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # The limit here is MAX_PIXELS.
+            return Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "BMP"))
     except Image.UnidentifiedImageError:
         raise PictureError("not a PNG, JPEG, WebP or BMP picture, or its header is damaged") from None
-    except Image.DecompressionBombError as error:
-        raise PictureError(f"too many pixels: {error}") from None
+    except Image.DecompressionBombError:  # Twice what it warns of, so that a header beyond that has no size here.
+        raise PictureError(f"too many pixels, {_LIMIT}") from None
     except Exception as error:  # A damaged header makes Pillow raise nearly any kind of error.
         raise PictureError(f"damaged header: {error}") from None
 
 
+def _space(image: Image.Image, data: bytes) -> str:
+    """The channels besides alpha, as colour profiles name them."""
+    if image.format == "PNG":  # byte 25 is the colour type; Pillow's mode of 16 bits of grey with alpha is RGBA
+        return "GRAY" if data[25] in (0, 4) else "RGB"
+    return {"L": "GRAY", "CMYK": "CMYK"}.get(image.mode, "RGB")
+
+
+def _load(image: Image.Image, data: bytes) -> None:
+    """Decodes the pixels. Nothing may touch them earlier: after a failure Pillow takes what it has for the picture."""
+    try:
+        if image.format == "PNG":  # Pillow decodes what has a wrong checksum, unless it is asked to verify it.
+            _open(data).verify()
+        image.load()
+    except Exception as error:  # A damaged file makes Pillow raise nearly any kind of error.
+        raise PictureError(f"damaged picture: {error}") from None
+
+
+def _orientation(image: Image.Image) -> int:
+    """How the picture lies, a key of `_TURNS`, or 1 if it stands upright."""
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # Damaged EXIF says nothing about the rotation.
+        return 1
+    return orientation if orientation in _TURNS else 1
+
+
 def _is_plain(image: Image.Image, data: bytes) -> bool:
     """Whether the file's own bytes hold, for TensorFlow, the very picture that the file shows."""
-    try:
-        upright = image.getexif().get(_ORIENTATION, 1) in (0, 1)
-    except Exception:  # Damaged EXIF says nothing about the rotation.
-        upright = True
-    if not upright or "transparency" in image.info:
+    if _orientation(image) != 1 or "transparency" in image.info:
         return False
     if image.format == "PNG":  # Byte 24 of a PNG is its bit depth, byte 25 its colour type: grey and RGB, with alpha.
         return data[24] == 8 and data[25] in (0, 2, 4, 6) and getattr(image, "n_frames", 1) == 1
@@ -107,29 +145,29 @@ def _tensorflow_channels(data: bytes, height: int, width: int) -> int:
     return shape[2] if tuple(shape[:2]) == (height, width) else 0
 
 
-def _pixels(image: Image.Image) -> Image.Image:
-    """Decodes a picture to one of the modes L, LA, RGB, RGBA, 8 bits a channel, upright."""
+def _array(data: bytes) -> np.ndarray:
+    """The picture as TensorFlow decodes it, uint8 [H, W, C], or [H, W] if there is one channel."""
+    pixels = records.decode(tf.constant(data), channels=0).numpy()
+    return pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
+
+
+def _pixels(image: Image.Image, data: bytes, transform: colour_profiles.Transform | None) -> Image.Image:
+    """A loaded picture as L, LA, RGB or RGBA, 8 bits a channel, upright, in sRGB, without what else the file says."""
+    orientation = _orientation(image)
     try:
-        image.seek(0)
-        image.load()
-        mode = image.mode
-        if mode.startswith("I"):  # 16 bits of grey, which Pillow's own conversion would clip instead of scale.
-            image = image.convert("I").point(lambda value: value / 256).convert("L")
-        elif mode in ("P", "PA") or "transparency" in image.info:
-            image = image.convert(_with_alpha(image))
-        elif mode in ("1", "CMYK"):
-            image = image.convert("L" if mode == "1" else "RGB")
-        image = ImageOps.exif_transpose(image)
-    except Exception as error:  # A damaged file makes Pillow raise nearly any kind of error.
-        raise PictureError(f"damaged picture: {error}") from None
+        if image.format == "PNG":  # Of what has not 8 bits, Pillow mistakes the transparent level, and grey for RGB.
+            image = Image.fromarray(_array(data))
+        elif image.mode in ("1", "P"):
+            image = image.convert("L" if image.mode == "1" else "RGB")
+        if transform:
+            image = transform(image)
+        if image.mode == "CMYK":
+            image = image.convert("RGB")
+        if orientation != 1:
+            image = image.transpose(_TURNS[orientation])
+    except Exception as error:  # Whatever a library still finds wrong; TensorFlow says it in many lines.
+        raise PictureError(f"damaged picture: {str(error).splitlines()[0]}") from None
     if image.mode not in _CHANNELS:
         raise PictureError(f"pixels of the kind {image.mode!r} are not supported")
+    image.info = {}  # Pillow would write a profile and a transparent colour into the PNG.
     return image
-
-
-def _with_alpha(image: Image.Image) -> str:
-    """The mode of a picture with a palette or a transparent colour once it is written out."""
-    if image.mode in ("L", "1", "LA"):
-        return "LA"
-    is_opaque = image.mode == "P" and "transparency" not in image.info
-    return "RGB" if is_opaque else "RGBA"

@@ -37,10 +37,11 @@ def inputs(
       ConfigError: a batch cannot be drawn as the sampler asks.
       tf.errors.InvalidArgumentError: while it is read: a record without a label, or a label beyond `config.classes`.
     """
-    examples = data.records(files).map(lambda r: read(r, config, beside or {}), tf.data.AUTOTUNE, deterministic=True)
-    if training:
-        examples = examples.map(lambda e: e | {"label": noisy(e["label"], e["id"], config)}, tf.data.AUTOTUNE)
-    examples = examples.map(lambda e: {k: v for k, v in e.items() if k != "id"})
+
+    def example(record):
+        found = read(record, config, beside or {})
+        key = found.pop("id")
+        return found | {"label": noisy(found["label"], key, config)} if training else found
 
     def finished(batch, augment=None):
         x, y = tf.cast(batch.pop("pixels"), tf.float32) / 255.0, tf.one_hot(batch.pop("label"), config.classes)
@@ -48,10 +49,11 @@ def inputs(
         return x, {"labels": y} | batch if batch else y
 
     if not training:
+        examples = data.records(files).map(example, tf.data.AUTOTUNE, deterministic=True)
         return examples.batch(config.batch_size).map(finished, tf.data.AUTOTUNE).prefetch(1)
     augment = augmentation(config)
     # One call after the other: the layers' random numbers follow a counter.
-    return _drawn(examples, config).map(lambda b: finished(b, augment)).prefetch(tf.data.AUTOTUNE)
+    return _drawn(data.records(files), example, config).map(lambda b: finished(b, augment)).prefetch(tf.data.AUTOTUNE)
 
 
 def read(record: tf.Tensor, config, beside: Mapping[str, Sequence[int]]) -> dict[str, tf.Tensor]:
@@ -131,12 +133,20 @@ def augmentation(config):
     return apply
 
 
-def _drawn(examples: tf.data.Dataset, config) -> tf.data.Dataset:
-    """Endless batches of examples, as the sampler says."""
+def _drawn(records: tf.data.Dataset, example, config) -> tf.data.Dataset:
+    """Endless batches of what `example` makes of serialised records, as the sampler says."""
+
+    def made(records):
+        return records.map(example, tf.data.AUTOTUNE, deterministic=True)
+
     if config.sampler == "uniform":
-        examples = examples.cache().shuffle(_SHUFFLED, seed=config.seed, reshuffle_each_iteration=True).repeat()
+        count = int(records.reduce(tf.constant(0, tf.int64), lambda number, _: number + 1))
+        if 3 * count * config.image_size**2 <= data.KEPT:
+            examples = data.shuffled(made(records).cache(), _SHUFFLED, config.seed).repeat()
+        else:
+            examples = made(data.shuffled(records, _SHUFFLED, config.seed).repeat())
         return examples.batch(config.batch_size, drop_remainder=True)
-    rows = list(examples.as_numpy_iterator())
+    rows = list(made(records).as_numpy_iterator())
     columns = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     sampler = sampler_of(columns["label"], config)
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from models import data
 
-_CACHE_LIMIT = 256 << 20  # bytes of records below which the decoded pictures are kept in memory
+_SHUFFLED = 256  # pictures among which the next one is drawn
 
 
 def inputs(files: Sequence[str], config, training: bool) -> tf.data.Dataset:
@@ -19,20 +19,36 @@ def inputs(files: Sequence[str], config, training: bool) -> tf.data.Dataset:
     Raises:
       FileNotFoundError: no files, or one is missing.
     """
-    pictures = data.records(files).map(
-        lambda r: data.decode(data.parse(r)[data.ENCODED]), tf.data.AUTOTUNE, deterministic=True
-    )
-    if sum(os.path.getsize(f) for f in files) < _CACHE_LIMIT:
-        pictures = pictures.cache()
+    examples, decoded = data.records(files), lambda picture: picture
+    if _pixel_bytes(files) <= data.KEPT:
+        examples = examples.map(_decode, tf.data.AUTOTUNE, deterministic=True).cache()
+    else:
+        decoded = _decode
     if not training:
-        crops = pictures.map(lambda p: crop(p, config.crop_size, tf.constant([0.5, 0.5])), tf.data.AUTOTUNE)
+        crops = examples.map(lambda e: crop(decoded(e), config.crop_size, tf.constant([0.5, 0.5])), tf.data.AUTOTUNE)
         return crops.map(to_float).batch(config.batch_size).prefetch(1)
     seeds = tf.data.Dataset.random(seed=config.seed, rerandomize_each_iteration=False)
-    pictures = pictures.shuffle(256, seed=config.seed, reshuffle_each_iteration=True).repeat()
-    crops = tf.data.Dataset.zip((pictures, seeds.batch(2))).map(
-        lambda p, s: augment(p, config.crop_size, s), tf.data.AUTOTUNE, deterministic=True
+    # What is drawn from is the cache's own or still encoded; a decoded picture lives until it is cropped.
+    examples = data.shuffled(examples, _SHUFFLED, config.seed).repeat()
+    crops = tf.data.Dataset.zip((examples, seeds.batch(2))).map(
+        lambda e, s: augment(decoded(e), config.crop_size, s), tf.data.AUTOTUNE, deterministic=True
     )
     return crops.map(to_float).batch(config.batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+
+
+def _decode(record: tf.Tensor) -> tf.Tensor:
+    """The picture of a serialised record, uint8 [H, W, 3]."""
+    return data.decode(data.parse(record)[data.ENCODED])
+
+
+def _pixel_bytes(files: Sequence[str]) -> int:
+    """What the pictures take when they are decoded, or, if that is much already, what they take as they are."""
+    encoded = sum(os.path.getsize(f) for f in files)
+    if encoded > data.KEPT:
+        return encoded
+    spec = {name: data.FEATURES[name] for name in (data.HEIGHT, data.WIDTH)}
+    areas = data.records(files).map(lambda r: tf.reduce_prod(list(tf.io.parse_single_example(r, spec).values())))
+    return 3 * int(areas.reduce(tf.constant(0, tf.int64), tf.add))
 
 
 def to_float(pixels: tf.Tensor) -> tf.Tensor:

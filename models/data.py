@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
+from models import picture_header
+
 ENCODED = "image/encoded"
 ID = "image/id"
 FORMAT = "image/format"
@@ -21,6 +23,7 @@ LABEL = "image/label"
 LABEL_NAME = "image/label_name"
 NO_LABEL = -1
 INTEGERS = (HEIGHT, WIDTH, CHANNELS, BYTES)
+KEPT = 1 << 30  # bytes that the input of a training may keep in memory, of decoded pictures or of encoded records
 SPLITS = ("train", "validation", "test")
 
 FEATURES: Mapping[str, tf.io.FixedLenFeature] = {
@@ -84,19 +87,38 @@ def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
 
 
 def decode(encoded: tf.Tensor, channels: int = 3) -> tf.Tensor:
-    """Decodes one picture (scalar string; PNG, JPEG, BMP, first frame of a GIF) to uint8 [H, W, channels].
+    """Decodes one picture (scalar string; PNG, JPEG, BMP of 24 bits, first frame of a GIF) to uint8 [H, W, channels].
 
-    16 bits are cut to 8. With 3 channels grey is repeated and alpha dropped, with 0 the picture's own number is kept.
+    16 bits are cut to 8, CMYK becomes RGB. With 3 channels grey is repeated and alpha dropped, with 0 the picture's own
+    number is kept; a transparent level or colour counts as alpha.
     JPEGs go through the accurate inverse DCT, as other software decodes them; TensorFlow's default is off by up to 10.
 
     Raises:
-      tf.errors.InvalidArgumentError: no picture, or a damaged one.
+      tf.errors.InvalidArgumentError: no picture, a damaged one, or more than MAX_PIXELS pixels.
     """
-    return tf.cond(
-        tf.io.is_jpeg(encoded),
-        lambda: tf.io.decode_jpeg(encoded, channels=channels, dct_method="INTEGER_ACCURATE"),
-        lambda: tf.io.decode_image(encoded, channels=channels, expand_animations=False),
-    )
+    return _decode(tf.ensure_shape(encoded, []), channels)
+
+
+@tf.function(autograph=False)
+def _decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
+    """`decode`, as one function for all that calls it: its loops and branches stand in a saved model once."""
+    encoded = picture_header.checked(encoded)
+    is_jpeg = tf.io.is_jpeg(encoded)
+
+    def jpeg(depth):
+        return tf.io.decode_jpeg(encoded, depth, dct_method="INTEGER_ACCURATE")
+
+    if channels:
+        ways = [(is_jpeg, lambda: jpeg(channels))]
+    else:
+        is_grey, transparent = picture_header.is_grey_jpeg(encoded), picture_header.transparent_channels(encoded)
+        ways = [
+            (is_grey, lambda: jpeg(1)),
+            (is_jpeg, lambda: jpeg(3)),  # also of CMYK, whose fourth channel is no alpha
+            (tf.equal(transparent, 2), lambda: tf.io.decode_png(encoded, 4)[:, :, ::3]),
+            (tf.equal(transparent, 4), lambda: tf.io.decode_png(encoded, 4)),
+        ]
+    return tf.case(ways, default=lambda: tf.io.decode_image(encoded, channels, expand_animations=False))
 
 
 def records(files: Sequence[str]) -> tf.data.Dataset:
@@ -110,6 +132,18 @@ def records(files: Sequence[str]) -> tf.data.Dataset:
     if missing or not files:
         raise FileNotFoundError(f"no records at {', '.join(missing) or 'an empty list of files'}")
     return steady(tf.data.TFRecordDataset(sorted(files), compression_type="GZIP"))
+
+
+def shuffled(examples: tf.data.Dataset, most: int, seed: int) -> tf.data.Dataset:
+    """Examples in another order each time, drawn from among the next `most`, or fewer if they are records beyond KEPT.
+
+    Args:
+      examples: serialised records (scalar strings), or what a cache holds anyway.
+    """
+    if examples.element_spec == tf.TensorSpec([], tf.string):
+        longest = max((len(record) for record in examples.take(8).as_numpy_iterator()), default=1)
+        most = max(1, min(most, KEPT // longest))
+    return examples.shuffle(most, seed=seed, reshuffle_each_iteration=True)
 
 
 def steady(dataset: tf.data.Dataset) -> tf.data.Dataset:

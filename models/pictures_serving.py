@@ -8,6 +8,8 @@ from models import data
 from models.entropy.bit_fields import require
 
 GREY, ALPHA = 1, 2  # flags of the stream
+_PLANE_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"  # of a PNG; its width and height follow, then its kind:
+_PLANE_KIND = b"\x08\0\0\0\0"  # 8 bits, grey, not interlaced
 _PNG_LEVEL = 1  # of decoded pictures: an eighth of the default's time, files a tenth larger
 MAX_SIDE = 65535
 
@@ -16,13 +18,14 @@ def read_picture(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Decodes a PNG, JPEG, BMP or GIF (first frame).
 
     Args:
-      encoded: string scalar. 16-bit values are cut to 8 bits, palettes are looked up.
+      encoded: string scalar. 16-bit values are cut to 8 bits, palettes are looked up; a transparent level or colour is
+        alpha.
 
     Returns:
       (uint8 [H, W, 3], flags int32, alpha plane as a PNG or the empty string). Grey is repeated over the channels.
 
     Raises:
-      tf.errors.InvalidArgumentError: no picture, damaged, or a side above 65535 pixels.
+      tf.errors.InvalidArgumentError: no picture, damaged, a side above 65535 pixels, or more than MAX_PIXELS pixels.
     """
     pixels = data.decode(encoded, channels=0)
     shape = tf.shape(pixels)
@@ -57,12 +60,15 @@ def write_picture(pixels: tf.Tensor, flags: tf.Tensor, plane: tf.Tensor) -> tf.T
     pixels = tf.cond(flags % 2 == GREY, grey, lambda: pixels)
 
     def with_alpha():
-        # A PNG says height and width in bytes 16 to 23; its decoder believes it and reserves memory.
-        start = tf.strings.substr(tf.strings.join([plane, b"\0" * 24]), 16, 8)
-        sides = tf.reshape(tf.io.decode_raw(start, tf.uint8), (2, 4))
+        # The decoder takes other formats too, and reserves memory for the sides that it reads.
+        parts = [tf.strings.substr(tf.strings.join([plane, b"\0" * 29]), *part) for part in ((0, 16), (16, 8), (24, 5))]
+        is_png = tf.equal(parts[0], _PLANE_START) & tf.equal(parts[2], _PLANE_KIND)
+        sides = tf.reshape(tf.io.decode_raw(parts[1], tf.uint8), (2, 4))
         sides = tf.reduce_sum(tf.cast(sides, tf.int64) * [1 << 24, 1 << 16, 1 << 8, 1], 1)
         same = tf.reduce_all(tf.equal(sides, tf.cast([shape[1], shape[0]], tf.int64)))
-        with tf.control_dependencies([require(same, "damaged stream: its alpha plane is not of the picture's size")]):
+        with tf.control_dependencies([require(is_png, "damaged stream: its alpha plane is no PNG of 8 bits of grey")]):
+            of_size = require(same, "damaged stream: its alpha plane is not of the picture's size")
+        with tf.control_dependencies([of_size]):
             alpha = tf.ensure_shape(tf.io.decode_png(plane, channels=1), (None, None, 1))
         return tf.concat([pixels, alpha], axis=2)
 

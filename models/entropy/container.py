@@ -16,6 +16,7 @@ from models.entropy.bit_fields import require
 MAGIC = b"KMP"
 VERSION = 1
 MAX_SIDE = 65535  # pixels
+MAX_PIXELS = 2**27  # 134 million: of a picture that is coded, and of one that a stream may ask a decoder for
 _CHECKED = 12  # bytes before what comes after the checksum
 _FIXED = 25  # bytes before the section lengths
 _WIDTHS = (4, 4, 2, 2, 1)  # bytes of model, latents, height, width, flags

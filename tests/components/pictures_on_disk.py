@@ -28,12 +28,13 @@ def grey16(height: int, width: int) -> tuple[np.ndarray, bytes]:
     return levels, encoded(Image.fromarray(levels), "PNG")
 
 
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """One chunk of a PNG: length, name, content, checksum."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
 def bomb(side: int) -> bytes:
     """A PNG of a few bytes that claims side x side pixels."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 

@@ -126,8 +126,8 @@ DAMAGED = {
     "nothing": (b"", "empty"),
     "text": (b"holiday pictures\n" * 50, "not a PNG, JPEG, WebP or BMP"),
     "gif": (encoded(_picture(), "GIF"), "not a PNG, JPEG, WebP or BMP"),
-    "bomb": (bomb(40_000), "too many pixels"),
-    "smaller bomb": (bomb(12_000), "at most 100 million"),
+    "bomb": (bomb(40_000), "too many pixels, at most 134 million"),
+    "smaller bomb": (bomb(12_000), "12000x12000 pixels, at most 134 million"),
     **{f"half a {name}": (encoded(_picture(), name)[:-200], "damaged|not a") for name in ("PNG", "JPEG", "BMP")},
     "half a webp": (encoded(_picture(), "WEBP", lossless=True)[:-200], "damaged"),
 }

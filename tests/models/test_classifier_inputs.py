@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import classifier
+from models import classifier, data
 from models.classifier_inputs import adapt, inputs, noisy, prepare
 from models.recipe import ConfigError
+from tests.claims.damage import Memory
 from tests.models.kinds import photograph, picture_record, png, tinted, write_records
 
 BASE = classifier.ClassifierConfig(classes=3, image_size=16, batch_size=6)
@@ -117,6 +118,24 @@ def test_what_stands_beside_the_picture_comes_with_the_labels(tmp_path):
     x, y = next(iter(inputs([file], BASE, True, {"teacher/logits": [3]})))
     assert set(y) == {"labels", "teacher/logits"} and y["teacher/logits"].shape == (6, 3)
     assert np.array_equal(y["teacher/logits"][:, 0].numpy() % 3, y["labels"].numpy().argmax(1))
+
+
+def test_a_cache_of_pictures_changes_no_batch(files, monkeypatch):
+    kept = batches(files, 5, label_noise=0.3)
+    monkeypatch.setattr(data, "KEPT", 13 * 3 * 16**2)  # a little less than the pictures take
+    for (a, b), (c, d) in zip(kept, batches(files, 5, label_noise=0.3), strict=True):
+        assert np.array_equal(a, c) and np.array_equal(b, d)
+
+
+def test_large_pictures_are_not_kept(tmp_path, monkeypatch):
+    pixels = np.full((1000, 1000, 3), 9, np.uint8)
+    file = write_records(tmp_path / "large.gz", 100 * [picture_record(pixels, label=0, label_name="a")])
+    monkeypatch.setattr(data, "KEPT", 128 << 20)  # less than half of the pixels
+    memory = Memory()
+    memory.restart()
+    before = memory.now()
+    assert batches([file], 2, image_size=1000, batch_size=2)[1][0].shape == (2, 1000, 1000, 3)
+    assert memory.peak() - before < 200 << 20
 
 
 def test_pictures_of_any_shape_become_squares():

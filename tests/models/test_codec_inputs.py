@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import codec_inputs, registry
+from models import codec_inputs, data, registry
+from tests.claims.damage import Memory
 from tests.models.kinds import photograph, picture_record, write_records
 
 CONFIG = registry.get("factorized").make_config("small", {"crop_size": 64, "batch_size": 3})
@@ -37,6 +38,25 @@ def test_the_seed_decides_the_crops(files):
     assert np.array_equal(first, batches(files, 4))
     assert not np.array_equal(first, batches(files, 4, seed=2))
     assert len(np.unique(first.reshape(12, -1)[:, :300], axis=0)) == 12  # no crop comes twice
+
+
+def test_a_cache_of_pictures_changes_no_crop(files, monkeypatch):
+    kept, shown = batches(files, 6), list(codec_inputs.inputs(files, CONFIG, False).as_numpy_iterator())
+    monkeypatch.setattr(data, "KEPT", 4 * 3 * 80 * 100)  # a little less than the pictures take
+    assert np.array_equal(batches(files, 6), kept)
+    for a, b in zip(codec_inputs.inputs(files, CONFIG, False).as_numpy_iterator(), shown, strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_what_is_shuffled_is_not_decoded(tmp_path, monkeypatch):
+    """A hundred pictures of 9 MB when decoded, a few KB as they are."""
+    file = write_records(tmp_path / "large.gz", 100 * [picture_record(np.full((1500, 2000, 3), 9, np.uint8))])
+    monkeypatch.setattr(data, "KEPT", 256 << 20)
+    memory = Memory()
+    memory.restart()
+    before = memory.now()
+    assert batches([file], 2).shape == (2, 3, 64, 64, 3)
+    assert memory.peak() - before < 200 << 20
 
 
 def test_validation_shows_the_centre_of_every_picture_once(files):

@@ -14,9 +14,7 @@ from tests.models.kinds import photograph, picture_record, png, write_records
 def test_round_trip():
     picture = photograph(9, 13)
     encoded = png(picture)
-    example = data.image_example(
-        encoded, key="kéy", format_name="WEBP", height=9, width=13, channels=3, size_bytes=77
-    )
+    example = data.image_example(encoded, key="kéy", format_name="WEBP", height=9, width=13, channels=3, size_bytes=77)
     parsed = data.parse(tf.constant(example.SerializeToString()))
     assert set(parsed) == set(data.FEATURES) and all(t.shape == () for t in parsed.values())
     assert parsed[data.ID].numpy().decode() == "kéy" and parsed[data.FORMAT] == b"webp"
@@ -82,3 +80,17 @@ def test_missing_files_are_named(tmp_path):
         data.records([there, tmp_path / "gone.gz"])
     with pytest.raises(FileNotFoundError, match="an empty list of files"):
         data.records([])
+
+
+def test_records_are_shuffled_among_no_more_than_memory_may_hold(monkeypatch):
+    records = tf.data.Dataset.from_tensor_slices([bytes([n]) * 1000 for n in range(200)])
+
+    def places(most):
+        return [int(r[0]) for r in data.shuffled(records, most, seed=3).as_numpy_iterator()]
+
+    whole = places(200)
+    assert sorted(whole) == list(range(200)) and whole == places(200) and max(whole[:10]) > 50
+    monkeypatch.setattr(data, "KEPT", 5000)
+    for most, reach in ((200, 5), (3, 3)):
+        assert sorted(places(most)) == list(range(200)) != places(most)
+        assert all(place < drawn + reach for drawn, place in enumerate(places(most)))

@@ -108,8 +108,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     Splits without any picture are left out. What could not be read is listed in REPORT_FILE beside the data.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First version."}
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES = {
+        "1.1.0": "Colour profiles are applied, PNGs with a wrong checksum refused.",
+        "1.0.0": "First version.",
+    }
     MANUAL_DOWNLOAD_INSTRUCTIONS = "Put the pictures into `manual_dir`, or name their folder in a `PhotosConfig`."
 
     def _info(self) -> tfds.core.DatasetInfo:
