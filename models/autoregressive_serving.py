@@ -43,6 +43,7 @@ class ContextLatents(GaussianLatents):
 
     def __init__(self, model):
         super().__init__(model)
+        fixed_point.check_convolution(model.context)
         fixed_point.check(model.fusion)
         self.taps = model.context.taps
         self.raster = model.config.order == "raster"
