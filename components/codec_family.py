@@ -46,6 +46,7 @@ class RatePoint(NamedTuple):
     fingerprint: str
     directory: pathlib.Path
     quality: int | None = None  # of a variable-rate model
+    reads: tuple[str, ...] = ()  # fingerprints besides its own whose streams the model reads
 
 
 class CodecFamily:
@@ -66,13 +67,14 @@ class CodecFamily:
             lmbda = about.get("config", {}).get("lmbda")
             if lmbda is None or "fingerprint" not in about:
                 raise ServedCodecError(f"{directory}: does not say its lambda, so it is no rate point")
+            fingerprint, reads = about["fingerprint"], tuple(about.get("reads", ()))
             if not is_variable(about):
-                found.append(RatePoint(lmbda, about["fingerprint"], directory))
+                found.append(RatePoint(lmbda, fingerprint, directory, None, reads))
                 continue
             if len(paths) > 1:
                 raise ServedCodecError(f"{directory}: has all rates already; give it alone")
             octaves = about["config"]["rates"] - 1
-            found += [RatePoint(lmbda * 2.0 ** (octaves * (q / 100 - 1)), about["fingerprint"], directory, q)
+            found += [RatePoint(lmbda * 2.0 ** (octaves * (q / 100 - 1)), fingerprint, directory, q, reads)
                       for q in range(101)]  # fmt: skip
         self.points = sorted(found)
         for one, two in zip(self.points, self.points[1:], strict=False):
@@ -130,7 +132,8 @@ class CodecFamily:
         except ValueError as error:
             raise ServedCodecError(str(error)) from error
         models = {point.fingerprint: point.directory for point in self.points}
+        known = ", ".join(models)
+        models = {earlier: point.directory for point in self.points for earlier in point.reads} | models
         if written_by in models:
             return self._codec(models[written_by]).decompress(bitstream_bytes)
-        known = ", ".join(models)
         raise ServedCodecError(f"the stream is of model {written_by}, none of those given ({known})")

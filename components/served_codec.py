@@ -35,7 +35,7 @@ def newest_version(path: str | os.PathLike) -> pathlib.Path:
 
 
 def describe(directory: str | os.PathLike) -> dict:
-    """What the exporter wrote beside the model (recipe, config, fingerprint); empty if there is nothing readable."""
+    """What the exporter wrote beside the model (`models.pushed.describe`); empty if there is nothing readable."""
     try:
         text = (pathlib.Path(directory) / "assets.extra" / "kompakt.json").read_text(encoding="utf-8")
         return json.loads(text)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from models.codec import GAIN
-from models.latents_serving import GaussianLatents, to_symbols
+from models.latents_serving import GaussianLatents, Tables, to_symbols
 from models.layers import fixed_point
 
 
@@ -41,8 +41,9 @@ class ContextLatents(GaussianLatents):
 
     chooses = False  # what a latent costs depends on those before
 
-    def __init__(self, model):
-        super().__init__(model)
+    def __init__(self, model, tables: Tables):
+        super().__init__(model, tables)
+        fixed_point.check_convolution(model.context)
         fixed_point.check(model.fusion)
         self.taps = model.context.taps
         self.raster = model.config.order == "raster"

@@ -25,7 +25,7 @@ class ClassifierServer(tf.Module):
         self.model, self.size, self.classes = model, config.image_size, config.classes
         names = json.loads(config.class_names) if config.class_names else [str(c) for c in range(config.classes)]
         self.names = tf.constant([name or str(c) for c, name in enumerate(names)])
-        self.fingerprint = export.fingerprint_of(_FORMAT + type(model).__name__ + config.class_names, model.variables)
+        self.fingerprint = export.fingerprint_of(_FORMAT, model, config)
         graph = functools.partial(tf.function, autograph=False)
         self._logits = graph(self.logits, [tf.TensorSpec([None], tf.string)])
         self.functions = {

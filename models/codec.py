@@ -94,6 +94,9 @@ class Codec(Configured):
         self.gain_units = GainUnits(config.rates, config.latents, dtype="float32") if config.rates > 1 else None
         self.trackers = [keras.metrics.Mean(name=n) for n in ("bpp", "mse", "psnr")]
         self.noise = keras.random.SeedGenerator(config.seed)
+        # Of weights that were handed on: the coder's tables, integers by name, and the fingerprints that served models
+        # of these very weights had before.
+        self.tables, self.reads = None, ()
 
     def transforms(self, config) -> tuple[keras.Sequential, keras.Sequential]:
         """The networks from pixels to latents and back."""

@@ -5,6 +5,7 @@ PNG (kept without loss). The transforms run in tiles, so that memory does not gr
 """
 
 import functools
+import types
 
 import tensorflow as tf
 
@@ -26,24 +27,24 @@ MOST_PASSES = 100
 _FORMAT = "latents of 12 fraction bits, level tables 0.11 to 256, 3"
 
 
-def model_fingerprint(model) -> int:
-    """A number below 2^32 that tells models apart whose streams do not fit together: all weights and `_FORMAT`."""
-    return export.fingerprint_of(_FORMAT + type(model).__name__, model.trainable_variables)
-
-
 def signatures(latents_class: type[tf.Module], model, config) -> "CodecServer":
     """The module to save: `signatures` of a recipe, with the class that codes its latents."""
     return CodecServer(latents_class, model, config)
 
 
 class CodecServer(tf.Module):
-    """Holds a trained codec, its coder and the served functions in `functions`."""
+    """Holds a trained codec, its coder and the served functions in `functions`.
+
+    `fingerprint` tells apart models whose streams do not fit together; streams of the fingerprints `reads` fit too.
+    `tables` are the coder's, integers by name: those that the model carries, or else derived from it.
+    """
 
     def __init__(self, latents_class: type[tf.Module], model, config):
         super().__init__(name="codec")
         self.model, self.variable = model, config.rates > 1
-        self.latents = latents_class(model)
-        self.fingerprint = model_fingerprint(model)
+        self.tables = types.MappingProxyType(model.tables or latents_class.tables_of(model))
+        self.latents = latents_class(model, self.tables)
+        self.fingerprint, self.reads = export.fingerprint_of(_FORMAT, model, config, self.tables), model.reads
         # One trace of each, whichever signature calls it; nothing here needs AutoGraph, which is slow to trace.
         graph = functools.partial(tf.function, autograph=False)
         pixels, scalar = tf.TensorSpec([None, None, 3], tf.uint8), tf.TensorSpec([], tf.string)
@@ -186,8 +187,8 @@ class CodecServer(tf.Module):
           tf.errors.InvalidArgumentError: not a stream, another model's, damaged, or this machine's arithmetic gives
             other latents than the writer's.
         """
-        own = tf.constant(self.fingerprint, tf.int64)
-        header, sections = container.unpack(stream, own, self.latents.section_count + 1)
+        known = tf.constant([self.fingerprint, *self.reads], tf.int64)
+        header, sections = container.unpack(stream, known, self.latents.section_count + 1)
         sides = tf.cast(header.height, tf.int32), tf.cast(header.width, tf.int32)
         height, width = ((side + codec.STRIDE - 1) // codec.STRIDE for side in sides)
         y_hat = self.latents.decode(sections[:-1], height, width)

@@ -35,7 +35,7 @@ class EcgServer(tf.Module):
         known = list(dict.fromkeys([*CLASSES, *names]))  # the places of `label` and `predicted`
         self.names, self.known = tf.constant(names), tf.constant(known)
         self.places = tf.constant([known.index(name) for name in names])
-        self.fingerprint = export.fingerprint_of(_FORMAT + type(model).__name__ + config.class_names, model.variables)
+        self.fingerprint = export.fingerprint_of(_FORMAT, model, config)
         graph = functools.partial(tf.function, autograph=False)
         numbers, texts = (functools.partial(tf.TensorSpec, dtype=d) for d in (tf.float32, tf.string))
         batch = [None]

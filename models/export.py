@@ -6,6 +6,7 @@ which another training can start (`Config.init`).
 
 import dataclasses
 import hashlib
+import json
 import os
 import pathlib
 import shutil
@@ -74,14 +75,29 @@ def _write(recipe: Recipe, config: Config, model: keras.Model, temporary: pathli
         raise ValueError(f"{recipe.name} uses ops that no plain TensorFlow serves: {', '.join(sorted(foreign))}")
     parts.write(temporary)
     more = {"trained_by": trained_by} if trained_by else {}
-    pushed.save(temporary, recipe, config, model, fingerprint=f"{module.fingerprint:08x}", **more)
+    if reads := getattr(module, "reads", ()):
+        more["reads"] = [f"{fingerprint:08x}" for fingerprint in reads]
+    tables = getattr(module, "tables", None)
+    pushed.save(temporary, recipe, config, model, tables, fingerprint=f"{module.fingerprint:08x}", **more)
 
 
-def fingerprint_of(salt: str, variables) -> int:
-    """A number below 2^32 that follows the values of variables (Keras or TensorFlow) and a text."""
-    digest = hashlib.sha256(salt.encode())
-    for variable in variables:
-        digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
+def fingerprint_of(
+    form: str, model: keras.Model, config: Config, tables: Mapping[str, np.ndarray] | None = None
+) -> int:
+    """A number below 2^32 that tells apart models whose answers differ.
+
+    Args:
+      form: what the code makes of a model, as far as that has changed.
+      model: its class counts, and all its weights, trained or not.
+      config: its options count but for those that every system has, which are of training.
+      tables: arrays by name; all of them count.
+    """
+    training = {field.name for field in dataclasses.fields(Config)}
+    options = {name: value for name, value in dataclasses.asdict(config).items() if name not in training}
+    digest = hashlib.sha256(json.dumps([form, type(model).__name__, options], sort_keys=True).encode())
+    for name, values in [*(("", w.numpy()) for w in model.weights), *sorted((tables or {}).items())]:
+        digest.update(f"{name} {values.dtype} {values.shape}".encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
     return int.from_bytes(digest.digest()[:4], "little")
 
 

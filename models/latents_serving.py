@@ -1,11 +1,12 @@
 """Latents to strings and back, as they are served: integer symbols, integer tables, exact parameters.
 
-A latent coder is made from a trained model. `encode` takes latents [1, h, w, M] float32 and gives the sections of the
-stream; `decode` gives the same latents, bit for bit, on every machine. Where `chooses` is true, `encode` also takes
-what chooses the integers in place of `quantise`.
+A latent coder is made from a trained model and integer tables, which `tables_of` derives from the model: in floats, so
+that another machine may come to others, and therefore once. `encode` takes latents [1, h, w, M] float32 and gives the
+sections of the stream; `decode` gives the same latents, bit for bit, on every machine. Where `chooses` is true,
+`encode` also takes what chooses the integers in place of `quantise`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +14,7 @@ import tensorflow as tf
 from models.entropy import gaussian, mixture
 from models.entropy.bit_fields import require
 from models.entropy.lanes import const, shift_right
-from models.entropy.mixture_cdf import FEWEST_BITS, LOGIT_BITS, MEAN_BITS, SUBLEVELS
+from models.entropy.mixture_cdf import FEWEST_BITS, LOGIT_BITS, MEAN_BITS, SUBLEVELS, integer_tables
 from models.entropy.mixture_coder import MixtureCoder
 from models.entropy.rans import RansCoder
 from models.entropy.tables import CdfTables, gaussian_tables, tables_from_pmfs
@@ -24,6 +25,7 @@ from models.layers import fixed_point
 ERROR_BITS = 18.0
 # What integers are coded for latents [1, h, w, M] less their means, given what integers of that shape would cost each.
 Choice = Callable[[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]], tf.Tensor]
+Tables = Mapping[str, np.ndarray]  # all integers that a latent coder looks up, by name
 _ROUNDING = 0.8  # share of a symbol's ideal bits that the coder's rounding leaves for sure: each loses below 2^-16 bits
 
 
@@ -102,11 +104,16 @@ class FactorizedLatents(tf.Module):
 
     section_count, chooses = 1, False
 
-    def __init__(self, model):
+    @staticmethod
+    def tables_of(model) -> Tables:
+        """What the constructor takes, derived from a trained codec with `prior`."""
+        return factorized_tables(model.prior).arrays("prior")
+
+    def __init__(self, model, tables: Tables):
         super().__init__(name="latents")
         self.model, self.channels = model, model.config.latents
-        tables = factorized_tables(model.prior)
-        self.coder, self.fewest_bits = RansCoder(tables), float(fewest_bits_of(tables).sum())
+        prior = CdfTables.of(tables, "prior", self.channels)
+        self.coder, self.fewest_bits = RansCoder(prior), float(fewest_bits_of(prior).sum())
 
     def encode(self, y: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Returns (sections, decoded latents) of y [1, h, w, M] float32."""
@@ -131,16 +138,22 @@ class SideInformation(tf.Module):
 
     section_count, chooses = 2, True
 
-    def __init__(self, model, fewest_bits: float):
+    @staticmethod
+    def tables_of(model) -> Tables:
+        """What the constructor takes, derived from a trained codec."""
+        return factorized_tables(model.prior).arrays("prior")
+
+    def __init__(self, model, tables: Tables, fewest_bits: float):
         """Args:
         model: a trained codec with `prior`, `hyper_latents` and `hyper_synthesis`.
+        tables: `tables_of` that codec.
         fewest_bits: what the cheapest symbol of the latents takes.
         """
         super().__init__(name="latents")
         self.model, self.channels, self.hyper_channels = model, model.config.latents, model.config.channels
         fixed_point.check(model.hyper_synthesis)
-        tables = factorized_tables(model.prior)
-        self.hyper_coder, self.fewest_hyper_bits = RansCoder(tables), float(fewest_bits_of(tables).sum())
+        prior = CdfTables.of(tables, "prior", self.hyper_channels)
+        self.hyper_coder, self.fewest_hyper_bits = RansCoder(prior), float(fewest_bits_of(prior).sum())
         self.fewest_bits = self.channels * fewest_bits
 
     def parameters(self, z_hat: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
@@ -171,10 +184,15 @@ class SideInformation(tf.Module):
 class GaussianLatents(SideInformation):
     """Every latent by one of the level tables, which the hyper-latents choose, about a mean that they give."""
 
-    def __init__(self, model):
-        tables = gaussian_tables(gaussian.level_scales())
-        super().__init__(model, float(fewest_bits_of(tables).min()))
-        self.coder = RansCoder(tables)
+    @staticmethod
+    def tables_of(model) -> Tables:
+        """What the constructor takes, derived from a trained codec."""
+        return SideInformation.tables_of(model) | gaussian_tables(gaussian.level_scales()).arrays("levels")
+
+    def __init__(self, model, tables: Tables):
+        levels = CdfTables.of(tables, "levels", gaussian.LEVELS)
+        super().__init__(model, tables, float(fewest_bits_of(levels).min()))
+        self.coder = RansCoder(levels)
 
     def means_and_levels(self, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Fixed-point parameters [..., C] -> (means float32 [..., M], table indexes int32 [..., M])."""
@@ -202,9 +220,14 @@ class GaussianLatents(SideInformation):
 class MixtureLatents(SideInformation):
     """Every latent as an integer under a Gaussian mixture of its own (`models.entropy.mixture_coder`)."""
 
-    def __init__(self, model):
-        super().__init__(model, FEWEST_BITS)
-        self.coder = MixtureCoder()
+    @staticmethod
+    def tables_of(model) -> Tables:
+        """What the constructor takes, derived from a trained codec."""
+        return SideInformation.tables_of(model) | integer_tables()
+
+    def __init__(self, model, tables: Tables):
+        super().__init__(model, tables, FEWEST_BITS)
+        self.coder = MixtureCoder(tables)
 
     def mixtures(self, z_hat: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> list[tf.Tensor]:
         """Means, levels and logits as `MixtureCdf.mixtures` takes them: int64 [K, N] each, N = height * width * M."""

@@ -3,7 +3,11 @@
 import dataclasses
 import json
 import pathlib
+import types
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from models import registry
 from models.recipe import Config, Recipe
@@ -14,30 +18,45 @@ if TYPE_CHECKING:
 EXTRA = "assets.extra"  # the folder of a SavedModel that TensorFlow leaves alone
 ABOUT = "kompakt.json"
 WEIGHTS = "model.weights.h5"
+TABLES = "tables.npz"
 
 
-def save(directory: str | pathlib.Path, recipe: Recipe, config: Config, model: "keras.Model", **more: Any) -> None:
+def save(
+    directory: str | pathlib.Path,
+    recipe: Recipe,
+    config: Config,
+    model: "keras.Model",
+    tables: Mapping[str, np.ndarray] | None = None,
+    **more: Any,
+) -> None:
     """Writes what `describe` (with `more`) and `load` read, into a folder that may hold a SavedModel.
 
     Args:
       model: as `anew` gives it; of a compiled one the optimizer's state would be written as well.
+      tables: of a codec, integers by name. They go with its weights: another machine might derive others.
     """
     extra = pathlib.Path(directory) / EXTRA
     extra.mkdir(parents=True, exist_ok=True)
     model.save_weights(extra / WEIGHTS)
+    if tables:
+        np.savez_compressed(extra / TABLES, **tables)
     about = {"recipe": recipe.name, "config": dataclasses.asdict(config)} | more
     (extra / ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
 
 
 def anew(recipe: Recipe, config: Config, model: "keras.Model") -> "keras.Model":
-    """A model of that configuration with the weights of `model`: without optimizer, on one device."""
+    """A model of that configuration with the weights of `model`, and its tables: without optimizer, on one device."""
     plain = recipe.build(config)
     plain.set_weights(model.get_weights())
+    if getattr(model, "tables", None):
+        plain.tables, plain.reads = model.tables, model.reads
     return plain
 
 
 def describe(directory: str) -> dict[str, Any]:
     """What a pushed model says of itself: {"recipe", "config", "fingerprint"}, and "trained_by" for a part of another.
+
+    A codec may say "reads", the fingerprints besides its own whose streams it reads.
 
     Raises:
       FileNotFoundError: no model of ours there.
@@ -55,7 +74,7 @@ def newest(directory: str) -> pathlib.Path:
 
 
 def load(directory: str) -> "tuple[Recipe, Config, keras.Model]":
-    """Builds a pushed model again: its recipe, its configuration, and the model with its weights.
+    """Builds a pushed model again: its recipe, its configuration, and the model with its weights and tables.
 
     Raises:
       FileNotFoundError: no model of ours there.
@@ -65,5 +84,15 @@ def load(directory: str) -> "tuple[Recipe, Config, keras.Model]":
     recipe = registry.get(about["recipe"])
     config = recipe.config(**about["config"])
     model = recipe.build(config)
-    model.load_weights(pathlib.Path(directory) / EXTRA / WEIGHTS)
+    extra = pathlib.Path(directory) / EXTRA
+    model.load_weights(extra / WEIGHTS)
+    if (extra / TABLES).is_file():
+        with np.load(extra / TABLES, allow_pickle=False) as file:
+            carry(model, dict(file), about.get("reads", ()))
     return recipe, config, model
+
+
+def carry(model: "keras.Model", tables: Mapping[str, np.ndarray], reads: Iterable[str]) -> None:
+    """Gives a codec the tables that go with its weights, and the fingerprints whose streams it reads besides."""
+    # No dict: Keras would look for layers in it.
+    model.tables, model.reads = types.MappingProxyType(tables), tuple(int(text, 16) for text in reads)

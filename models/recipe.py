@@ -158,7 +158,8 @@ class Recipe:
       build: config -> keras.Model, with every variable made and `compute_loss` of its own.
       inputs: (files, config, training) -> tf.data.Dataset of batches; infinite and shuffled when training.
       signatures: (model, config) -> tf.Module with `functions`, name -> tf.function, that are saved as signatures, and
-        an integer `fingerprint`; one function is `serving_default`: examples string [B] -> dict of float32 [B, 1].
+        an integer `fingerprint`; one function is `serving_default`: examples string [B] -> dict of float32 [B, 1]. A
+        codec's has `tables` and `reads` as well (`models.codec_serving`).
       evaluation: what is measured and what blesses a model.
       adapt: (config, training files) -> config, with the options filled in that the data decide (the number of classes,
         say); called once, before the model is built.

@@ -1,9 +1,11 @@
 """Released weights: trained models of this project, small enough for its repository.
 
-    python -m models.released PUSHED_MODEL models/weights/NAME.npz
+    python -m models.released PUSHED_MODEL models/weights/NAME.npz [FINGERPRINT ...]
 
-packs a pushed model: its recipe, its configuration, and its weights, in half precision where they were trained. What is
-served is made from the file, with the rounded weights, so that streams written on one machine are read on every other.
+packs a pushed model: its recipe, its configuration, its weights, in half precision where they were trained, and the
+integer tables of its coder. What is served is made from the file, with the rounded weights and these tables, so that
+streams written on one machine are read on every other. So are streams of the fingerprints, which models of the same
+weights had before.
 """
 
 import dataclasses
@@ -11,6 +13,7 @@ import json
 import os
 import pathlib
 import zipfile
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +25,8 @@ if TYPE_CHECKING:
     import keras  # takes seconds, which who only asks where the weights are need not wait
 
 FOLDER = pathlib.Path(__file__).with_name("weights")
-_ABOUT = "about"  # the entry that holds recipe and configuration as JSON
+_ABOUT = "about"  # the entry that holds recipe, configuration and other fingerprints as JSON
+_TABLE = "table "  # how the names of tables begin; weights have numbers
 
 
 class ReleaseError(ValueError):
@@ -45,25 +49,50 @@ def path_of(name: str) -> pathlib.Path:
     return FOLDER / f"{name}.npz"
 
 
-def pack(recipe: Recipe, config: Config, model: "keras.Model", path: str | os.PathLike) -> None:
-    """Writes the weights, complete or not at all: trained ones as float16, others (running means) as they are.
+def pack(
+    recipe: Recipe, config: Config, model: "keras.Model", path: str | os.PathLike, reads: Sequence[str] = ()
+) -> None:
+    """Writes weights and tables, complete or not at all: trained weights in float16, others (running means) as is.
+
+    Args:
+      recipe, config, model: what is released.
+      path: the file.
+      reads: fingerprints, of 8 hexadecimal digits, of earlier models of these weights whose streams are still read.
 
     Raises:
       ReleaseError: a weight is beyond the range of half precision.
     """
-    about = {"recipe": recipe.name, "config": dataclasses.asdict(config) | {"init": ""}}
+    config = dataclasses.replace(config, init="")
     kept = [np.asarray(w.value, np.float16 if w.trainable else None) for w in model.weights]
-    arrays = {f"{n:04}": values for n, values in enumerate(kept)}
-    if not all(np.isfinite(values).all() for values in arrays.values()):
+    if not all(np.isfinite(values).all() for values in kept):
         raise ReleaseError("a weight is beyond the range of half precision (65504)")
+    rounded = recipe.build(config)
+    _assign(rounded, kept)
+    if all(np.array_equal(a, b) for a, b in zip(model.get_weights(), rounded.get_weights(), strict=True)):
+        if tables := getattr(model, "tables", None):
+            reads = [*map("{:08x}".format, model.reads), *reads]
+            pushed.carry(rounded, tables, ())
+    tables = getattr(recipe.signatures(rounded, config), "tables", {})
+    about = {"recipe": recipe.name, "config": dataclasses.asdict(config)}
+    if reads:
+        about["reads"] = [f"{int(text, 16):08x}" for text in dict.fromkeys(reads)]
+    arrays = {_ABOUT: np.frombuffer(json.dumps(about).encode(), np.uint8)}
+    arrays |= {f"{n:04}": values for n, values in enumerate(kept)}
+    arrays |= {_TABLE + name: values for name, values in tables.items()}
     path = pathlib.Path(path)
     temporary = path.with_name(f"{path.stem}.partial.npz")
-    np.savez(temporary, **{_ABOUT: np.frombuffer(json.dumps(about).encode(), np.uint8)}, **arrays)
+    np.savez_compressed(temporary, **arrays)
     os.replace(temporary, path)
 
 
+def _assign(model: "keras.Model", weights: Sequence[np.ndarray]) -> None:
+    """Gives a model its weights. Raises ValueError: they are not of its number and shapes."""
+    for variable, values in zip(model.weights, weights, strict=True):
+        variable.assign(values.astype(variable.dtype))
+
+
 def unpack(path: str | os.PathLike) -> "tuple[Recipe, Config, keras.Model]":
-    """The recipe, the configuration and the model, its weights rounded to half precision.
+    """The recipe, the configuration and the model, its weights rounded to half precision, with its tables.
 
     Raises:
       ReleaseError: the file is missing, damaged or not of this version's models.
@@ -71,25 +100,27 @@ def unpack(path: str | os.PathLike) -> "tuple[Recipe, Config, keras.Model]":
     try:
         with np.load(path, allow_pickle=False) as file:
             about = json.loads(file[_ABOUT].tobytes())
-            arrays = [file[key] for key in sorted(file.files) if key != _ABOUT]
+            weights = [file[key] for key in sorted(file.files) if key.isdecimal()]
+            tables = {k.removeprefix(_TABLE): file[k] for k in file.files if k.startswith(_TABLE)}
         recipe = registry.get(about["recipe"])
         config = recipe.config(**about["config"])
         model = recipe.build(config)
-        for variable, values in zip(model.weights, arrays, strict=True):
-            variable.assign(values.astype(variable.dtype))
+        _assign(model, weights)
+        if tables:
+            pushed.carry(model, tables, about.get("reads", ()))
     except (OSError, EOFError, zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
         raise ReleaseError(f"{path}: no released weights of this version: {' '.join(str(error).split())}") from error
     return recipe, config, model
 
 
-def _main(directory: str, path: str) -> None:
-    pack(*pushed.load(str(pushed.newest(directory))), path)
+def _main(directory: str, path: str, *reads: str) -> None:
+    pack(*pushed.load(str(pushed.newest(directory))), path, reads)
     print(f"{path}: {os.path.getsize(path):,} bytes")
 
 
 if __name__ == "__main__":
     import sys
 
-    if len(sys.argv) != 3:
-        sys.exit(f"usage: python -m models.released PUSHED_MODEL {FOLDER.name}/NAME.npz")
+    if len(sys.argv) < 3:
+        sys.exit(f"usage: python -m models.released PUSHED_MODEL {FOLDER.name}/NAME.npz [FINGERPRINT ...]")
     _main(*sys.argv[1:])

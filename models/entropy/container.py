@@ -81,12 +81,12 @@ def pack(
 
 
 @tf.autograph.experimental.do_not_convert
-def unpack(stream: tf.Tensor, model_fingerprint: tf.Tensor, section_count: int) -> tuple[Header, list[tf.Tensor]]:
+def unpack(stream: tf.Tensor, model_fingerprints: tf.Tensor, section_count: int) -> tuple[Header, list[tf.Tensor]]:
     """Reads a stream; nothing of it is used before all of it is known to be good.
 
     Args:
         stream: string scalar.
-        model_fingerprint: int64 scalar below 2**32, of the model that reads.
+        model_fingerprints: int64 [n] below 2**32, of the models whose streams are read; the first is the reader's own.
         section_count: how many sections this model writes, at least one.
 
     Returns:
@@ -116,9 +116,9 @@ def unpack(stream: tf.Tensor, model_fingerprint: tf.Tensor, section_count: int) 
     with tf.control_dependencies([sound]):
         data = bit_fields.string_to_bytes(rest)
         model, latents, height, width, flags = _numbers(data)
-        model_fingerprint = tf.cast(model_fingerprint, tf.int64)
-        hexes = "of fingerprint", _hex(model), "but this model's is", _hex(model_fingerprint)
-        same = require(tf.equal(model, model_fingerprint), "the stream was written by another model:", *hexes)
+        known = tf.cast(model_fingerprints, tf.int64)
+        hexes = "of fingerprint", _hex(model), "but this model's is", _hex(known[0])
+        same = require(tf.reduce_any(tf.equal(model, known)), "the stream was written by another model:", *hexes)
     with tf.control_dependencies([same]):
         begin = tf.constant(_FIXED - _CHECKED, tf.int64)
         lengths, end, good = bit_fields.read_varints(data, begin, tf.constant(section_count - 1, tf.int64))

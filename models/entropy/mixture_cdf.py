@@ -12,7 +12,7 @@ searched for, in about log2(alphabet) evaluations.
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from scipy.special import ndtr
 
 from models.entropy import gaussian
 from models.entropy.lanes import LookUps, bit_and, const, shift_left, shift_right
+from models.entropy.tables import named
 
 PRECISION = 15  # bits of both steps' probabilities
 FEWEST_BITS = -math.log2(1 - 2.0**-PRECISION)  # that a symbol takes
@@ -35,6 +36,14 @@ _EXP_BITS, _EXP_SIZE = 20, 1 << 12  # weights: 256 entries a factor e, down to e
 _REACH = 4.2  # standard deviations that the alphabet covers on both sides
 _SHARE_BITS = 47  # fraction bits of the scales from mixtures to what the second step codes
 _LIGHT = 10  # components lighter than 2^-10 do not widen the alphabet
+_LEVELS = (gaussian.LEVELS - 1) * SUBLEVELS + 1
+_TABLES = {  # entries, smallest, largest
+    "normal": (2 * _Z_HALF, 0, 1 << _CDF_BITS),  # the standard normal's cumulative, rising
+    "inverse": (_LEVELS, 1, 1 << 22),  # of each level's standard deviation
+    "reach": (_LEVELS, 1, 1 << MOST_BITS),  # of each level's alphabet, symbols
+    "exp": (_EXP_SIZE, 0, 1 << _EXP_BITS),
+    "bits": ((1 << MOST_BITS) + 1, 0, MOST_BITS),  # that so many slots take
+}
 
 
 class Mixtures(NamedTuple):
@@ -50,24 +59,45 @@ class Mixtures(NamedTuple):
     totals: tf.Tensor  # F's rise over all other symbols
 
 
+def integer_tables() -> dict[str, np.ndarray]:
+    """The tables that `MixtureCdf` looks up in, int64, by name: the same for all models, and derived in floats."""
+    levels = np.arange(_LEVELS) / SUBLEVELS
+    scales = gaussian.MIN_SCALE * (gaussian.MAX_SCALE / gaussian.MIN_SCALE) ** (levels / (gaussian.LEVELS - 1))
+    z = (np.arange(-_Z_HALF, _Z_HALF) + 0.5) / (1 << _Z_BITS)
+    sizes = np.arange(1, (1 << MOST_BITS) + 1)
+    tables = {
+        "normal": np.round(ndtr(z) * (1 << _CDF_BITS)),
+        "inverse": np.round((1 << _Z_BITS - MEAN_BITS + _INVERSE_BITS) / scales),
+        "reach": np.ceil(_REACH * scales + 0.5),
+        "exp": np.round(np.exp(-np.arange(_EXP_SIZE) / 256) * (1 << _EXP_BITS)),
+        "bits": np.ceil(np.log2(np.append(1, sizes))),
+    }
+    return {f"mixture.{name}": values.astype(np.int64) for name, values in tables.items()}
+
+
 class MixtureCdf(tf.Module):
     """Makes `Mixtures` of a network's outputs and evaluates them."""
 
-    def __init__(self, name: str = "mixture_cdf"):
+    def __init__(self, tables: Mapping[str, np.ndarray] | None = None, name: str = "mixture_cdf"):
+        """Args:
+        tables: what `integer_tables` gave, here or elsewhere; None: gives now.
+        name: of the module.
+
+        Raises ValueError: they are not such tables.
+        """
         super().__init__(name=name)
-        levels = np.arange((gaussian.LEVELS - 1) * SUBLEVELS + 1) / SUBLEVELS
-        scales = gaussian.MIN_SCALE * (gaussian.MAX_SCALE / gaussian.MIN_SCALE) ** (levels / (gaussian.LEVELS - 1))
-        z = (np.arange(-_Z_HALF, _Z_HALF) + 0.5) / (1 << _Z_BITS)
-        sizes = np.arange(1, (1 << MOST_BITS) + 1)
+        tables = integer_tables() if tables is None else tables
         with tf.init_scope():
-            self._normal = self._stored(np.round(ndtr(z) * (1 << _CDF_BITS)), "normal")
-            self._inverse = self._stored(np.round((1 << _Z_BITS - MEAN_BITS + _INVERSE_BITS) / scales), "inverse")
-            self._reach = self._stored(np.ceil(_REACH * scales + 0.5), "reach")
-            self._exp = self._stored(np.round(np.exp(-np.arange(_EXP_SIZE) / 256) * (1 << _EXP_BITS)), "exp")
-            self._bits = self._stored(np.ceil(np.log2(np.append(1, sizes))), "bits")
+            self._normal, self._inverse, self._reach, self._exp, self._bits = (
+                self._stored(named(tables, f"mixture.{name}"), name) for name in _TABLES
+            )
 
     @staticmethod
     def _stored(values: np.ndarray, name: str) -> tf.Variable:
+        size, least, most = _TABLES[name]
+        good = values.shape == (size,) and values.min() >= least and values.max() <= most
+        if not good or (name == "normal" and (np.diff(values) < 0).any()):
+            raise ValueError(f"the coder's table '{name}' is not {size} integers from {least} to {most}")
         return tf.Variable(values.astype(np.int64), trainable=False, name=name)
 
     def mixtures(self, means: tf.Tensor, levels: tf.Tensor, logits: tf.Tensor) -> Mixtures:

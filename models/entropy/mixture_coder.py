@@ -5,6 +5,9 @@ ordered by the size of their alphabets so that symbols of one row take the same 
 (`MixtureCdf.searches`).
 """
 
+from collections.abc import Mapping
+
+import numpy as np
 import tensorflow as tf
 
 from models.entropy import bit_fields
@@ -28,9 +31,13 @@ _plain = tf.autograph.experimental.do_not_convert
 class MixtureCoder(tf.Module):
     """Codes symbols; `cdf` makes the distributions. All runs on the CPU, in a `tf.function` or eagerly."""
 
-    def __init__(self, name: str = "mixture_coder"):
+    def __init__(self, tables: Mapping[str, np.ndarray] | None = None, name: str = "mixture_coder"):
+        """Args:
+        tables: what `MixtureCdf` takes.
+        name: of the module.
+        """
         super().__init__(name=name)
-        self.cdf = MixtureCdf()
+        self.cdf = MixtureCdf(tables)
 
     @_plain
     def encode(self, symbols: tf.Tensor, means: tf.Tensor, levels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:

@@ -2,11 +2,11 @@
 
 A distribution over integer symbols enters the bitstream only as a row of integers that sums to ``2**precision``, so
 that encoder and decoder never compare floating-point numbers. Tables are built once, after training, and stored in the
-model.
+model; where weights are handed on, the tables go with them, by name (`CdfTables.arrays`).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import tensorflow as tf
@@ -53,6 +53,22 @@ class CdfTables:
         if cdfs[:, 0].any() or (steps[inside] < 1).any() or steps[~inside].any() or (cdfs[:, -1] != total).any():
             raise ValueError(f"every table must rise strictly from 0 to {total} within its size")
 
+    def arrays(self, name: str) -> dict[str, np.ndarray]:
+        """The attributes as arrays of int32, each by `name`, a dot and its own name; `of` makes tables of them."""
+        return {f"{name}.{f.name}": np.asarray(getattr(self, f.name), np.int32) for f in fields(self)}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, np.ndarray], name: str, count: int) -> "CdfTables":
+        """The inverse of `arrays`, of tables whose number is known.
+
+        Raises:
+            ValueError: they are not there, or not what the attributes promise.
+        """
+        cdfs, sizes, offsets, precision = (named(arrays, f"{name}.{f.name}") for f in fields(cls))
+        if len(sizes) != count:
+            raise ValueError(f"the coder's tables '{name}' are {len(sizes)}, not {count}")
+        return cls(cdfs, sizes, offsets, int(precision))
+
     def bits(self, symbols: np.ndarray, indexes: np.ndarray) -> float:
         """Ideal code length, in bits, of symbols under these tables; an escape counts its slot only.
 
@@ -65,6 +81,13 @@ class CdfTables:
         slots = np.where((slots < 0) | (slots > escape), escape, slots)
         frequencies = self.cdfs[indexes, slots + 1] - self.cdfs[indexes, slots]
         return float((self.precision - np.log2(frequencies)).sum())
+
+
+def named(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """One of a coder's arrays of integers. Raises ValueError: there is none of that name."""
+    if name not in arrays or not np.issubdtype(arrays[name].dtype, np.integer):
+        raise ValueError(f"the coder's tables hold no integers '{name}': they are of another version")
+    return arrays[name]
 
 
 def gaussian_tables(scales: np.ndarray, precision: int = DEFAULT_PRECISION, tail_mass: float = 2.0**-22) -> CdfTables:

@@ -10,17 +10,28 @@ latent-variable models", with wide integers, which need no retraining).
 import math
 
 import keras
+import numpy as np
 from keras import ops
+
+from models.layers.conv import MaskedConv2D
 
 VALUE_BITS = 12  # fraction bits of values between layers
 WEIGHT_BITS = 14  # fraction bits of weights
 _LIMIT = 2.0**24  # values, in units of 2^-VALUE_BITS
 _LARGEST_SUM = 2.0**53
+_CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, MaskedConv2D)  # and no subclass: it may differ
+# What `apply` computes, by the names that Keras has for it.
+_OPTIONS = {"data_format": "channels_last", "dilation_rate": (1, 1), "groups": 1,
+            "output_padding": None, "activation": keras.activations.linear, "lora_enabled": False}  # fmt: skip
 
 
 def to_fixed(values):
-    """Real values, any shape, to integers in units of 2^-VALUE_BITS, held in float64 and clipped to +-2^24."""
-    return ops.clip(ops.round(ops.cast(values, "float64") * 2.0**VALUE_BITS), -_LIMIT, _LIMIT)
+    """Real values, any shape, to integers in units of 2^-VALUE_BITS, held in float64 and clipped to +-2^24.
+
+    What is no number becomes zero: the same everywhere, and an integer like all others.
+    """
+    fixed = ops.clip(ops.round(ops.cast(values, "float64") * 2.0**VALUE_BITS), -_LIMIT, _LIMIT)
+    return ops.where(ops.isnan(fixed), ops.zeros_like(fixed), fixed)
 
 
 def from_fixed(values):
@@ -29,10 +40,12 @@ def from_fixed(values):
 
 
 def fixed_weights(layer) -> tuple:
-    """Kernel and bias of a convolution as integers in float64, in units of 2^-14 and 2^-26."""
+    """Kernel and bias (zeros if it has none) of a convolution as integers in float64, in units of 2^-14 and 2^-26."""
     kernel = ops.round(ops.cast(layer.kernel, "float64") * 2.0**WEIGHT_BITS)
-    if hasattr(layer, "mask"):
+    if isinstance(layer, MaskedConv2D):
         kernel = kernel * ops.cast(layer.mask, "float64")
+    if not layer.use_bias:
+        return kernel, ops.zeros((layer.filters,), "float64")
     return kernel, ops.round(ops.cast(layer.bias, "float64") * 2.0 ** (WEIGHT_BITS + VALUE_BITS))
 
 
@@ -52,39 +65,51 @@ def check(network: keras.Sequential) -> None:
     Raises:
       ValueError: a layer that has no exact form, or weights so large that a sum could leave 2^53.
     """
+    if not isinstance(network, keras.Sequential):
+        raise ValueError(f"{network.name}: {type(network).__name__} has no exact form, only a Sequential has")
     for layer in network.layers:
-        if isinstance(layer, keras.layers.LeakyReLU):
+        if type(layer) is keras.layers.LeakyReLU:
             slope = float(layer.negative_slope)
             if slope and math.frexp(slope)[0] != 0.5:
                 raise ValueError(f"{layer.name}: the slope {slope} is no power of two")
-        elif isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose):
-            kernel, bias = (ops.convert_to_numpy(w) for w in fixed_weights(layer))
-            outputs = 2 if isinstance(layer, keras.layers.Conv2DTranspose) else 3
-            axes = tuple(a for a in range(4) if a != outputs)
-            if not (abs(kernel).sum(axes) * _LIMIT + abs(bias)).max() < _LARGEST_SUM:
-                raise ValueError(f"{layer.name}: its weights are too large for exact sums (or not finite)")
-        elif not isinstance(layer, keras.layers.InputLayer):
-            raise ValueError(f"{layer.name}: {type(layer).__name__} has no exact form")
+        elif type(layer) is not keras.layers.InputLayer:
+            check_convolution(layer)
+
+
+def check_convolution(layer: keras.layers.Layer) -> None:
+    """`check` of a single convolution. Raises ValueError likewise."""
+    if type(layer) not in _CONVOLUTIONS:
+        raise ValueError(f"{layer.name}: {type(layer).__name__} has no exact form")
+    for option, wanted in _OPTIONS.items():
+        if (value := getattr(layer, option, wanted)) != wanted:
+            value, wanted = (getattr(v, "__name__", v) for v in (value, wanted))
+            raise ValueError(f"{layer.name}: {option}={value} has no exact form; it must be {wanted}")
+    # In NumPy: other backends than TensorFlow's may have no float64.
+    kernel, bias = (np.asarray(ops.convert_to_numpy(w), np.float64) for w in fixed_weights(layer))
+    outputs = 2 if isinstance(layer, keras.layers.Conv2DTranspose) else 3
+    axes = tuple(a for a in range(4) if a != outputs)
+    if not (abs(kernel).sum(axes) * _LIMIT + abs(bias)).max() < _LARGEST_SUM:
+        raise ValueError(f"{layer.name}: its weights are too large for exact sums (or not finite)")
 
 
 def apply(network: keras.Sequential, values):
     """Evaluates a network of convolutions and (leaky) ReLUs exactly.
 
     Args:
-      network: layers with stride and padding "same", checked by `check`.
-      values: [B, H, W, C] float64, integers in units of 2^-VALUE_BITS.
+      network: checked by `check`.
+      values: [B, H, W, C] float64, integers in units of 2^-VALUE_BITS, clipped to +-2^24.
 
     Returns:
       [B, H', W', C'] float64, likewise.
     """
-    sums = None
+    sums = values * 2.0**WEIGHT_BITS
     for layer in network.layers:
         if isinstance(layer, keras.layers.LeakyReLU):
             sums = leaky(sums, float(layer.negative_slope))
-        elif isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose):
-            values = values if sums is None else rescale(sums)
+        elif isinstance(layer, _CONVOLUTIONS):
             kernel, bias = fixed_weights(layer)
             transposed = isinstance(layer, keras.layers.Conv2DTranspose)
             convolve = ops.conv_transpose if transposed else ops.conv
-            sums = convolve(values, kernel, layer.strides, padding="same", data_format="channels_last") + bias
+            values = rescale(sums)
+            sums = convolve(values, kernel, layer.strides, layer.padding, data_format="channels_last") + bias
     return rescale(sums)

@@ -24,11 +24,15 @@ def family(folders):
     return CodecFamily(folders)
 
 
+def encoded(picture: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG")
+    return file.getvalue()
+
+
 @pytest.fixture(scope="module")
 def picture() -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(tiny_codec.photographs()["cat"]).save(file, "PNG")
-    return file.getvalue()
+    return encoded(tiny_codec.photographs()["cat"])
 
 
 def bits_of(stream: bytes) -> int:
@@ -71,6 +75,20 @@ def test_streams_of_other_models_and_no_streams_are_refused(folders, family, pic
         others.decompress(stream)
     with pytest.raises(ServedCodecError, match="not a Kompakt stream"):
         others.decompress(b"noise")
+
+
+def test_streams_of_earlier_fingerprints_go_to_the_model_that_reads_them(folders, tmp_path):
+    """But a model given for a fingerprint of its own comes first. Which model was asked is in what it says."""
+    heir = tiny_codec.save(tmp_path / "1", 3, reads=["0000000a", "00000002"])
+    family = CodecFamily([heir])
+    for bits in (10, 2):
+        with pytest.raises(ServedCodecError, match="not a stream of this codec"):
+            family.decompress(tiny_codec.header(bits))
+    both = CodecFamily([folders[0], heir])
+    stream = both.compress(encoded(tiny_codec.photographs(16)["cat"]), RateChoice(quality=100))[0]
+    assert bits_of(stream) == 2 and Image.open(io.BytesIO(both.decompress(stream))).size == (16, 16)
+    with pytest.raises(ServedCodecError, match="of model 0000000b, none of those given .00000003"):
+        family.decompress(tiny_codec.header(11))
 
 
 def test_what_is_no_family_is_refused(folders, tmp_path):

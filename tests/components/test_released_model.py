@@ -1,19 +1,23 @@
 """Released models in the user's cache."""
 
 import csv
+import hashlib
 import io
 import itertools
+import json
 import pathlib
+import tempfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from components import classic, ecg_metrics, recordings, released_model
+from components import classic, codec_family, ecg_metrics, recordings, released_model
 from components.containers import members
 from components.served_codec import ServedCodec
 from components.served_ecg import ServedEcg
 from models import registry, released
+from models.entropy import container
 from tests.components.recordings_on_disk import real_recordings
 from tests.models.kinds import KINDS, photograph, png
 
@@ -55,11 +59,39 @@ def test_a_damaged_file_leaves_nothing(weights):
 
 
 @pytest.fixture(scope="module")
-def edic(tmp_path_factory):
-    """The released codec."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KOMPAKT_CACHE", str(tmp_path_factory.mktemp("edic")))
-        return ServedCodec(released_model.directory_of("edic"))
+def edic() -> ServedCodec:
+    """The released codec, made once for all tests that need the real one."""
+    with tempfile.TemporaryDirectory() as cache, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KOMPAKT_CACHE", cache)
+        yield ServedCodec(released_model.directory_of("edic"))
+
+
+VECTORS = pathlib.Path(__file__).parents[1] / "models" / "vectors"
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in VECTORS.glob("*.kmp")))
+def test_streams_of_earlier_releases_are_read(edic, name, monkeypatch):
+    """Test vectors: streams, and what the code that wrote them made of them.
+
+    Latents are the writer's, or the stream would be refused. Pixels come from floats, which another machine may round
+    to the neighbouring level; alpha is kept as it was.
+    """
+    stream = (VECTORS / f"{name}.kmp").read_bytes()
+    expected = np.asarray(Image.open(VECTORS / f"{name}.png"))
+    told = json.loads((VECTORS / "vectors.json").read_text())[name]
+    assert hashlib.sha256(expected.tobytes()).hexdigest() == told["sha256"] and list(expected.shape) == told["shape"]
+    monkeypatch.setattr(codec_family, "ServedCodec", lambda directory: edic)
+    decoded = np.asarray(Image.open(io.BytesIO(codec_family.CodecFamily([edic.directory]).decompress(stream))))
+    assert decoded.shape == expected.shape
+    if hashlib.sha256(decoded.tobytes()).hexdigest() != told["sha256"]:
+        assert np.abs(decoded.astype(int) - expected).max() <= 1
+        assert decoded.ndim == 2 or np.array_equal(decoded[..., 3:], expected[..., 3:])
+    assert container.describe(stream)["model_fingerprint"] in edic.description["reads"]
+
+
+def test_the_released_model_writes_streams_of_its_own(edic):
+    described = container.describe(edic.compress(png(photograph(40, 30)), 50))
+    assert described["model_fingerprint"] == edic.description["fingerprint"] not in edic.description["reads"]
 
 
 def test_the_released_model_beats_jpeg(edic):

@@ -63,12 +63,12 @@ class TinyCodec(tf.Module):
         return dict(zip(names, values, strict=True))
 
 
-def save(directory: pathlib.Path, dropped_bits: int = 4, recipe: str = "tiny") -> pathlib.Path:
-    """Saves a codec as the exporter lays a model out; returns its folder."""
+def save(directory: pathlib.Path, dropped_bits: int = 4, recipe: str = "tiny", **more) -> pathlib.Path:
+    """Saves a codec as the exporter lays a model out, which says `more` of itself; returns its folder."""
     model = TinyCodec(dropped_bits)
     tf.saved_model.save(model, str(directory), signatures=model.served)
     (directory / "assets.extra").mkdir()
-    about = {"recipe": recipe, "config": {"lmbda": 1 / model.step}, "fingerprint": f"{dropped_bits:08x}"}
+    about = {"recipe": recipe, "config": {"lmbda": 1 / model.step}, "fingerprint": f"{dropped_bits:08x}"} | more
     (directory / "assets.extra" / "kompakt.json").write_text(json.dumps(about))
     return directory
 

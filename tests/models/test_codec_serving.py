@@ -13,7 +13,7 @@ from models.entropy import gaussian
 from models.entropy.rans import RansCoder
 from models.entropy.tables import gaussian_tables
 from tests.claims import damage, estimate
-from tests.models.kinds import photograph, png
+from tests.models.kinds import KINDS, photograph, png
 
 RECIPES = ("factorized", "hyperprior", "mean_scale_hyperprior", "autoregressive")
 
@@ -174,6 +174,17 @@ class TestSerialDecoding:
         before, after = (np.array(model._parameters(v, z_hat)[0])[0] for v in (y_hat, changed))
         differs = np.abs(before - after).max(-1) > 1e-4
         assert not differs[:3].any() and not differs[3, :6].any() and differs[3, 6] and differs[4, 5]
+
+
+@pytest.mark.parametrize("network", ["hyper_synthesis", "context", "fusion"])
+def test_weights_that_steer_the_decoder_must_be_exact(network):
+    recipe = registry.get("autoregressive")
+    config = recipe.make_config("small", KINDS["codec"].tiny)
+    model = recipe.build(config)
+    kernel = getattr(model, network).trainable_variables[0]
+    kernel.assign(np.where(np.arange(kernel.shape[-1]) == 3, np.nan, kernel))
+    with pytest.raises(ValueError, match="its weights are too large for exact sums .or not finite"):
+        recipe.signatures(model, config)
 
 
 def test_real_bits_are_the_estimated_ones_for_latents_of_the_model():

@@ -1,4 +1,4 @@
-"""Exported models: complete or absent, self-describing, of stock ops alone."""
+"""Exported models: complete or absent, self-describing, of stock ops alone, told apart by what they compute."""
 
 import dataclasses
 import json
@@ -9,11 +9,11 @@ import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
-from models import registry
-from models.export import export, foreign_ops, used_ops
+from models import pushed, registry
+from models.export import export, fingerprint_of, foreign_ops, used_ops
 from models.pushed import describe
 from tests.models import line
-from tests.models.kinds import photograph, picture_record
+from tests.models.kinds import photograph, picture_record, tiny
 
 RECIPE = line.RECIPE_OF_TESTS
 CONFIG = RECIPE.make_config("small", {"seed": 3})
@@ -122,3 +122,73 @@ def test_folders_that_hold_no_model_say_so(tmp_path):
     (tmp_path / "assets.extra").mkdir()
     (tmp_path / "assets.extra" / "kompakt.json").write_text(json.dumps({"recipe": "line"}))
     assert describe(str(tmp_path)) == {"recipe": "line"}
+
+
+def built(name: str, **options):
+    """An untrained model of a recipe and its configuration, with weights that the recipe's options do not change."""
+    recipe = registry.get(name)
+    config = recipe.make_config("small", tiny(recipe) | options)
+    model = recipe.build(config)
+    for variable in model.weights:
+        variable.assign(np.full(variable.shape, 0.5))
+    return model, config
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("factorized", {"activation": "simplified_gdn"}), ("autoregressive", {"order": "raster"}),
+     ("small_cnn", {"image_size": 24}), ("small_cnn", {"class_names": '["a", "b", "c"]'}),
+     ("ecg_cnn", {"class_names": '["a", "b", "c", "d"]'})],
+)  # fmt: skip
+def test_options_that_change_the_answers_change_the_fingerprint(name, options):
+    assert fingerprint_of("", *built(name)) != fingerprint_of("", *built(name, **options))
+
+
+def test_options_of_training_do_not_change_the_fingerprint():
+    model, config = built("factorized")
+    other = {"learning_rate": 0.5, "steps": 77, "seed": 9, "batch_size": 3, "init": "elsewhere", "optimizer": "sgd"}
+    changed = dataclasses.replace(config, **other)
+    assert fingerprint_of("", model, config) == fingerprint_of("", model, changed)
+    model.analysis.trainable = False
+    assert fingerprint_of("", model, config) == fingerprint_of("", model, config)
+    assert fingerprint_of("a", model, config) != fingerprint_of("b", model, config)
+
+
+@pytest.mark.parametrize("name", ["factorized", "resnet", "ecg_crnn"])
+def test_every_weight_changes_the_fingerprint(name):
+    """Those that are not trained, running means or a frozen network's, like all others."""
+    model, config = built(name)
+    if name == "factorized":
+        model.synthesis.trainable = False
+    seen = {fingerprint_of("", model, config)}
+    assert model.non_trainable_variables
+    for variable in model.weights:
+        value = np.array(variable)
+        variable.assign(np.where(np.arange(value.size).reshape(value.shape) == value.size - 1, 0.25, value))
+        seen.add(fingerprint_of("", model, config))
+        variable.assign(value)
+    assert len(seen) == len(model.weights) + 1
+
+
+def test_every_table_changes_the_fingerprint():
+    model, config = built("factorized")
+    tables = {"a": np.arange(6, dtype=np.int32), "b": np.arange(6, dtype=np.int32)}
+    changed = [
+        {}, {"a": tables["a"]}, tables | {"b": tables["b"].reshape(2, 3)}, tables | {"b": tables["b"] + np.eye(6)[3]},
+        tables | {"b": tables["b"].astype(np.int64)}, {"a": tables["a"], "c": tables["b"]},
+    ]  # fmt: skip
+    turned = dict(reversed(tables.items()))
+    assert fingerprint_of("", model, config, turned) == fingerprint_of("", model, config, tables)
+    assert len({fingerprint_of("", model, config, t) for t in [tables, *changed]}) == 7
+
+
+@pytest.mark.parametrize("name", ["mean_scale_hyperprior", "ecg_crnn"])
+def test_a_pushed_model_built_again_is_the_same(trained, name):
+    """Whatever state its training had; and a codec's tables come with it."""
+    directory = trained(name).directory
+    recipe, config, model = pushed.load(str(directory))
+    server = recipe.signatures(model, config)
+    assert f"{server.fingerprint:08x}" == describe(str(directory))["fingerprint"]
+    assert (directory / "assets.extra" / "tables.npz").is_file() == (recipe.kind == "codec")
+    if recipe.kind == "codec":
+        assert model.tables and server.tables == model.tables

@@ -18,13 +18,13 @@ def pack(height, width, flags, sections):
 
 @tf.function(input_signature=[STREAM])
 def unpack(stream):
-    header, sections = container.unpack(stream, MODEL, 3)
+    header, sections = container.unpack(stream, [MODEL], 3)
     return tuple(header), tf.stack(sections)
 
 
 @tf.function(input_signature=[STREAM])
 def unpack_with_another_model(stream):
-    return container.unpack(stream, 0x89ABCDEF, 3)
+    return container.unpack(stream, [0x89ABCDEF, 7], 3)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_header_bytes(lengths, header):
     sections = [tf.constant(b"x" * length) for length in lengths]
     stream = container.pack(768, 512, 0, LATENTS, MODEL, sections)
     assert len(stream.numpy()) == header + sum(lengths)
-    assert container.unpack(stream, MODEL, len(lengths))[1] == sections
+    assert container.unpack(stream, [0x89ABCDEF, MODEL], len(lengths))[1] == sections
 
 
 @pytest.mark.parametrize(

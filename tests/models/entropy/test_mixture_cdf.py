@@ -7,13 +7,33 @@ import pytest
 import tensorflow as tf
 
 from models.entropy import gaussian
-from models.entropy.mixture_cdf import FEWEST_BITS, MOST_BITS, PRECISION, MixtureCdf
+from models.entropy.mixture_cdf import FEWEST_BITS, MOST_BITS, PRECISION, MixtureCdf, integer_tables
 from tests.models.entropy.mixtures import draw, real
 
 
 @pytest.fixture(scope="module")
 def cdf() -> MixtureCdf:
     return MixtureCdf()
+
+
+def test_given_tables_are_used_as_they_are():
+    tables = integer_tables()
+    tables["mixture.exp"][7] += 1
+    cdf = MixtureCdf(tables)
+    for name, values in tables.items():
+        assert values.dtype == np.int64 and np.array_equal(getattr(cdf, f"_{name.partition('.')[2]}"), values)
+
+
+@pytest.mark.parametrize("damage", [
+    lambda t: t.pop("mixture.reach"), lambda t: t.update({"mixture.exp": t["mixture.exp"][1:]}),
+    lambda t: t.update({"mixture.bits": t["mixture.bits"] * 1.0}), lambda t: t["mixture.inverse"].put(9, 0),
+    lambda t: t["mixture.normal"].put(9000, 0), lambda t: t["mixture.normal"].put(-1, 1 << 25),
+])  # fmt: skip
+def test_other_tables_are_refused(damage):
+    tables = integer_tables()
+    damage(tables)
+    with pytest.raises(ValueError, match="^the coder's table"):
+        MixtureCdf(tables)
 
 
 def tensors(parameters):

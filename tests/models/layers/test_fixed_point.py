@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from models.layers import fixed_point
-from models.layers.conv import MaskedConv2D
+from models.layers.conv import MaskedConv2D, upsample
 from models.layers.hyper import LEAK, hyper_analysis, hyper_synthesis
 
 RNG = np.random.default_rng(0)
@@ -26,9 +26,11 @@ def integer_round(values: np.ndarray, bits: int) -> np.ndarray:
     return quotient + ((rest > half) | ((rest == half) & (quotient % 2 == 1)))
 
 
-def integer_convolution(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
-    """Convolution with padding "same": int64 [H, W, C] by [K, K, C, D] -> [ceil(H/s), ceil(W/s), D]."""
+def integer_convolution(x: np.ndarray, kernel: np.ndarray, stride: int, same: bool) -> np.ndarray:
+    """Convolution: int64 [H, W, C] by [K, K, C, D] -> [ceil(H/s), ceil(W/s), D], smaller where nothing is padded."""
     side, sizes = kernel.shape[0], [-(-n // stride) for n in x.shape[:2]]
+    if not same:
+        sizes = [-(-(n - side + 1) // stride) for n in x.shape[:2]]
     total = [max((o - 1) * stride + side - n, 0) for o, n in zip(sizes, x.shape[:2], strict=True)]
     x = np.pad(x, [(t // 2, t - t // 2) for t in total] + [(0, 0)])
     out = np.zeros((*sizes, kernel.shape[3]), np.int64)
@@ -38,14 +40,16 @@ def integer_convolution(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.nd
     return out
 
 
-def integer_transposed(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Transposed convolution, stride 2, "same": int64 [H, W, C] by [K, K, D, C] -> [2H, 2W, D]."""
-    height, width, side = *x.shape[:2], kernel.shape[0]
-    full = np.zeros((2 * height + side, 2 * width + side, kernel.shape[2]), np.int64)
-    for i, j in np.ndindex(height, width):
-        full[2 * i : 2 * i + side, 2 * j : 2 * j + side] += kernel @ x[i, j]
-    begin = (side - 2) // 2
-    return full[begin : begin + 2 * height, begin : begin + 2 * width]
+def integer_transposed(x: np.ndarray, kernel: np.ndarray, stride: int, same: bool) -> np.ndarray:
+    """Transposed convolution: int64 [H, W, C] by [K, K, D, C] -> [s * H, s * W, D], larger where nothing is cut."""
+    (height, width), side = (stride * n for n in x.shape[:2]), kernel.shape[0]
+    full = np.zeros((height + side, width + side, kernel.shape[2]), np.int64)
+    for i, j in np.ndindex(*x.shape[:2]):
+        full[stride * i : stride * i + side, stride * j : stride * j + side] += kernel @ x[i, j]
+    if not same:
+        return full[: height + side - stride, : width + side - stride]
+    begin = (side - stride) // 2
+    return full[begin : begin + height, begin : begin + width]
 
 
 def integer_network(network: keras.Sequential, x: np.ndarray) -> np.ndarray:
@@ -59,17 +63,34 @@ def integer_network(network: keras.Sequential, x: np.ndarray) -> np.ndarray:
         if sums is not None:
             x = np.clip(integer_round(sums, fixed_point.WEIGHT_BITS + 2), -(2**24), 2**24)
         kernel = np.rint(np.float64(layer.kernel) * 2**14).astype(np.int64)
-        bias = np.rint(np.float64(layer.bias) * 2**26).astype(np.int64)
+        bias = np.rint(np.float64(layer.bias) * 2**26).astype(np.int64) if layer.use_bias else 0
         transposed = isinstance(layer, keras.layers.Conv2DTranspose)
-        sums = integer_transposed(x, kernel) if transposed else integer_convolution(x, kernel, layer.strides[0])
-        sums = sums + bias
+        convolved = integer_transposed if transposed else integer_convolution
+        sums = convolved(x, kernel, layer.strides[0], layer.padding == "same") + bias
     return np.clip(integer_round(sums, fixed_point.WEIGHT_BITS), -(2**24), 2**24)
+
+
+def convolution(**options) -> keras.layers.Conv2D:
+    """Of three filters, "same" and without bias, unless the options say otherwise."""
+    options = {"padding": "same", "data_format": "channels_last", "use_bias": False} | options
+    return keras.layers.Conv2D(3, 3, name="c", **options)
 
 
 NETWORKS = {
     "leaky synthesis": lambda: hyper_synthesis(6, (8, 6, 10), LEAK),
     "relu synthesis": lambda: hyper_synthesis(6, (8, 6, 10), 0.0),
     "leaky analysis": lambda: hyper_analysis(6, 8, LEAK),
+    "without bias": lambda: keras.Sequential(
+        [keras.Input((None, None, 6)), upsample(5, use_bias=False), keras.layers.LeakyReLU(LEAK), convolution()]
+    ),
+    "without padding": lambda: keras.Sequential(
+        [
+            keras.Input((None, None, 6)),
+            keras.layers.Conv2DTranspose(5, 5, 2, data_format="channels_last"),
+            keras.layers.LeakyReLU(LEAK),
+            convolution(padding="valid", strides=2),
+        ]
+    ),
 }
 
 
@@ -121,30 +142,125 @@ def test_masks_count():
     assert np.sqrt(np.mean(errors**2)) < 1e-3
 
 
+def test_a_network_may_begin_with_a_leaky_relu_or_hold_nothing():
+    values = np.float64([[[[-7, 6], [5, -4]]]])
+    network = keras.Sequential([keras.Input((None, None, 2)), keras.layers.LeakyReLU(0.25)])
+    fixed_point.check(network)
+    assert np.array_equal(fixed_point.apply(network, values), [[[[-2, 6], [5, -1]]]])
+    assert np.array_equal(fixed_point.apply(keras.Sequential([keras.Input((None, None, 2))]), values), values)
+
+
 def test_conversion_rounds_and_clips():
-    values = np.array([0.5 / ONE, 1.5 / ONE, -1e9, 1e9, 3.25])
-    assert np.array_equal(fixed_point.to_fixed(values), [0, 2, -(2**24), 2**24, 3.25 * ONE])
+    values = np.array([0.5 / ONE, 1.5 / ONE, -1e9, 1e9, 3.25, -np.inf, np.nan])
+    assert np.array_equal(fixed_point.to_fixed(values), [0, 2, -(2**24), 2**24, 3.25 * ONE, -(2**24), 0])
     assert np.array_equal(fixed_point.from_fixed(np.array([1.0, -(2.0**24)])), np.float32([1 / ONE, -4096]))
 
 
-def small() -> keras.Sequential:
-    return keras.Sequential([keras.Input((None, None, 2)), keras.layers.Conv2D(3, 3, padding="same", name="c")])
+def at_the_limit(excess: int = 0, transposed: bool = False) -> keras.Sequential:
+    """One layer of 65 channels to one whose largest sum is 2^53 - 1 + excess, in units of 2^-26.
+
+    Its weights are about 2^9 and odd in units of 2^-14, the first 32 positive and the next negative: with values of one
+    sign the sum rises to 2^52, with odd last bits, and falls to nearly nothing.
+    """
+    kind = keras.layers.Conv2DTranspose if transposed else keras.layers.Conv2D
+    layer = kind(1, 1, padding="same", data_format="channels_last", name="c")
+    network = keras.Sequential([keras.Input((None, None, 65)), layer])
+    weights = 2**23 - 1 - 2 * np.random.default_rng(1).integers(0, 2**8, 64)
+    weights = np.append(weights, 2**29 - 1 - weights.sum()) * np.r_[np.ones(32), -np.ones(33)]
+    layer.kernel.assign(np.float32(weights / 2**14).reshape(layer.kernel.shape))
+    layer.bias.assign(np.float32([(2**24 - 1 + excess) / 2**26]))
+    return network
+
+
+def sum_of(layer, values: np.ndarray) -> int:
+    """The one output of a layer of one position for int64 [65], in units of 2^-26, in Python's integers."""
+    weights = [int(w) for w in np.rint(np.float64(layer.kernel).ravel() * 2**14)]
+    return sum(w * int(v) for w, v in zip(weights, values, strict=True)) + round(float(layer.bias[0]) * 2**26)
+
+
+def rounded(total: int) -> int:
+    """total / 2^14 to the nearest integer, ties to even, clipped, in Python's integers."""
+    quotient, rest = divmod(total, 2**14)
+    return max(min(quotient + (rest > 2**13 or (rest == 2**13 and quotient % 2)), 2**24), -(2**24))
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_sums_up_to_the_limit_are_exact_and_beyond_it_refused(transposed):
+    network = at_the_limit(0, transposed)
+    fixed_point.check(network)
+    layer, rng = network.layers[-1], np.random.default_rng(2)
+    signs = np.sign(np.float64(layer.kernel).ravel()).astype(int)
+    assert sum_of(layer, 2**24 * signs) == 2**53 - 1
+    seen = []
+    for _ in range(200):
+        values = 2**24 - rng.integers(0, 2**9, 65)
+        values[32:64] = rng.permutation(values[:32])
+        values[64] = rng.integers(-9, 10)
+        wanted = rounded(sum_of(layer, values))
+        seen.append(abs(wanted))
+        assert int(fixed_point.apply(network, values[None, None, None].astype(np.float64))[0, 0, 0, 0]) == wanted
+    assert min(seen) < 2**22 and len(set(seen)) > 50  # few were clipped
+    with pytest.raises(ValueError, match="^c: its weights are too large"):
+        fixed_point.check(at_the_limit(1, transposed))
+
+
+def test_masked_weights_do_not_count():
+    layer = MaskedConv2D(1, 3, use_bias=False)
+    keras.Sequential([keras.Input((None, None, 1)), layer])
+    kernel = np.full((3, 3, 1, 1), 1e6)
+    layer.kernel.assign(kernel * (1 - layer.mask))
+    fixed_point.check_convolution(layer)
+    layer.kernel.assign(kernel)
+    with pytest.raises(ValueError, match="too large"):
+        fixed_point.check_convolution(layer)
 
 
 @pytest.mark.parametrize("weight", [1e6, np.nan, np.inf])
-def test_weights_that_leave_the_exact_range_are_refused(weight):
-    network = small()
-    network.layers[-1].bias.assign([0, weight * 1000, 0])
-    with pytest.raises(ValueError, match="^c: its weights are too large"):
-        fixed_point.check(network)
-    network = small()
-    network.layers[-1].kernel.assign(np.full((3, 3, 2, 3), weight))
+@pytest.mark.parametrize("name", ["kernel", "bias"])
+def test_weights_that_leave_the_exact_range_are_refused(name, weight):
+    network = keras.Sequential([keras.Input((None, None, 2)), convolution(use_bias=True)])
+    values = np.zeros(getattr(network.layers[-1], name).shape)
+    values[..., 1] = weight * 1000
+    getattr(network.layers[-1], name).assign(values)
     with pytest.raises(ValueError, match="^c: its weights are too large"):
         fixed_point.check(network)
 
 
-def test_layers_without_an_exact_form_are_refused():
-    with pytest.raises(ValueError, match="Dense has no exact form"):
-        fixed_point.check(keras.Sequential([keras.Input((None, None, 2)), keras.layers.Dense(3)]))
-    with pytest.raises(ValueError, match="0.3 is no power of two"):
-        fixed_point.check(keras.Sequential([keras.Input((None, None, 2)), keras.layers.LeakyReLU(0.3)]))
+class Doubled(keras.layers.Conv2D):
+    """A convolution that computes something else."""
+
+    def call(self, inputs):
+        return 2 * super().call(inputs)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (lambda: keras.layers.Dense(3, name="c"), "Dense has no exact form"),
+        (lambda: Doubled(3, 3, padding="same", name="c"), "Doubled has no exact form"),
+        (lambda: keras.layers.LeakyReLU(0.3, name="c"), "the slope 0.3.* is no power of two"),
+        (lambda: convolution(activation="relu"), "activation=relu has no exact form; it must be linear"),
+        (lambda: convolution(dilation_rate=2), r"dilation_rate=\(2, 2\) has no exact form; it must be \(1, 1\)"),
+        (lambda: convolution(data_format="channels_first"), "data_format=channels_first has no exact form"),
+        (lambda: convolution(groups=3), "groups=3 has no exact form; it must be 1"),
+        (lambda: upsample(3, 3, name="c", output_padding=1), r"output_padding=\(1, 1\) has no exact form"),
+        (lambda: upsample(3, 3, name="c", activation="tanh"), "activation=tanh has no exact form"),
+    ],
+)
+def test_layers_without_an_exact_form_are_refused(layer, message):
+    with pytest.raises(ValueError, match=f"^c: {message}"):
+        fixed_point.check(keras.Sequential([keras.Input((6, 6, 6)), layer()]))
+
+
+def test_adapted_kernels_are_refused():
+    """A product of floats, whose last bit depends on the machine."""
+    network = keras.Sequential([keras.Input((None, None, 6)), convolution()])
+    network.layers[-1].enable_lora(2)
+    with pytest.raises(ValueError, match="^c: lora_enabled=True has no exact form"):
+        fixed_point.check(network)
+
+
+def test_other_models_than_sequences_are_refused():
+    inputs = keras.Input((None, None, 3))
+    with pytest.raises(ValueError, match="^f: Functional has no exact form"):
+        fixed_point.check(keras.Model(inputs, inputs + convolution()(inputs), name="f"))
