@@ -13,6 +13,7 @@ import keras
 from keras import ops
 
 from models.configured import Configured
+from models.devices import replicas
 from models.precision import policy_of
 from models.recipe import Config, ConfigError, Evaluation, Metric, Search, option
 from models.samplers import SAMPLERS
@@ -96,8 +97,11 @@ def head(x, classes: int):
 
 
 def norm(x):
-    """Batch normalisation whose running means follow within tens of steps, so that short trainings can be judged."""
-    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
+    """Batch normalisation whose running means follow within tens of steps, so that short trainings can be judged.
+
+    Its statistics are of the whole batch, however many replicas share it.
+    """
+    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=replicas.count() > 1)(x)
 
 
 def norm_relu(x):

@@ -12,6 +12,7 @@ import keras
 from keras import ops
 
 from models.configured import Configured
+from models.devices import replicas
 from models.layers import haar
 from models.layers.conv import downsample, upsample
 from models.layers.gain import GainUnits
@@ -133,10 +134,12 @@ class Codec(Configured):
 
     def rate_points(self, batch, training: bool):
         """A rate point for each example of a batch: [B] float32."""
-        points = ops.arange(batch, dtype="int32")
-        if training and self.config.rates > 1:
-            # In turn, so that all points have their share of every batch.
-            points += keras.random.randint((), 0, self.config.rates, seed=self.noise)
+        if self.config.rates == 1:
+            return ops.zeros((batch,), "float32")
+        points = ops.arange(batch, dtype="int32") + replicas.start(batch)
+        if training:
+            # In turn, so that all points have their share of every batch; all replicas from the sum of what they drew.
+            points += replicas.total(keras.random.randint((), 0, self.config.rates, seed=self.noise))
         return ops.cast(points % self.config.rates, "float32")
 
     def lmbda_at(self, rate):
@@ -165,11 +168,10 @@ class Codec(Configured):
         return ops.mean(weights * (bpp + lmbda * 255.0**2 * mse))
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """Running means of the estimated bpp, the MSE on [0, 1] pixels and the batch PSNR in dB."""
-        bpp, mse = (ops.mean(values) for values in self._bpp_and_mse(x, y_pred))
-        for tracker, value in zip(self.trackers, (bpp, mse, -10.0 * ops.log10(mse)), strict=True):
-            # The weight ties the update to the batch: TensorFlow would else count one more at the data's end.
-            tracker.update_state(value, sample_weight=ops.cast(ops.shape(x)[0], "float32"))
+        """Means over the examples of the estimated bpp, the MSE on [0, 1] pixels and the PSNR, dB, at most 100."""
+        bpp, mse = self._bpp_and_mse(x, y_pred)
+        for tracker, values in zip(self.trackers, (bpp, mse, -10.0 * ops.log10(ops.maximum(mse, 1e-10))), strict=True):
+            tracker.update_state(values)
         return self.get_metrics_result()
 
     config_class = CodecConfig

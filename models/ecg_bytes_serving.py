@@ -10,7 +10,7 @@ import tensorflow as tf
 _HEADER = 20  # bytes before the name
 _INT16 = 30
 _MISSING = -32768
-_TYPES = tf.constant([10 * number + kind for number in range(6) for kind in range(3)])  # little-endian ones
+_TYPES = [10 * number + kind for number in range(6) for kind in range(3)]  # little-endian ones
 _LONGEST_NAME = 64
 _TEXT = r"[\t\r\n -~]*"
 

@@ -1,12 +1,13 @@
 """The one training loop: the pipeline's Trainer, each tuner trial and the tests call it.
 
 Resumable after a kill: state goes to `work_dir` once an epoch, written under a temporary name and renamed, and the same
-call goes on from there. Runs under `tf.distribute` where there are several GPUs; XLA and mixed precision where they pay
-(Keras' "auto": on a GPU; on a CPU XLA slows small convolutional networks to a third).
+call goes on from there. Several GPUs share each batch (`models.devices.replicas`); XLA and mixed precision where they
+pay (Keras' "auto": on a GPU; on a CPU XLA slows small convolutional networks to a third).
 """
 
 import contextlib
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -21,6 +22,7 @@ import keras
 from tqdm import tqdm
 
 from models import pushed
+from models.devices import replicas
 from models.recipe import Config, ConfigError, Recipe
 
 
@@ -41,21 +43,34 @@ def schedule(config: Config) -> keras.optimizers.schedules.LearningRateSchedule:
 
 
 def strategy_scope():
-    """The scope of a MirroredStrategy where TensorFlow sees several GPUs, else nothing."""
+    """The scope of a MirroredStrategy where TensorFlow has several GPUs, or no GPU and several CPUs, else nothing."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        if len(tf.config.list_logical_devices("GPU")) > 1:
-            return tf.distribute.MirroredStrategy().scope()
+        devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+        if len(devices) > 1:
+            return _mirrored(*(device.name for device in devices)).scope()
     return contextlib.nullcontext()
+
+
+@functools.cache
+def _mirrored(*devices: str):
+    """The one strategy of these devices: a second one's sums would be taken for those of the first."""
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def compiled_model(recipe: Recipe, config: Config, weights: Sequence | None = None) -> keras.Model:
     """Builds the model, loads `config.init` or `weights` if given, and compiles it with the configuration's optimizer.
 
     Raises:
-      ConfigError: `config.init` holds no weights that fit.
+      ConfigError: `config.init` holds no weights that fit, or the devices cannot share a batch equally.
     """
+    if config.batch_size % (devices := replicas.count()):
+        raise ConfigError(
+            f"batch_size={config.batch_size}: must be a multiple of the {devices} devices that share a batch"
+        )
     keras.utils.set_random_seed(config.seed)
     model = recipe.build(config)
     served_recipe, served, _ = recipe.served(model, config) if recipe.served else (recipe, model, config)
@@ -66,6 +81,7 @@ def compiled_model(recipe: Recipe, config: Config, weights: Sequence | None = No
     model.compile(optimizer=optimizer(config))
     # A step that makes variables is traced twice.
     model.optimizer.build(model.trainable_variables)
+    replicas.unite(model)
     return model
 
 
@@ -73,7 +89,7 @@ def optimizer(config: Config, learning_rate: float | None = None) -> keras.optim
     """Adam, or SGD with Nesterov's momentum, on the schedule of the configuration or at a rate that can be assigned."""
     common = {
         "learning_rate": schedule(config) if learning_rate is None else learning_rate,
-        "global_clipnorm": config.gradient_clip_norm or None,
+        "global_clipnorm": config.gradient_clip_norm / replicas.count() or None,  # Keras sums what is clipped
         "weight_decay": config.weight_decay or None,
     }
     if config.optimizer == "sgd":
@@ -142,6 +158,7 @@ def train(
     Raises:
       TrainingError: the loss became NaN or infinite.
       FileNotFoundError: no data.
+      ConfigError: as `compiled_model`.
     """
     steps_per_epoch = min(config.steps_per_epoch, config.steps)
     epochs = math.ceil(config.steps / steps_per_epoch)
@@ -149,6 +166,7 @@ def train(
         model = compiled_model(recipe, config, weights)
     backup = Backup(work_dir)
     first = backup.restore(model)
+    replicas.part_noise(model)
     # A resumed run draws other crops than the ones it has seen.
     batches = recipe.inputs(train_files, dataclasses.replace(config, seed=config.seed + first), True)
     validation = recipe.inputs(validation_files, config, False)

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from models.classifier import cross_entropy
+from models.devices import replicas
 from models.distillation.logits import check_classes
 from models.distillation.term import Term, TrainedTerm
 
@@ -28,8 +29,9 @@ class BornAgain(_OnLogits):
 class ConfidenceWeighted(_OnLogits):
     """CWTM: cross-entropy with the labels, each example weighted by the teacher's largest probability.
 
-    The weights of a batch are divided by their sum: a teacher of constant confidence gives the plain mean. Needs the
-    labels, which Keras' own `Distiller` does not pass on: there it raises ValueError.
+    The weights of a batch, the whole one where several devices share it, are divided by their sum: a teacher of
+    constant confidence gives the plain mean. Needs the labels, which Keras' own `Distiller` does not pass on: there it
+    raises ValueError.
     """
 
     needs_labels = True
@@ -38,7 +40,8 @@ class ConfidenceWeighted(_OnLogits):
         """Logits of both sides and labels y, [B, K] each -> scalar."""
         if y is None:
             raise ValueError("confidence weighting needs the labels: pass y, [B, K]")
-        return ops.sum(self.weights(teacher_outputs) * cross_entropy(y, student_outputs))
+        losses = replicas.gathered(cross_entropy(y, student_outputs))
+        return ops.sum(self.weights(replicas.gathered(teacher_outputs)) * losses)
 
     @staticmethod
     def weights(teacher_outputs):

@@ -6,7 +6,7 @@ import warnings
 import keras
 from keras import ops
 
-from models.distillation.term import Term, flat, unit_rows
+from models.distillation.term import Term, batch_rows, unit_rows
 
 KERNELS = ("taylor_rbf", "rbf", "bilinear")
 _TOLERANCE = 0.1  # truncation error of the kernel above which one is warned
@@ -15,6 +15,8 @@ _TOLERANCE = 0.1  # truncation error of the kernel above which one is warned
 @keras.saving.register_keras_serializable("kompakt")
 class Correlation(Term):
     """Mean squared difference of the batch's two n x n correlation matrices, over all n^2 entries.
+
+    The batch is the whole one, also where several devices share it.
 
     Kernels on unit vectors x, y: "bilinear" x.y; "rbf" exp(-gamma * |x - y|^2); "taylor_rbf", the paper's, its series
     sum over p = 0 ... order of exp(-2 gamma) * (2 gamma)^p / p! * (x.y)^p. Widths of the two sides may differ.
@@ -50,7 +52,7 @@ class Correlation(Term):
 
     def matrix(self, features):
         """Correlations within a batch: [n, D] or [n, H, W, C] -> [n, n] float32."""
-        rows = unit_rows(flat(features))
+        rows = unit_rows(batch_rows(features))
         cosines = ops.matmul(rows, ops.transpose(rows))
         if self.kernel == "bilinear":
             return cosines

@@ -1,9 +1,12 @@
-"""Relational knowledge distillation: Park, Kim, Lu, Cho (arXiv:1904.05068)."""
+"""Relational knowledge distillation: Park, Kim, Lu, Cho (arXiv:1904.05068).
+
+Pairs and triplets are of the whole batch, also where several devices share it.
+"""
 
 import keras
 from keras import ops
 
-from models.distillation.term import Term, flat
+from models.distillation.term import Term, batch_rows
 
 _TINY = 1e-12  # below the square of any distance that matters
 
@@ -21,7 +24,7 @@ class RelationalDistance(Term):
 
     def compute_loss(self, teacher_outputs, student_outputs, y=None, **kwargs):
         """Embeddings of both sides, [B, D] (maps are averaged over their places) -> scalar."""
-        return _huber(_distances(flat(teacher_outputs)) - _distances(flat(student_outputs)))
+        return _huber(_distances(batch_rows(teacher_outputs)) - _distances(batch_rows(student_outputs)))
 
 
 @keras.saving.register_keras_serializable("kompakt")
@@ -36,7 +39,7 @@ class RelationalAngle(Term):
 
     def compute_loss(self, teacher_outputs, student_outputs, y=None, **kwargs):
         """Embeddings of both sides, [B, D] (maps are averaged over their places) -> scalar."""
-        return _huber(_angles(flat(teacher_outputs)) - _angles(flat(student_outputs)))
+        return _huber(_angles(batch_rows(teacher_outputs)) - _angles(batch_rows(student_outputs)))
 
 
 def _huber(difference):

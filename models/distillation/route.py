@@ -167,7 +167,8 @@ def _divergences(model, route, config, files) -> list[float]:
     plain = dataclasses.replace(config, batch_size=256, label_noise=0.0)
     pixels = np.concatenate([np.array(x) for x, _ in classifier_inputs.inputs(files, plain, False)])
     pixels = pixels[::5][:_VALIDATED]
-    logits = np.array(model.student.predict(pixels, verbose=0), np.float64)
+    pieces = np.split(pixels, range(256, len(pixels), 256))
+    logits = np.concatenate([np.array(model.student(piece, training=False), np.float64) for piece in pieces])
     log_student = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
     return [divergence(anchor, pixels, log_student) for anchor in route]
 

@@ -161,7 +161,7 @@ class Student(keras.Model):
             else:
                 at_teacher, at_student = (name or LOGITS for name in weighted.loss.layer_names)
                 value = weighted.loss.compute_loss(theirs[at_teacher], y_pred[at_student], y=labels)
-            tracker.update_state(value)
+            tracker.update_state(value, sample_weight=ops.cast(ops.shape(labels)[0], "float32"))
             total = total + weighted.weight * value
         return total
 

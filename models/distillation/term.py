@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from models.devices import replicas
+
 
 class Term(keras.distillation.DistillationLoss):
     """A loss between a teacher and a student: on their logits, or on a pair of named layers.
@@ -87,6 +89,11 @@ def flat(features):
     return (
         ops.mean(features, axis=(1, 2)) if len(features.shape) == 4 else ops.reshape(features, (-1, features.shape[-1]))
     )
+
+
+def batch_rows(features):
+    """As `flat`, with the rows of all replicas: what is said of pairs of examples is of those of the whole batch."""
+    return replicas.gathered(flat(features))
 
 
 def unit_rows(rows, epsilon: float = 1e-12):

@@ -7,6 +7,8 @@ How far an example is padded changes nothing: neither its own numbers nor those 
 import keras
 from keras import ops
 
+from models.devices import replicas
+
 
 def counts(frames, size, dtype="bool"):
     """Which frames count: int32 [B] -> [B, size]."""
@@ -26,6 +28,8 @@ def halved(frames):
 @keras.saving.register_keras_serializable("kompakt")
 class MaskedBatchNormalization(keras.layers.Layer):
     """Batch normalisation whose statistics are of the frames that count, in float32 whatever the policy.
+
+    They are of the whole batch, however many replicas share it.
 
     As in Keras, a layer that is not trainable uses its moving statistics in training too, and leaves them alone.
 
@@ -65,11 +69,11 @@ class MaskedBatchNormalization(keras.layers.Layer):
         x = ops.cast(x, "float32")
         _, time, bins, channels = ops.shape(x)
         mask = ops.reshape(counts(frames, time, "float32"), (1, -1))
-        total = ops.maximum(ops.sum(mask), 1.0) * bins
+        total = ops.maximum(replicas.total(ops.sum(mask)), 1.0) * bins
 
         def mean(values):  # a product with the mask reads the maps once; masking them would write them as well
             summed = ops.matmul(mask, ops.reshape(values, (-1, bins * channels)))
-            return ops.sum(ops.reshape(summed, (bins, channels)), axis=0) / total
+            return replicas.total(ops.sum(ops.reshape(summed, (bins, channels)), axis=0)) / total
 
         first = mean(x)
         return first, ops.maximum(mean(ops.square(x)) - ops.square(first), 0.0)

@@ -1,0 +1,1 @@
+"""What models must know of the devices they are trained on."""
