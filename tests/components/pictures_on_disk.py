@@ -8,6 +8,9 @@ import zlib
 import numpy as np
 from PIL import Image
 
+# Files on which people failed, where they lie beside the repository; else None.
+FIELD = next((p for p in (r / "shared/field/pictures" for r in pathlib.Path(__file__).parents) if p.is_dir()), None)
+
 
 def noise(height: int, width: int, seed: int = 0) -> Image.Image:
     """A smooth random RGB picture."""

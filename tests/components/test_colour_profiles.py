@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from components.pictures import normalize
-from tests.components.pictures_on_disk import encoded, noise
+from tests.components.pictures_on_disk import FIELD, encoded, noise
 
 # The standards' red, green and blue (columns, here rows) in XYZ under D50, adapted by Bradford's method.
 SRGB, DISPLAY_P3, ADOBE_RGB = (np.array(rows).T for rows in (
@@ -86,6 +86,15 @@ def test_pictures_come_out_as_people_see_them(primaries, format_name, options):
     expected = as_seen(pixels, 563 / 256, primaries)
     assert psnr(pixels, expected) < 30 and psnr(decoded(data), expected) > 55
     assert np.abs(decoded(data) - expected).max() < 1.5
+
+
+@pytest.mark.skipif(FIELD is None, reason="pictures from the field are not part of the repository")
+@pytest.mark.parametrize("name, primaries", [("p3.jpg", DISPLAY_P3), ("adobergb.jpg", ADOBE_RGB)])
+def test_pictures_from_the_field_come_out_as_people_see_them(name, primaries):
+    data = (FIELD / name).read_bytes()
+    pixels = np.asarray(Image.open(io.BytesIO(data)))
+    expected = as_seen(pixels, 563 / 256, primaries)
+    assert psnr(pixels, expected) < 22 and psnr(decoded(data), expected) > 55
 
 
 def test_alpha_grey_and_palettes_keep_their_kind():

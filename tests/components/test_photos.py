@@ -100,7 +100,7 @@ def test_names_that_are_no_text_are_read(tmp_path):
     os.rename(os.fsencode(tmp_path / "000.png"), os.fsencode(tmp_path) + b"/caf\xe9 \xc3\xa9.png")
     found = scan(str(tmp_path))
     assert found.digest and not found.unreadable
-    (key, example), = photos.ReadPicture(str(tmp_path)).process(os.fsencode(found.pictures[0].path))
+    ((key, example),) = photos.ReadPicture(str(tmp_path)).process(os.fsencode(found.pictures[0].path))
     assert key == "caf\\xe9 é.png" and example["width"] == 14
 
 
@@ -150,3 +150,14 @@ def test_max_unreadable_is_a_share_of_all_files():
         photos.check_unreadable(one, 98, 0.01)
     with pytest.raises(DataError, match="and 2 more"):
         photos.check_unreadable(one * 7, 8, 0.1)
+
+
+@pytest.mark.parametrize("what, step", [("image data", 40), ("checksum", -14)])
+def test_a_picture_with_one_flipped_byte_is_unreadable(tmp_path, what, step):
+    good = encoded(noise(12, 14), "PNG")
+    place = good.index(b"IDAT") + step if step > 0 else len(good) + step
+    (tmp_path / "a.png").write_bytes(good[:place] + bytes([good[place] ^ 4]) + good[place + 1 :])
+    (refused,) = photos.ReadPicture(str(tmp_path)).process(b"a.png")
+    assert refused.tag == photos.UNREADABLE and refused.value["reason"].startswith("damaged picture")
+    (tmp_path / "a.png").write_bytes(good)
+    assert [key for key, _ in photos.ReadPicture(str(tmp_path)).process(b"a.png")] == ["a.png"]

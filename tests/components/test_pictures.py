@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from components.pictures import PictureError, normalize
-from tests.components.pictures_on_disk import bomb, encoded, grey16, noise
+from tests.components.pictures_on_disk import FIELD, bomb, encoded, grey16, noise
 
 HEIGHT, WIDTH = 17, 23
 
@@ -165,3 +165,11 @@ def test_a_bmp_whose_pixels_start_late_is_read_right():
     picture = normalize(data)
     assert picture.format == "bmp"
     np.testing.assert_array_equal(_decoded(picture.encoded), np.asarray(_picture()))
+
+
+@pytest.mark.skipif(FIELD is None, reason="pictures from the field are not part of the repository")
+def test_pictures_from_the_field():
+    with pytest.raises(PictureError, match="damaged picture"):
+        normalize((FIELD / "png_badcrc.png").read_bytes())
+    grey = normalize((FIELD / "grey16_trns.png").read_bytes())
+    assert grey[1:] == ("png", 192, 256, 2) and (_decoded(grey.encoded)[..., 1] == 0).sum() == 254

@@ -73,11 +73,14 @@ def test_there_and_back(photos, model, tmp_path):
 
 
 def test_a_bad_file_does_not_lose_the_others(photos, model, tmp_path):
-    (photos / "broken.png").write_bytes((photos / "astronaut.png").read_bytes()[:400])
+    good = (photos / "astronaut.png").read_bytes()
+    (photos / "broken.png").write_bytes(good[:400])
+    (photos / "flipped.png").write_bytes(good[:900] + bytes([good[900] ^ 1]) + good[901:])
     code, _, said = call(client.compress, photos, "--model", model, "--out", tmp_path / "out")
     assert code == 2
     (line,) = [s for s in said.splitlines() if "broken.png" in s]
-    assert line.startswith("error: ") and "1 of 4 files failed" in said
+    assert line.startswith("error: ") and "2 of 5 files failed" in said
+    assert "flipped.png: damaged picture" in said
     assert names(tmp_path / "out") == ["astronaut.kmp", "cat.kmp", "coffee.kmp"]
 
 
