@@ -67,18 +67,19 @@ def check(network: keras.Sequential) -> None:
             raise ValueError(f"{layer.name}: {type(layer).__name__} has no exact form")
 
 
-def apply(network: keras.Sequential, values):
+def apply(network: keras.Sequential, values, first: int = 0, last: int | None = None):
     """Evaluates a network of convolutions and (leaky) ReLUs exactly.
 
     Args:
       network: layers with stride and padding "same", checked by `check`.
       values: [B, H, W, C] float64, integers in units of 2^-VALUE_BITS.
+      first, last: the part of the layers to evaluate; a part begins with a convolution.
 
     Returns:
       [B, H', W', C'] float64, likewise.
     """
     sums = None
-    for layer in network.layers:
+    for layer in network.layers[first:last]:
         if isinstance(layer, keras.layers.LeakyReLU):
             sums = leaky(sums, float(layer.negative_slope))
         elif isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose):

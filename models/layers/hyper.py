@@ -5,6 +5,7 @@ from keras import layers
 
 from models.layers.conv import downsample, upsample
 
+STRIDE = 4  # latents a hyper-latent, each way
 LEAK = 0.25  # a power of two, so that the exact fixed-point form scales without rounding
 
 
