@@ -74,7 +74,7 @@ class ContextLatents(GaussianLatents):
           weights: `_weights()`.
           step: int32 scalar.
           history: float64 [depth, height + margins, M], the last steps' latents by row, newest first.
-          side: float64 [h*w, 2M], the hyper-synthesis' outputs.
+          side: int32 [h*w, 2M], the hyper-synthesis' outputs, fixed-point.
         """
         first, margin = schedule.first_row(step), -min(row for row, _ in self.taps)
         known = []
@@ -85,7 +85,7 @@ class ContextLatents(GaussianLatents):
         (matrix, bias), *fusion = weights
         context = fixed_point.rescale(tf.matmul(tf.concat(known, 1), matrix) + bias)
         positions, valid = schedule.positions(step)
-        values = tf.concat([tf.gather(side, positions), context], 1)
+        values = tf.concat([tf.cast(tf.gather(side, positions), tf.float64), context], 1)
         for i, (matrix, bias) in enumerate(fusion):
             values = tf.matmul(values, matrix) + bias
             values = fixed_point.rescale(values if i == len(fusion) - 1 else fixed_point.leaky(values, self.leak))
@@ -101,7 +101,7 @@ class ContextLatents(GaussianLatents):
 
         Args:
           schedule: the order.
-          side: float64 [h*w, 2M].
+          side: int32 [h*w, 2M].
           symbols_of: (state, mean, level, positions, valid) -> (state, symbols int32 [lanes, M]).
           state: tuple of tensors that `symbols_of` carries on.
 
@@ -147,7 +147,7 @@ class ContextLatents(GaussianLatents):
         return tf.gather_nd(latents, tf.stack([steps, rows - schedule.first_row(steps)], -1))[None]
 
     def _side(self, z_hat: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-        return tf.reshape(self.parameters(z_hat, height, width), [height * width, 2 * self.channels])
+        return tf.reshape(self.bands.rows(z_hat, 0, height, width), [height * width, 2 * self.channels])
 
     def encode(self, y: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Returns (sections, decoded latents) of y [1, h, w, M] float32."""

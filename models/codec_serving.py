@@ -47,10 +47,10 @@ class CodecServer(tf.Module):
         self.fingerprint, self.reads = export.fingerprint_of(_FORMAT, model, config, self.tables), model.reads
         # One trace of each, whichever signature calls it; nothing here needs AutoGraph, which is slow to trace.
         graph = functools.partial(tf.function, autograph=False)
-        pixels, scalar = tf.TensorSpec([None, None, 3], tf.uint8), tf.TensorSpec([], tf.string)
-        number = tf.TensorSpec([], tf.int32)
-        self._write = graph(self.write_stream, [pixels, number, scalar, number])
-        self._read = graph(self.read_stream, [scalar])
+        # Nothing large is an argument: who calls a function holds its arguments until it is done.
+        scalar, number = tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int32)
+        self._write = graph(self.write_stream, [scalar, number])
+        self._read_latents = graph(self.read_latents, [scalar])
         tiles = tf.TensorSpec([1, None, None, 3], tf.uint8), tf.TensorSpec([1, None, None, config.latents], tf.float32)
         self._analyse_tile = graph(self.analyse_tile, tiles[:1])
         self._synthesise_tile = graph(self.synthesise_tile, tiles[1:])
@@ -67,7 +67,7 @@ class CodecServer(tf.Module):
             self.functions["compress_at"] = graph(self.compress_at, [images, quality])
         if self.latents.chooses:
             # A trace of its own: the search's gradients would take memory from who does not ask for them.
-            self._write_refined = graph(self.write_stream, [pixels, number, scalar, number, number])
+            self._write_refined = graph(self.write_stream, [scalar, number, number])
             beside = tf.TensorSpec([1, None, None, config.latents + 4 * codec.STRIDE**2], tf.float32)
             self._slope_tile = graph(self.slope_tile, [beside])
             wanted = [images, passes, *([quality] if self.variable else [])]
@@ -100,24 +100,24 @@ class CodecServer(tf.Module):
             error = tf.reduce_sum(weights * tf.square(pixels - x_hat))
         return tape.gradient(error, y_hat)
 
-    def analyse(self, pixels: tf.Tensor) -> tf.Tensor:
-        """Latents before rounding, [1, h, w, M] float32, of uint8 pixels [H, W, 3]."""
-        padded = pad_to_multiple(pixels, codec.STRIDE)
-        height, width = tf.shape(padded)[0] // codec.STRIDE, tf.shape(padded)[1] // codec.STRIDE
-
+    def analyse(self, pixels: tf.Tensor, gains: tf.Tensor | float = 1.0) -> tf.Tensor:
+        """Latents before rounding, times gains, [1, h, w, M] float32, of uint8 pixels [H, W, 3]."""
+        height, width = ((side + codec.STRIDE - 1) // codec.STRIDE for side in tf.unstack(tf.shape(pixels)[:2]))
         return pictures.in_tiles(
-            self._analyse_tile, padded, height, width, scale_in=codec.STRIDE, scale_out=1, tile=TILE, halo=HALO,
+            lambda tile: gains * self._analyse_tile(pad_to_multiple(tile[0], codec.STRIDE)[None]), pixels,
+            height, width, scale_in=codec.STRIDE, scale_out=1, tile=TILE, halo=HALO,
             channels=self.model.config.latents, dtype=tf.float32,
         )[None]  # fmt: skip
 
-    def synthesise(self, y_hat: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-        """uint8 pixels [height, width, 3] of decoded latents [1, h, w, M] float32."""
+    def synthesise(
+        self, y_hat: tf.Tensor, height: tf.Tensor, width: tf.Tensor, gains: tf.Tensor | float = 1.0
+    ) -> tf.Tensor:
+        """uint8 pixels [height, width, 3] of decoded latents [1, h, w, M] float32, times gains."""
         shape = tf.shape(y_hat)
-        pixels = pictures.in_tiles(
-            self._synthesise_tile, y_hat[0], shape[1], shape[2], scale_in=1, scale_out=codec.STRIDE, tile=TILE,
-            halo=HALO, channels=3, dtype=tf.uint8,
+        return pictures.in_tiles(
+            lambda tile: self._synthesise_tile(gains * tile), y_hat[0], shape[1], shape[2], scale_in=1,
+            scale_out=codec.STRIDE, tile=TILE, halo=HALO, channels=3, dtype=tf.uint8, sides=(height, width),
         )  # fmt: skip
-        return pixels[:height, :width]
 
     def target(self, pixels: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         """What pixels are to be, on [0, 1], and what their squared errors are worth in bits: nothing beyond the edge.
@@ -151,37 +151,49 @@ class CodecServer(tf.Module):
         """The rate point [1] float32 of a quality (int32 scalar, 0 to LAST_STEP)."""
         return tf.cast(step, tf.float32)[None] * ((self.model.config.rates - 1) / LAST_STEP)
 
-    def write_stream(
-        self, pixels: tf.Tensor, flags: tf.Tensor, plane: tf.Tensor, step: tf.Tensor, passes: tf.Tensor | None = None
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def write_stream(self, encoded: tf.Tensor, step: tf.Tensor, passes: tf.Tensor | None = None) -> tf.Tensor:
         """Codes one picture.
 
         Args:
-          pixels: uint8 [H, W, 3]; flags: int32; plane: alpha as PNG bytes or empty; step: int32, 0 to LAST_STEP, the
-            quality, of no meaning for a model of one rate; passes: int32, of `refine`, for latents that choose.
+          encoded: string scalar (PNG, JPEG, BMP). step: int32, 0 to LAST_STEP, the quality, of no meaning for a model
+            of one rate. passes: int32, of `refine`, for latents that choose.
 
         Returns:
-          (stream, latents before rounding, decoded latents).
+          string scalar.
         """
-        y, gains, inverse = self.analyse(pixels), 1.0, 1.0
+        pixels, flags, plane = pictures.read_picture(encoded)
+        gains, inverse, shape = 1.0, 1.0, tf.shape(pixels)
         if self.variable:
             gains, inverse = self.gains(step)
             flags += STEP_UNIT * step
-        y *= gains
+        y = self.analyse(pixels, gains)
 
         def search(values, bits):
             means, target = y - values, self.target(pixels, step)
             return refine(values, bits, lambda q: inverse * self.slope(inverse * (q + means), target), passes)
 
-        sections, y_hat = self.latents.encode(y) if passes is None else self.latents.encode(y, search)
-        shape = tf.shape(pixels)
+        sections, y_hat = self.latents.encode(y) if passes is None else self.latents.encode(y, search=search)
         latents = latents_fingerprint(y_hat, shape[0], shape[1], flags, plane)
         fingerprints = latents, tf.constant(self.fingerprint, tf.int64)
-        stream = container.pack(shape[0], shape[1], flags, *fingerprints, [*sections, plane])
-        return stream, y, y_hat
+        return container.pack(shape[0], shape[1], flags, *fingerprints, [*sections, plane])
 
-    def read_stream(self, stream: tf.Tensor):
+    def read_stream(self, stream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Decodes one stream to (pixels uint8 [H, W, 3], flags, alpha plane).
+
+        Raises:
+          tf.errors.InvalidArgumentError: see `read_latents`.
+        """
+        y_hat, sides, flags, plane = self._read_latents(stream)
+        return self.draw(y_hat, sides, flags), flags % STEP_UNIT if self.variable else flags, plane
+
+    def draw(self, y_hat: tf.Tensor, sides: tuple[tf.Tensor, tf.Tensor], flags: tf.Tensor) -> tf.Tensor:
+        """uint8 pixels [H, W, 3] of what `read_latents` gives."""
+        return self.synthesise(y_hat, *sides, self.gains(flags // STEP_UNIT)[1] if self.variable else 1.0)
+
+    def read_latents(
+        self, stream: tf.Tensor
+    ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor], tf.Tensor, tf.Tensor]:
+        """Decodes one stream to (latents [1, h, w, M] float32, (height, width) in pixels, flags, alpha plane).
 
         Raises:
           tf.errors.InvalidArgumentError: not a stream, another model's, damaged, or this machine's arithmetic gives
@@ -198,19 +210,12 @@ class CodecServer(tf.Module):
             ["the decoded latents differ from those written: damage, or this machine computes differently; no picture"],
         )
         with tf.control_dependencies([same]):
-            y_hat = tf.identity(y_hat)
-        if self.variable:
-            y_hat *= self.gains(flags // STEP_UNIT)[1]
-            flags %= STEP_UNIT
-        return self.synthesise(y_hat, *sides), flags, sections[-1]
+            return tf.identity(y_hat), sides, flags, sections[-1]
 
     def compress(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """image_bytes string [B] (PNG, JPEG, BMP) -> {"bitstream_bytes": string [B]}."""
 
-        def one(encoded):
-            return self._write(*pictures.read_picture(encoded), DEFAULT_STEP)[0]
-
-        return {"bitstream_bytes": _map(one, image_bytes, tf.string)}
+        return {"bitstream_bytes": _map(lambda encoded: self._write(encoded, DEFAULT_STEP), image_bytes, tf.string)}
 
     def compress_at(self, image_bytes: tf.Tensor, quality: tf.Tensor) -> dict[str, tf.Tensor]:
         """`compress` at a quality of its own for each picture: int32 [B], 0 (small files) to 100.
@@ -218,12 +223,8 @@ class CodecServer(tf.Module):
         Raises:
           tf.errors.InvalidArgumentError: a quality lies outside.
         """
-        steps = self.steps_of(quality)
-
-        def one(pair):
-            return self._write(*pictures.read_picture(pair[0]), pair[1])[0]
-
-        return {"bitstream_bytes": _map(one, (image_bytes, steps), tf.string)}
+        pairs = image_bytes, self.steps_of(quality)
+        return {"bitstream_bytes": _map(lambda pair: self._write(*pair), pairs, tf.string)}
 
     def compress_refined(
         self, image_bytes: tf.Tensor, passes: tf.Tensor, quality: tf.Tensor | None = None
@@ -238,17 +239,14 @@ class CodecServer(tf.Module):
         with tf.control_dependencies([require(inside, f"passes must be 0 to {MOST_PASSES}, not", passes)]):
             passes = tf.identity(passes)
 
-        def one(wanted):
-            encoded, step, number = wanted
-            return self._write_refined(*pictures.read_picture(encoded), step, number)[0]
-
-        return {"bitstream_bytes": _map(one, (image_bytes, steps, passes), tf.string)}
+        wanted = image_bytes, steps, passes
+        return {"bitstream_bytes": _map(lambda one: self._write_refined(*one), wanted, tf.string)}
 
     def decompress(self, bitstream_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """bitstream_bytes string [B] -> {"image_bytes": string [B]}, PNG."""
 
         def one(stream):
-            return pictures.write_picture(*self._read(stream))
+            return pictures.write_picture(*self.read_stream(stream))
 
         return {"image_bytes": _map(one, bitstream_bytes, tf.string)}
 
@@ -270,9 +268,10 @@ class CodecServer(tf.Module):
         return {name: numbers[:, i : i + 1] for i, name in enumerate(names)}
 
     def _measure(self, encoded: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        pixels, flags, plane = pictures.read_picture(encoded)
-        stream, y, y_hat = self._write(pixels, flags, plane, DEFAULT_STEP)
-        decoded, _, _ = self._read(stream)
+        stream, (pixels, _, _) = self._write(encoded, DEFAULT_STEP), pictures.read_picture(encoded)
+        y_hat, sides, flags, _ = self._read_latents(stream)
+        decoded = self.draw(y_hat, sides, flags)
+        y = self.analyse(pixels, self.gains(DEFAULT_STEP)[0] if self.variable else 1.0)
         area = tf.cast(tf.shape(pixels)[0] * tf.shape(pixels)[1], tf.float32)
         bpp = 8.0 * tf.cast(tf.strings.length(stream), tf.float32) / area
         estimated = self.latents.estimated_bits(y, y_hat)[0] / area

@@ -88,45 +88,50 @@ def in_tiles(
     halo: int,
     channels: int,
     dtype: tf.DType,
+    sides: tuple[tf.Tensor, tf.Tensor] | None = None,
 ) -> tf.Tensor:
     """Applies a convolutional function tile by tile; the result is that of one piece, the memory that of one tile.
 
     Args:
       function: [1, a * scale_in, b * scale_in, C] -> [1, a * scale_out, b * scale_out, D] for any a, b.
-      values: [height * scale_in, width * scale_in, C].
+      values: [height * scale_in, width * scale_in, C]; what is missing of the last rows and columns `function` adds.
       height, width: int32 scalars, in latents.
       scale_in, scale_out: rows of the input and of the output a latent.
       tile: side of a tile, in latents.
       halo: latents around a tile that the function sees too; at least its receptive field's reach.
       channels, dtype: D, the result's depth, and its type.
+      sides: rows and columns of the result that are wanted, int32 scalars; None: all.
 
     Returns:
-      [height * scale_out, width * scale_out, D].
+      [height * scale_out, width * scale_out, D], or of the sides wanted.
     """
+    sides = (height * scale_out, width * scale_out) if sides is None else sides
 
     def one(top, left):
         bottom, right = tf.minimum(top + tile, height), tf.minimum(left + tile, width)
         a, b = tf.maximum(top - halo, 0), tf.maximum(left - halo, 0)
         c, d = tf.minimum(bottom + halo, height), tf.minimum(right + halo, width)
         result = function(values[None, a * scale_in : c * scale_in, b * scale_in : d * scale_in])[0]
-        rows = slice((top - a) * scale_out, (bottom - a) * scale_out)
-        columns = slice((left - b) * scale_out, (right - b) * scale_out)
+        rows = slice((top - a) * scale_out, tf.minimum(bottom * scale_out, sides[0]) - a * scale_out)
+        columns = slice((left - b) * scale_out, tf.minimum(right * scale_out, sides[1]) - b * scale_out)
         return result[rows, columns]
 
-    def joined(starts, part):
-        parts = tf.TensorArray(dtype, tf.size(starts), infer_shape=False, element_shape=(None, None, None))
-        _, parts = tf.while_loop(
-            lambda i, _: i < tf.size(starts),
-            lambda i, parts: (i + 1, parts.write(i, part(starts[i]))),
-            (0, parts),
-            parallel_iterations=1,
-        )
-        return parts.concat()
+    def filled(end, lines, part):
+        """Lines of what `part` gives, one tile after the other; written in place, so that none is held twice."""
+
+        def body(at, whole):
+            found = part(at)
+            places = at * scale_out + tf.range(tf.shape(found)[0])
+            return at + tile, tf.tensor_scatter_nd_update(whole, places[:, None], found)
+
+        loop = (0, tf.zeros(tf.stack([*lines, channels]), dtype))
+        return tf.while_loop(lambda at, _: at < end, body, loop, parallel_iterations=1)[1]
 
     def row(top):
-        columns = joined(tf.range(0, width, tile), lambda left: tf.transpose(one(top, left), (1, 0, 2)))
+        lines = tf.minimum((top + tile) * scale_out, sides[0]) - top * scale_out
+        columns = filled(width, (sides[1], lines), lambda left: tf.transpose(one(top, left), (1, 0, 2)))
         return tf.transpose(columns, (1, 0, 2))
 
     whole = tf.logical_and(height <= tile, width <= tile)
-    result = tf.cond(whole, lambda: one(0, 0), lambda: joined(tf.range(0, height, tile), row))
+    result = tf.cond(whole, lambda: one(0, 0), lambda: filled(height, sides, row))
     return tf.ensure_shape(result, (None, None, channels))  # Keras has XLA compile convolutions of unknown depth

@@ -16,7 +16,8 @@ from models.entropy.bit_fields import require
 MAGIC = b"KMP"
 VERSION = 1
 MAX_SIDE = 65535  # pixels
-MAX_PIXELS = 2**27  # 134 million: of a picture that is coded, and of one that a stream may ask a decoder for
+MAX_PIXELS = 2**27  # of a picture: what a process needs for it stays below 2 GB, a string of 2^27 RGB pixels below 2^31
+_TOO_LARGE = f"a picture may have {MAX_PIXELS} pixels (2^27) at most; its sides are"
 _CHECKED = 12  # bytes before what comes after the checksum
 _FIXED = 25  # bytes before the section lengths
 _WIDTHS = (4, 4, 2, 2, 1)  # bytes of model, latents, height, width, flags
@@ -69,6 +70,7 @@ def pack(
     checks = [
         require(tf.reduce_all(sides >= 1), "a picture without pixels has no stream; its sides are", sides),
         require(tf.reduce_all(sides <= MAX_SIDE), f"a picture's sides may be {MAX_SIDE} pixels at most, not", sides),
+        require(tf.reduce_prod(sides) <= MAX_PIXELS, _TOO_LARGE, sides),
         require(tf.reduce_all(fits), "a fingerprint or the flags do not fit their field"),
     ]
     with tf.control_dependencies(checks):
@@ -94,7 +96,7 @@ def unpack(stream: tf.Tensor, model_fingerprints: tf.Tensor, section_count: int)
 
     Raises:
         tf.errors.InvalidArgumentError: saying whether the stream is empty, not a Kompakt stream, of an unsupported
-            version, truncated or damaged, written by another model, or of impossible sizes.
+            version, truncated or damaged, written by another model, or of impossible or too large sizes.
     """
     stream = tf.ensure_shape(stream, [])
     length = tf.strings.length(stream)
@@ -125,7 +127,8 @@ def unpack(stream: tf.Tensor, model_fingerprints: tf.Tensor, section_count: int)
         left = tf.size(data, tf.int64) - end - tf.reduce_sum(lengths)
         possible = tf.reduce_all([good, left >= 0, height >= 1, width >= 1])
         sizes = require(possible, "the stream's sizes are impossible: sides", height, width, "sections", lengths)
-    with tf.control_dependencies([sizes]):
+        small = require(height * width <= MAX_PIXELS, _TOO_LARGE, height, width)
+    with tf.control_dependencies([sizes, small]):
         lengths = tf.concat([lengths, left[None]], 0)
         begins = end + tf.cumsum(lengths, exclusive=True)
         header = Header(*map(tf.identity, (height, width, flags, latents)))
@@ -140,7 +143,8 @@ def describe(stream: bytes) -> dict[str, int | str]:
         latents_fingerprint (8 hexadecimal digits).
 
     Raises:
-        ValueError: if the bytes do not begin with the header of a Kompakt stream of this version.
+        ValueError: if the bytes do not begin with the header of a Kompakt stream of this version, or the picture is
+            larger than any that is coded.
     """
     if not stream:
         raise ValueError("the stream is empty")
@@ -155,6 +159,8 @@ def describe(stream: bytes) -> dict[str, int | str]:
         numbers.append(int.from_bytes(stream[place : place + width], "little"))
         place += width
     model, latents, height, width, flags = numbers
+    if height * width > MAX_PIXELS:
+        raise ValueError(f"{_TOO_LARGE} {height} {width}")
     described = {"version": VERSION, "height": height, "width": width, "flags": flags, "bytes": len(stream)}
     return described | {"model_fingerprint": f"{model:08x}", "latents_fingerprint": f"{latents:08x}"}
 

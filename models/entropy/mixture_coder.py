@@ -5,7 +5,7 @@ ordered by the size of their alphabets so that symbols of one row take the same 
 (`MixtureCdf.searches`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -50,15 +50,13 @@ class MixtureCoder(tf.Module):
         Raises:
           tf.errors.InvalidArgumentError: on a symbol out of range.
         """
+
+        def one(begin, end, state):
+            part = symbols[begin:end]
+            return self.encode_chunk(part, *_cut(begin, end, means, levels, logits)), part, state
+
         with tf.device("CPU:0"):
-            small = tf.reduce_all(tf.abs(tf.cast(symbols, tf.int64)) <= MAX_SYMBOL)
-            with tf.control_dependencies([require(small, "a symbol's magnitude is beyond 2**30")]):
-                symbols = tf.cast(symbols, tf.int64)
-
-            def one(begin, end):
-                return self._encode_chunk(symbols[begin:end], self._chunk(begin, end, means, levels, logits))
-
-            return join_chunks(one, tf.size(symbols), CHUNK)
+            return join_chunks(one, tf.size(symbols), CHUNK)[0]
 
     @_plain
     def decode(self, stream: tf.Tensor, means: tf.Tensor, levels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -67,15 +65,39 @@ class MixtureCoder(tf.Module):
         Raises:
           tf.errors.InvalidArgumentError: if the string does not fit them, or is damaged.
         """
+
+        def one(part, begin, end, state):
+            return self.decode_chunk(part, *_cut(begin, end, means, levels, logits)), state
+
         with tf.device("CPU:0"):
-
-            def one(part, begin, end):
-                return self._decode_chunk(part, self._chunk(begin, end, means, levels, logits))
-
             return split_chunks(one, stream, tf.shape(means)[1], CHUNK)
 
-    def _chunk(self, begin: tf.Tensor, end: tf.Tensor, *parameters: tf.Tensor) -> Mixtures:
-        return self.cdf.mixtures(*(tf.cast(p[:, begin:end], tf.int64) for p in parameters))
+    @property
+    def chunk(self) -> int:
+        """Symbols of a chunk at most."""
+        return CHUNK
+
+    def decoder(self) -> Callable[..., tf.Tensor]:
+        """What undoes `encode_chunk`: (string, means, levels, logits) -> symbols int32 [n]."""
+        return self.decode_chunk
+
+    @_plain
+    def encode_chunk(self, symbols: tf.Tensor, means: tf.Tensor, levels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        """The string of one chunk, without more around it; arguments and errors are those of `encode`."""
+        with tf.device("CPU:0"):
+            small = tf.reduce_all(tf.abs(tf.cast(symbols, tf.int64)) <= MAX_SYMBOL)
+            with tf.control_dependencies([require(small, "a symbol's magnitude is beyond 2**30")]):
+                symbols = tf.cast(symbols, tf.int64)
+            return self._encode(symbols, self._mixtures(means, levels, logits))
+
+    @_plain
+    def decode_chunk(self, stream: tf.Tensor, means: tf.Tensor, levels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        """The symbols, int32 [n], of a string of `encode_chunk`; arguments and errors are those of `decode`."""
+        with tf.device("CPU:0"):
+            return self._decode(stream, self._mixtures(means, levels, logits))
+
+    def _mixtures(self, *parameters: tf.Tensor) -> Mixtures:
+        return self.cdf.mixtures(*(tf.cast(values, tf.int64) for values in parameters))
 
     def _others(self, mixtures: Mixtures, other: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         """Symbols that are not their centre (bool [N]), by size of alphabet.
@@ -90,7 +112,7 @@ class MixtureCoder(tf.Module):
         fields = self.cdf.search_fields(_gather(mixtures, places), low, bits)
         return places, fields, low, shift_left(tf.ones_like(bits), bits) - 1
 
-    def _encode_chunk(self, symbols: tf.Tensor, mixtures: Mixtures) -> tf.Tensor:
+    def _encode(self, symbols: tf.Tensor, mixtures: Mixtures) -> tf.Tensor:
         other = tf.not_equal(symbols, mixtures.centres)
         shares = mixtures.shares
         starts = tf.where(other, shares, 0)
@@ -106,7 +128,7 @@ class MixtureCoder(tf.Module):
         length = bit_fields.write_varints(tf.cast(tf.strings.length(flags), tf.int64)[None])
         return tf.strings.join([bit_fields.bytes_to_string([length]), flags, others])
 
-    def _decode_chunk(self, stream: tf.Tensor, mixtures: Mixtures) -> tf.Tensor:
+    def _decode(self, stream: tf.Tensor, mixtures: Mixtures) -> tf.Tensor:
         head = bit_fields.string_to_bytes(tf.strings.substr(stream, 0, tf.minimum(tf.strings.length(stream), 5)))
         length, begin, good = bit_fields.read_varints(head, const(0), const(1))
         whole = tf.cast(tf.strings.length(stream), tf.int64)
@@ -128,6 +150,10 @@ class MixtureCoder(tf.Module):
         with tf.control_dependencies(end_checks(state)):
             symbols = tf.tensor_scatter_nd_update(mixtures.centres, places[:, None], found)
         return tf.cast(symbols, tf.int32)
+
+
+def _cut(begin: tf.Tensor, end: tf.Tensor, *parameters: tf.Tensor) -> list[tf.Tensor]:
+    return [values[:, begin:end] for values in parameters]
 
 
 def _gather(mixtures: Mixtures, places: tf.Tensor) -> Mixtures:

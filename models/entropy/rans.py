@@ -3,6 +3,8 @@
 ``lanes`` holds the arithmetic, ``rans_stream`` the layout of the string, ``rans_reader`` its reading.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
@@ -70,12 +72,13 @@ class RansCoder(tf.Module):
         Raises:
             tf.errors.InvalidArgumentError: on a symbol or an index out of range.
         """
+
+        def one(begin, end, state):
+            part = symbols[begin:end]
+            return self.encode_chunk(part, indexes[begin:end]), part, state
+
         with tf.device("CPU:0"):
-
-            def one(begin, end):
-                return encode_all(self.precision, *self._intervals(symbols[begin:end], indexes[begin:end], None))
-
-            return join_chunks(one, tf.size(symbols), CHUNK)
+            return join_chunks(one, tf.size(symbols), CHUNK)[0]
 
     @_plain
     def decode(self, stream: tf.Tensor, indexes: tf.Tensor) -> tf.Tensor:
@@ -91,13 +94,35 @@ class RansCoder(tf.Module):
         Raises:
             tf.errors.InvalidArgumentError: if the stream does not fit these tables and indexes, or is damaged.
         """
+        decode = self.decoder()
+        with tf.device("CPU:0"):
+            return split_chunks(
+                lambda part, begin, end, state: (decode(part, indexes[begin:end]), state),
+                stream, tf.size(indexes), CHUNK,
+            )  # fmt: skip
+
+    @property
+    def chunk(self) -> int:
+        """Symbols of a chunk at most."""
+        return CHUNK
+
+    @_plain
+    def encode_chunk(self, symbols: tf.Tensor, indexes: tf.Tensor) -> tf.Tensor:
+        """The string of one chunk, without more around it; arguments and errors are those of ``encode``."""
+        with tf.device("CPU:0"):
+            return encode_all(self.precision, *self._intervals(symbols, indexes, None))
+
+    @_plain
+    def decoder(self) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+        """What undoes ``encode_chunk``: (string, indexes int32 [n]) -> symbols int32 [n]. Make it outside of loops."""
         with tf.device("CPU:0"):
             table = self._table()
 
-            def one(part, begin, end):
-                return self._decode_chunk(part, indexes[begin:end], table)
+        def decode(stream, indexes):
+            with tf.device("CPU:0"):
+                return self._decode_chunk(stream, indexes, table)
 
-            return split_chunks(one, stream, tf.size(indexes), CHUNK)
+        return decode
 
     @_plain
     def encode_steps(self, symbols: tf.Tensor, indexes: tf.Tensor, valid: tf.Tensor | None = None) -> tf.Tensor:

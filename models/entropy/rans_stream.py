@@ -7,6 +7,7 @@ streams, their lengths before them.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -149,30 +150,52 @@ def encode_steps(precision: int, frequencies: tf.Tensor, starts: tf.Tensor, esca
     return close(states, tf.concat([emitted, words], 0), counts, escapes)
 
 
-def join_chunks(encode: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], size: tf.Tensor, chunk: int) -> tf.Tensor:
+def join_chunks(
+    encode: Callable, size: tf.Tensor, chunk: int, dtype: tf.DType = tf.int32, state: Any = ()
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Strings of chunk after chunk, one after another, before them the lengths of all but the last as varints.
 
     Args:
-        encode: takes begin and end of a chunk, int32 scalars, and gives its string.
+        encode: (begin and end of a chunk, int32 scalars, the state) -> (its string, what is kept of it,
+            [end - begin] of ``dtype``, the next state).
         size: int32 scalar, symbols in all.
         chunk: symbols of a chunk at most; all but the last have equally many.
+        dtype: of what is kept.
+        state: tensors that ``encode`` carries on.
+
+    Returns:
+        The string, and what was kept, [size].
     """
 
-    def body(place, parts):
-        return place + 1, parts.write(place, encode(place * each, (place + 1) * each))
+    def body(place, state, kept, strings):
+        string, values, state = encode(place * each, tf.minimum((place + 1) * each, size), state)
+        return place + 1, state, _put(kept, place, values), strings.write(place, string)
 
     count, each = _chunks(size, chunk)
-    parts = tf.TensorArray(tf.string, count, element_shape=[])
-    _, parts = tf.while_loop(lambda place, _: place < count, body, (0, parts), parallel_iterations=1)
-    parts = parts.stack()
-    lengths = bit_fields.write_varints(tf.cast(tf.strings.length(parts[:-1]), tf.int64))
-    return tf.strings.join([bit_fields.bytes_to_string([lengths]), tf.strings.reduce_join(parts)])
+    strings = tf.TensorArray(tf.string, count, element_shape=[])
+    loop = (0, state, _unwritten(count, each, dtype), strings)
+    _, _, kept, strings = tf.while_loop(lambda place, *_: place < count, body, loop, parallel_iterations=1)
+    strings = strings.stack()
+    lengths = bit_fields.write_varints(tf.cast(tf.strings.length(strings[:-1]), tf.int64))
+    string = tf.strings.join([bit_fields.bytes_to_string([lengths]), tf.strings.reduce_join(strings)])
+    return string, tf.reshape(kept, [-1])[:size]
 
 
 def split_chunks(
-    decode: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor], stream: tf.Tensor, size: tf.Tensor, chunk: int
+    decode: Callable, stream: tf.Tensor, size: tf.Tensor, chunk: int, dtype: tf.DType = tf.int32, state: Any = ()
 ) -> tf.Tensor:
-    """What ``decode`` (of a chunk's string, begin and end) makes of a string of ``join_chunks``: int32 [size]."""
+    """Undoes ``join_chunks``.
+
+    Args:
+        decode: (a chunk's string, its begin and end, int32 scalars, the state) -> (what it stands for, [end - begin] of
+            ``dtype``, the next state).
+        stream: string scalar.
+        size, chunk, state: see ``join_chunks``.
+        dtype: of what is kept.
+
+    Returns:
+        What ``decode`` gave, chunk after chunk: [size].
+    """
     count, each = _chunks(size, chunk)
     head = bit_fields.string_to_bytes(tf.strings.substr(stream, 0, tf.minimum(tf.strings.length(stream), 5 * count)))
     lengths, begin, good = bit_fields.read_varints(head, const(0), tf.cast(count, tf.int64) - 1)
@@ -181,13 +204,25 @@ def split_chunks(
         lengths = tf.concat([lengths, last[None]], 0)
     begins = begin + tf.cumsum(lengths, exclusive=True)
 
-    def body(place, parts):
+    def body(place, state, kept):
         part = tf.strings.substr(stream, begins[place], lengths[place])
-        return place + 1, parts.write(place, decode(part, place * each, (place + 1) * each))
+        values, state = decode(part, place * each, tf.minimum((place + 1) * each, size), state)
+        return place + 1, state, _put(kept, place, values)
 
-    parts = tf.TensorArray(tf.int32, count, infer_shape=False, element_shape=[None])
-    _, parts = tf.while_loop(lambda place, _: place < count, body, (0, parts), parallel_iterations=1)
-    return parts.concat()
+    loop = (0, state, _unwritten(count, each, dtype))
+    _, _, kept = tf.while_loop(lambda place, *_: place < count, body, loop, parallel_iterations=1)
+    return tf.reshape(kept, [-1])[:size]
+
+
+def _unwritten(count: tf.Tensor, each: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """What `_put` fills."""
+    return tf.zeros(tf.stack([count, tf.maximum(each, 1)]), dtype)
+
+
+def _put(kept: tf.Tensor, place: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """Writes a chunk [n] into its row of [count, each]; in place: nothing is held twice."""
+    padded = tf.pad(values, [[0, tf.shape(kept)[1] - tf.size(values)]])
+    return tf.tensor_scatter_nd_update(kept, tf.reshape(place, [1, 1]), padded[None])
 
 
 def _chunks(size: tf.Tensor, chunk: int) -> tuple[tf.Tensor, tf.Tensor]:

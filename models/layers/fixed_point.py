@@ -92,18 +92,19 @@ def check_convolution(layer: keras.layers.Layer) -> None:
         raise ValueError(f"{layer.name}: its weights are too large for exact sums (or not finite)")
 
 
-def apply(network: keras.Sequential, values):
+def apply(network: keras.Sequential, values, first: int = 0, last: int | None = None):
     """Evaluates a network of convolutions and (leaky) ReLUs exactly.
 
     Args:
       network: checked by `check`.
       values: [B, H, W, C] float64, integers in units of 2^-VALUE_BITS, clipped to +-2^24.
+      first, last: the part of the layers to evaluate.
 
     Returns:
       [B, H', W', C'] float64, likewise.
     """
     sums = values * 2.0**WEIGHT_BITS
-    for layer in network.layers:
+    for layer in network.layers[first:last]:
         if isinstance(layer, keras.layers.LeakyReLU):
             sums = leaky(sums, float(layer.negative_slope))
         elif isinstance(layer, _CONVOLUTIONS):

@@ -92,12 +92,13 @@ def rebuilt(directory: str, mode: str, noise: float):
     if mode == "xla":
         compiled = {}
 
-        def apply(network, values):
-            if id(network) not in compiled:
-                compiled[id(network)] = tf.function(
-                    lambda v: fixed_apply(network, v), autograph=False, jit_compile=True
+        def apply(network, values, *part):
+            key = id(network), *part
+            if key not in compiled:
+                compiled[key] = tf.function(
+                    lambda v: fixed_apply(network, v, *part), autograph=False, jit_compile=True
                 )
-            return compiled[id(network)](values)
+            return compiled[key](values)
 
         fixed_apply, latents_serving.fixed_point.apply = fixed_point.apply, apply
         for name in ("analyse_tile", "synthesise_tile"):
@@ -105,7 +106,8 @@ def rebuilt(directory: str, mode: str, noise: float):
         if hasattr(model, "hyper_latents"):
             model.hyper_latents = tf.function(model.hyper_latents, autograph=False, jit_compile=True)
     if mode == "control":
-        module.latents.parameters = noisy(module.latents.parameters, noise)
+        bands = module.latents.bands
+        bands._pointwise = noisy(bands._pointwise, noise)
     elif noise:
         inexact = [model.analysis, model.synthesis, getattr(model, "hyper_analysis", None)]
         for layer in [layer for network in inexact if network is not None for layer in network.layers]:

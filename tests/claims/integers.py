@@ -30,7 +30,7 @@ def bits(server, pixels: np.ndarray) -> np.ndarray:
     z_hat = tf.round(latents.model.hyper_latents(y))
     height, width = tf.shape(y)[1], tf.shape(y)[2]
     if isinstance(latents, MixtureLatents):
-        each = mixture_bits(tf.reshape(y_hat, [-1]), *latents.mixtures(z_hat, height, width))
+        each = mixture_bits(tf.reshape(y_hat, [-1]), *latents.mixtures(latents.parameters(z_hat, height, width)))
     else:
         mean, level = latents.means_and_levels(latents.parameters(z_hat, height, width))
         each = gaussian.bits_each(y_hat - mean, gaussian.scale_of(tf.cast(level, tf.float32)))

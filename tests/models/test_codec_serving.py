@@ -15,6 +15,7 @@ from models.entropy.tables import gaussian_tables
 from tests.claims import damage, estimate
 from tests.models.kinds import KINDS, photograph, png
 
+TOO_LARGE = "a picture may have 134217728 pixels (2^27) at most"
 RECIPES = ("factorized", "hyperprior", "mean_scale_hyperprior", "autoregressive")
 
 
@@ -229,15 +230,16 @@ class TestRefusals:
 
     @pytest.mark.parametrize("name", RECIPES)
     def test_a_header_that_lies_about_the_size(self, served, name):
-        """65,535 pixels each way would be gigabytes of latents: found out before they are reserved."""
+        """Sizes that would be gigabytes of latents: found out before they are reserved."""
         model = served(name)
         stream = model["compress"]([png(photograph(60, 40))])[0]
-        forged = damage.sealed(stream[:20] + b"\xff\xff\xff\xff" + stream[24:])
         memory = damage.Memory()
-        memory.restart()
-        before = memory.now()
-        assert "too short for a picture of its size" in self.refused(model["decompress"], forged)
-        assert memory.peak() - before < 100 << 20
+        for sides, message in (((2048, 65535), "too short for a picture of its size"), ((2049, 65535), TOO_LARGE)):
+            forged = damage.sealed(stream[:20] + b"".join(side.to_bytes(2, "little") for side in sides) + stream[24:])
+            memory.restart()
+            before = memory.now()
+            assert message in self.refused(model["decompress"], forged)
+            assert memory.peak() - before < 100 << 20
 
     def test_unknown_flags(self, served, stream):
         forged = damage.sealed(stream[:24] + b"\x40" + stream[25:])

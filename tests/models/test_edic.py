@@ -52,7 +52,7 @@ def test_the_coder_sees_the_networks_mixtures(components):
         variable.assign(np.array(variable) + 0.01)
     z_hat = tf.round(3 * tf.random.stateless_normal([1, 2, 3, config.channels], [3, 4]))
     real = [np.array(p) for p in model.split(tf.cast(model.hyper_synthesis(z_hat), tf.float32)[:, :7, :11])]
-    integers = [np.array(p) for p in server.latents.mixtures(z_hat, tf.constant(7), tf.constant(11))]
+    integers = [np.array(p) for p in server.latents.mixtures(server.latents.parameters(z_hat, 7, 11))]
     units, tolerances = (256, 4, 256), (0.05, 0.126, 0.01)
     assert np.abs(real[0]).max() > 1
     for values, found, unit, tolerance in zip(real, integers, units, tolerances, strict=True):
