@@ -11,6 +11,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from models import codec_serving
+from models.entropy import container
 from tests.claims import damage
 from tests.models.kinds import photograph
 
@@ -72,8 +74,12 @@ class TestForgedPlanes:
         made = trained("factorized")
         server = made.recipe.signatures(made.model, made.config)
 
+        sections, y_hat = server.latents.encode(server.analyse(tf.constant(self.PIXELS)))
+
         def read(flags: int, plane: bytes) -> np.ndarray:
-            stream = server._write(tf.constant(self.PIXELS), tf.constant(flags), tf.constant(plane), 0)[0]
+            beside = 20, 30, flags
+            latents = codec_serving.latents_fingerprint(y_hat, *beside, tf.constant(plane))
+            stream = container.pack(*beside, latents, server.fingerprint, [*sections, tf.constant(plane)])
             answer = made.functions["decompress"](bitstream_bytes=stream[None])["image_bytes"][0]
             return np.asarray(Image.open(io.BytesIO(answer.numpy())))
 
