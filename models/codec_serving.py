@@ -1,7 +1,8 @@
 """The served form of every image codec: `compress`, `decompress` and `serving_default`, of stock TensorFlow ops.
 
 A stream is `models.entropy.container`'s: the sections of the latents and, if the picture has one, the alpha plane as a
-PNG (kept without loss). The transforms run in tiles, so that memory does not grow with the picture.
+PNG (kept without loss). The transforms run in tiles, so that of a large picture only its pixels, its latents and the
+decoded latents are held whole.
 """
 
 import functools
@@ -22,8 +23,10 @@ __all__ = ["FactorizedLatents", "GaussianLatents", "MixtureLatents", "signatures
 STEP_UNIT, LAST_STEP = 4, 63  # a variable-rate model's quality, in steps, fills the flags above `pictures_serving`'s
 DEFAULT_STEP = 32  # quality 50
 TILE, HALO = 64, 4  # latents: tiles of 1024 pixels, 64 pixels around; the transforms reach 30 pixels and 4 latents
+DRAWN_TILE = 48  # latents; smaller than what the streams depend on, as the synthesis takes more memory
 SLOPE_TILE = 32  # latents; a gradient keeps what all layers gave
 MOST_PASSES = 100
+MOST_REFINED = 2**24  # pixels; the search holds all parameters of all latents, and several copies of these
 _FORMAT = "latents of 12 fraction bits, level tables 0.11 to 256, 3"
 
 
@@ -116,7 +119,7 @@ class CodecServer(tf.Module):
         shape = tf.shape(y_hat)
         return pictures.in_tiles(
             lambda tile: self._synthesise_tile(gains * tile), y_hat[0], shape[1], shape[2], scale_in=1,
-            scale_out=codec.STRIDE, tile=TILE, halo=HALO, channels=3, dtype=tf.uint8, sides=(height, width),
+            scale_out=codec.STRIDE, tile=DRAWN_TILE, halo=HALO, channels=3, dtype=tf.uint8, sides=(height, width),
         )  # fmt: skip
 
     def target(self, pixels: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
@@ -160,9 +163,17 @@ class CodecServer(tf.Module):
 
         Returns:
           string scalar.
+
+        Raises:
+          tf.errors.InvalidArgumentError: the picture is damaged, or has more than `container.MAX_PIXELS`, or is to be
+            refined and has more than MOST_REFINED.
         """
         pixels, flags, plane = pictures.read_picture(encoded)
         gains, inverse, shape = 1.0, 1.0, tf.shape(pixels)
+        if passes is not None:
+            message = f"refinement takes pictures of {MOST_REFINED} pixels (2^24) at most; compress without it: sides"
+            with tf.control_dependencies([require(shape[0] * shape[1] <= MOST_REFINED, message, shape[:2])]):
+                pixels = tf.identity(pixels)
         if self.variable:
             gains, inverse = self.gains(step)
             flags += STEP_UNIT * step

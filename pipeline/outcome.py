@@ -34,7 +34,7 @@ def finish(steps: list[Step], options: Options, out: pathlib.Path, console: Cons
     rows = []
     if not reasons:
         path = pushed["pushed_destination"].string_value
-        serving.write_configuration(pathlib.Path(path).parent, options.recipe.name)
+        serving.write_configuration(pathlib.Path(path).parent, options.recipe.name, options.recipe.kind)
         rows.append(("pushed model", path))
     means = evaluation.means(outputs["Evaluator"]["evaluation"].uri)
     for metric in options.recipe.evaluation.metrics:

@@ -14,13 +14,19 @@ allowed_batch_sizes: 8
 """
 
 
-def write_configuration(push_dir: pathlib.Path, name: str) -> tuple[pathlib.Path, pathlib.Path]:
-    """Writes `<name>.models.config` and `<name>.batching.config` beside a serving folder.
+def write_configuration(push_dir: pathlib.Path, name: str, kind: str) -> tuple[pathlib.Path, ...]:
+    """Writes `<name>.models.config` and, but for codecs, `<name>.batching.config` beside a serving folder.
+
+    A codec takes the pictures of a batch one after the other, so a batch saves nothing, and one picture or stream that
+    is refused would fail the whole batch, which the server makes of the requests of several clients.
 
     The two newest versions are served: `canary` is the newest, `stable` the one before it (the same, if alone).
 
     Args:
-      push_dir: the serving folder, with one numbered folder a version. name: of the served model.
+      push_dir: the serving folder, with one numbered folder a version. name: of the served model. kind: its recipe's.
+
+    Returns:
+      The files.
 
     Raises:
       FileNotFoundError: the folder holds no version.
@@ -39,9 +45,13 @@ def write_configuration(push_dir: pathlib.Path, name: str) -> tuple[pathlib.Path
         f"    model_version_policy {{\n    specific {{\n{served}    }}\n    }}\n{labels}"
         "  }\n}\n"
     )
-    batching = _BATCHING.format(cores=os.cpu_count() or 1)
-    paths = push_dir.parent / f"{name}.models.config", push_dir.parent / f"{name}.batching.config"
-    for path, text in zip(paths, (models, batching), strict=True):
+    texts = {f"{name}.models.config": models, f"{name}.batching.config": _BATCHING.format(cores=os.cpu_count() or 1)}
+    if kind == "codec":
+        # One of an earlier version would go on mixing requests.
+        (push_dir.parent / f"{name}.batching.config").unlink(missing_ok=True)
+        del texts[f"{name}.batching.config"]
+    paths = tuple(push_dir.parent / file for file in texts)
+    for path, text in zip(paths, texts.values(), strict=True):
         temporary = path.with_suffix(".tmp")
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)

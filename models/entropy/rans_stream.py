@@ -169,7 +169,7 @@ def join_chunks(
 
     def body(place, state, kept, strings):
         string, values, state = encode(place * each, tf.minimum((place + 1) * each, size), state)
-        return place + 1, state, _put(kept, place, values), strings.write(place, string)
+        return place + 1, state, _put(kept, place, values, each), strings.write(place, string)
 
     count, each = _chunks(size, chunk)
     strings = tf.TensorArray(tf.string, count, element_shape=[])
@@ -207,7 +207,7 @@ def split_chunks(
     def body(place, state, kept):
         part = tf.strings.substr(stream, begins[place], lengths[place])
         values, state = decode(part, place * each, tf.minimum((place + 1) * each, size), state)
-        return place + 1, state, _put(kept, place, values)
+        return place + 1, state, _put(kept, place, values, each)
 
     loop = (0, state, _unwritten(count, each, dtype))
     _, _, kept = tf.while_loop(lambda place, *_: place < count, body, loop, parallel_iterations=1)
@@ -219,9 +219,10 @@ def _unwritten(count: tf.Tensor, each: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     return tf.zeros(tf.stack([count, tf.maximum(each, 1)]), dtype)
 
 
-def _put(kept: tf.Tensor, place: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+def _put(kept: tf.Tensor, place: tf.Tensor, values: tf.Tensor, each: tf.Tensor) -> tf.Tensor:
     """Writes a chunk [n] into its row of [count, each]; in place: nothing is held twice."""
-    padded = tf.pad(values, [[0, tf.shape(kept)[1] - tf.size(values)]])
+    # Whatever else looked at `kept`, its shape say, would have TensorFlow copy it.
+    padded = tf.pad(values, [[0, tf.maximum(each, 1) - tf.size(values)]])
     return tf.tensor_scatter_nd_update(kept, tf.reshape(place, [1, 1]), padded[None])
 
 

@@ -32,7 +32,7 @@ MEMORY = 4  # times what a good stream takes
 SLACK = 32 << 20  # bytes that memory allocators keep or give back as they like
 CLEAR = re.compile(
     "the stream is empty|not a Kompakt stream|truncated|damaged|another model|unsupported version|"
-    "sizes are impossible|decoded latents differ|Invalid PNG"
+    "sizes are impossible|pixels .2.27. at most|decoded latents differ|Invalid PNG"
 )
 _CHECKSUM, _REST = slice(4, 12), 12
 _FIELDS = {"model": (12, 4), "latents": (16, 4), "height": (20, 2), "width": (22, 2), "flags": (24, 1)}

@@ -76,6 +76,13 @@ def test_the_slope_is_that_of_the_error_in_bits(server, monkeypatch):
     np.testing.assert_allclose(server.slope(y, target), expected, rtol=0.02, atol=0.02 * np.abs(expected).max())
 
 
+def test_a_picture_too_large_for_the_search_is_refused(server, monkeypatch):
+    monkeypatch.setattr(codec_serving, "MOST_REFINED", 99)
+    encoded = tf.io.encode_png(photograph(10, 10))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="refinement takes pictures of 99 pixels"):
+        server.write_stream(encoded, tf.constant(0), tf.constant(1))
+
+
 @pytest.mark.parametrize(
     ("name", "can"), [("hyperprior", True), ("edic", True), ("factorized", False), ("autoregressive", False)]
 )

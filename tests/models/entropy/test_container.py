@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from models.entropy import container
+from tests.claims.damage import sealed
 
 MODEL, LATENTS = 0x01234567, 0xFEDCBA98
 SECTIONS = [b"side", b"", b"latents" * 40]
@@ -131,3 +132,16 @@ def test_describe_names_other_things(stream, message):
 def test_fingerprints_differ_and_fit():
     prints = {int(container.fingerprint(tf.constant(text))) for text in (b"", b"a", b"b", np.ones(9).tobytes())}
     assert len(prints) == 4 and all(0 <= number < 1 << 32 for number in prints)
+
+
+def test_pictures_beyond_the_limit_have_no_stream():
+    stream = pack(2048, 65535, 0, tf.constant(SECTIONS)).numpy()  # 2^27 less one row's 2048
+    assert unpack(stream)[0][1] == 65535 and container.describe(stream)["width"] == 65535
+    forged = sealed(stream[:20] + (2049).to_bytes(2, "little") + stream[22:])
+    message = r"134217728 pixels \(2\^27\) at most; its sides are"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        pack(2049, 65535, 0, tf.constant(SECTIONS))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        unpack(forged)
+    with pytest.raises(ValueError, match=message + " 2049 65535"):
+        container.describe(forged)
