@@ -153,7 +153,7 @@ def interrupted(folder: pathlib.Path) -> dict:
             )  # fmt: skip
     x = np.arange(6, dtype="float32").reshape(3, 2)
     answers = model.predict(x, batch_size=2, verbose=0), model(x)
-    return {"steps": int(model.optimizer.iterations), "answers": [np.array(a).tolist() for a in answers]}
+    return {"steps": int(np.array(model.optimizer.iterations)), "answers": [np.array(a).tolist() for a in answers]}
 
 
 def refused() -> str:
