@@ -64,7 +64,7 @@ def write(kind: str, folder: pathlib.Path) -> None:
 
 
 def step(model, batches, validation) -> dict:
-    """One training step and a validation: what they report, norms of the gradient that the optimizer saw, averages."""
+    """A validation and one training step: what they report, norms of the gradient that the optimizer saw, averages."""
     strategy = model.distribute_strategy
 
     def reported(function, dataset):
@@ -73,10 +73,10 @@ def step(model, batches, validation) -> dict:
             strategy.run(function, args=(batch,))
         return {k: float(v) for k, v in model.get_metrics_result().items()}
 
-    found = {"trained": reported(model.train_step, batches.take(1))}
+    found = {"validated": reported(model.test_step, validation)}  # before Adam makes much of small differences
+    found["trained"] = reported(model.train_step, batches.take(1))
     # The first moment of Adam is a tenth of the first gradient.
     found["norms"] = [float(10 * np.linalg.norm(v)) for v in model.optimizer.variables if v.path.endswith("momentum")]
-    found["validated"] = reported(model.test_step, validation)
     found["averages"] = [np.array(v).tolist() for v in model.non_trainable_variables if "moving" in v.path]
     return found
 
@@ -153,7 +153,7 @@ def interrupted(folder: pathlib.Path) -> dict:
             )  # fmt: skip
     x = np.arange(6, dtype="float32").reshape(3, 2)
     answers = model.predict(x, batch_size=2, verbose=0), model(x)
-    return {"steps": int(model.optimizer.iterations), "answers": [np.array(a).tolist() for a in answers]}
+    return {"steps": int(np.array(model.optimizer.iterations)), "answers": [np.array(a).tolist() for a in answers]}
 
 
 def refused() -> str:
