@@ -125,10 +125,10 @@ class CodecFamily:
         Raises:
           ServedCodecError: no stream, none of these models', or damaged.
         """
-        from models.entropy import container
+        from models.entropy import header
 
         try:
-            written_by = container.describe(bitstream_bytes)["model_fingerprint"]
+            written_by = header.describe(bitstream_bytes)["model_fingerprint"]
         except ValueError as error:
             raise ServedCodecError(str(error)) from error
         models = {point.fingerprint: point.directory for point in self.points}

@@ -9,12 +9,10 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
-from components import colour_profiles
-from models import data as records
-from models.entropy.container import MAX_PIXELS
+from components import colour_profiles, picture_decoder
+from models.entropy.header import MAX_PIXELS
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp")
 
@@ -139,15 +137,15 @@ def _is_plain(image: Image.Image, data: bytes) -> bool:
 def _tensorflow_channels(data: bytes, height: int, width: int) -> int:
     """Channels of the picture as TensorFlow decodes it; 0 if it refuses the bytes or sees another size."""
     try:
-        shape = tf.io.decode_image(data, expand_animations=False).shape
-    except tf.errors.OpError:
+        shape = picture_decoder.decode(data).shape
+    except ValueError:
         return 0
     return shape[2] if tuple(shape[:2]) == (height, width) else 0
 
 
 def _array(data: bytes) -> np.ndarray:
     """The picture as TensorFlow decodes it, uint8 [H, W, C], or [H, W] if there is one channel."""
-    pixels = records.decode(tf.constant(data), channels=0).numpy()
+    pixels = picture_decoder.decode(data)
     return pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
 
 

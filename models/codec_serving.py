@@ -165,7 +165,7 @@ class CodecServer(tf.Module):
           string scalar.
 
         Raises:
-          tf.errors.InvalidArgumentError: the picture is damaged, or has more than `container.MAX_PIXELS`, or is to be
+          tf.errors.InvalidArgumentError: the picture is damaged, or has more than `header.MAX_PIXELS`, or is to be
             refined and has more than MOST_REFINED.
         """
         pixels, flags, plane = pictures.read_picture(encoded)

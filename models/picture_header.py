@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from models.entropy.bit_fields import require, string_to_bytes
-from models.entropy.container import MAX_PIXELS
+from models.entropy.header import MAX_PIXELS
 
 _PNG, _GIF, _BMP = b"\x89PNG", b"GIF8", b"BM"
 _BMP_KIND = b"\x18\0\0\0\0\0"  # bits a pixel, compression

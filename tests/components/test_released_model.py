@@ -17,7 +17,7 @@ from components.containers import members
 from components.served_codec import ServedCodec
 from components.served_ecg import ServedEcg
 from models import registry, released
-from models.entropy import container
+from models.entropy import header
 from tests.components.recordings_on_disk import real_recordings
 from tests.models.kinds import KINDS, photograph, png
 
@@ -86,11 +86,11 @@ def test_streams_of_earlier_releases_are_read(edic, name, monkeypatch):
     if hashlib.sha256(decoded.tobytes()).hexdigest() != told["sha256"]:
         assert np.abs(decoded.astype(int) - expected).max() <= 1
         assert decoded.ndim == 2 or np.array_equal(decoded[..., 3:], expected[..., 3:])
-    assert container.describe(stream)["model_fingerprint"] in edic.description["reads"]
+    assert header.describe(stream)["model_fingerprint"] in edic.description["reads"]
 
 
 def test_the_released_model_writes_streams_of_its_own(edic):
-    described = container.describe(edic.compress(png(photograph(40, 30)), 50))
+    described = header.describe(edic.compress(png(photograph(40, 30)), 50))
     assert described["model_fingerprint"] == edic.description["fingerprint"] not in edic.description["reads"]
 
 

@@ -6,13 +6,14 @@ import pathlib
 import tensorflow as tf
 
 from models import data, metrics
-from models.entropy import container
+from models.entropy.header import MAGIC as START
+from models.entropy.header import VERSION
 
-MAGIC = container.MAGIC + bytes([container.VERSION])
+MAGIC = START + bytes([VERSION])
 
 
 def header(dropped_bits: int) -> bytes:
-    """What `container.describe` reads: a checksum of nought, the model's fingerprint, sizes of nought."""
+    """What `models.entropy.header.describe` reads: a checksum of nought, the model's fingerprint, sizes of nought."""
     return MAGIC + bytes(8) + dropped_bits.to_bytes(4, "little") + bytes(9)
 
 

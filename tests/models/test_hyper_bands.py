@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from models import hyper_bands, registry
-from models.entropy import container, mixture_coder, rans
+from models.entropy import header, mixture_coder, rans
 from models.hyper_bands import HyperBands
 from models.layers import fixed_point
 from tests.models.kinds import KINDS
@@ -61,7 +61,7 @@ def test_streams_of_bands_and_of_one_band_are_the_same(monkeypatch, name):
 def test_numbers_of_the_largest_picture_fit_their_types():
     """Positions of 16x16 pixels, sides rounded up; symbols are counted in int32, pixels and their bytes too."""
     positions = max(
-        -(-height // 16) * -(-min(container.MAX_PIXELS // height, container.MAX_SIDE) // 16)
-        for height in (2048, 2049, 8192, 11585, 16385, container.MAX_SIDE)
+        -(-height // 16) * -(-min(header.MAX_PIXELS // height, header.MAX_SIDE) // 16)
+        for height in (2048, 2049, 8192, 11585, 16385, header.MAX_SIDE)
     )
-    assert positions * 320 < 2**31 and container.MAX_PIXELS * 4 < 2**31
+    assert positions * 320 < 2**31 and header.MAX_PIXELS * 4 < 2**31

@@ -8,7 +8,7 @@ import tensorflow as tf
 from components.codec_family import CodecFamily, RateChoice
 from components.served_codec import ServedCodec, ServedCodecError
 from models import export, registry
-from models.entropy import container
+from models.entropy import header
 from tests.models.kinds import KINDS, photograph, png
 
 RECIPE = registry.get("mean_scale_hyperprior")
@@ -56,7 +56,7 @@ def test_higher_qualities_take_more_and_show_more(folder):
     for quality in (0, 40, 100):
         stream, lmbda = family.compress(source, RateChoice(quality=quality))
         assert lmbda == pytest.approx(0.02 * 2 ** (2 * (quality / 100 - 1)))
-        assert container.describe(stream)["flags"] == 4 * round(0.63 * quality)
+        assert header.describe(stream)["flags"] == 4 * round(0.63 * quality)
         sizes.append(len(stream))
         decoded = tf.io.decode_png(family.decompress(stream)).numpy()
         errors.append(np.square(decoded - picture).mean())

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from models.entropy import container
+from models.entropy.header import describe
 from tests.claims.damage import sealed
 
 MODEL, LATENTS = 0x01234567, 0xFEDCBA98
@@ -39,7 +40,7 @@ def test_what_was_packed_comes_back(height, width, flags):
     header, sections = unpack(stream)
     assert [int(number) for number in header] == [height, width, flags, LATENTS]
     assert sections.numpy().tolist() == SECTIONS
-    assert container.describe(stream.numpy()) == {
+    assert describe(stream.numpy()) == {
         "version": 1,
         "height": height,
         "width": width,
@@ -126,7 +127,7 @@ def test_what_does_not_fit_is_not_packed(height, width, flags, message):
 )
 def test_describe_names_other_things(stream, message):
     with pytest.raises(ValueError, match=message):
-        container.describe(stream)
+        describe(stream)
 
 
 def test_fingerprints_differ_and_fit():
@@ -136,7 +137,7 @@ def test_fingerprints_differ_and_fit():
 
 def test_pictures_beyond_the_limit_have_no_stream():
     stream = pack(2048, 65535, 0, tf.constant(SECTIONS)).numpy()  # 2^27 less one row's 2048
-    assert unpack(stream)[0][1] == 65535 and container.describe(stream)["width"] == 65535
+    assert unpack(stream)[0][1] == 65535 and describe(stream)["width"] == 65535
     forged = sealed(stream[:20] + (2049).to_bytes(2, "little") + stream[22:])
     message = r"134217728 pixels \(2\^27\) at most; its sides are"
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
@@ -144,4 +145,4 @@ def test_pictures_beyond_the_limit_have_no_stream():
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         unpack(forged)
     with pytest.raises(ValueError, match=message + " 2049 65535"):
-        container.describe(forged)
+        describe(forged)
