@@ -16,7 +16,7 @@ from models.entropy.bit_fields import require
 MAGIC = b"KMP"
 VERSION = 1
 MAX_SIDE = 65535  # pixels
-MAX_PIXELS = 2**27  # of a picture: what a process needs for it stays below 2 GB, a string of 2^27 RGB pixels below 2^31
+MAX_PIXELS = 2**27  # of a picture; its latents and the bytes of its pixels are counted in 32 bits
 _TOO_LARGE = f"a picture may have {MAX_PIXELS} pixels (2^27) at most; its sides are"
 _CHECKED = 12  # bytes before what comes after the checksum
 _FIXED = 25  # bytes before the section lengths
