@@ -1,4 +1,4 @@
-"""Picture files as TensorFlow decodes them, through its C library where it is found: `import` would take seconds."""
+"""Plain picture files as TensorFlow decodes them, through its C library where it is found: `import` takes seconds."""
 
 import functools
 
@@ -8,7 +8,11 @@ from components.native_model import LibraryMissing, NativeError, Session
 
 
 def decode(encoded: bytes) -> np.ndarray:
-    """What `models.data.decode` makes of a PNG, JPEG, BMP or GIF file with its own channels: uint8 [H, W, C].
+    """What `models.data.decode` makes of a file that has nothing to be looked up: uint8 [H, W, C].
+
+    Args:
+      encoded: a PNG of 8 bits without palette and transparent colour, a grey or colour JPEG, or a BMP of 24 bits, of
+        no more than `models.entropy.header.MAX_PIXELS`.
 
     Raises:
       ValueError: TensorFlow refuses the file.

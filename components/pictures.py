@@ -145,7 +145,11 @@ def _tensorflow_channels(data: bytes, height: int, width: int) -> int:
 
 def _array(data: bytes) -> np.ndarray:
     """The picture as TensorFlow decodes it, uint8 [H, W, C], or [H, W] if there is one channel."""
-    pixels = picture_decoder.decode(data)
+    import tensorflow as tf  # takes seconds, and most pictures are plain
+
+    from models import data as records
+
+    pixels = records.decode(tf.constant(data), channels=0).numpy()
     return pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
 
 

@@ -8,7 +8,7 @@ is 25 bytes and one to three for each section but the last: 26 to 28 bytes with 
 MAGIC = b"KMP"
 VERSION = 1
 MAX_SIDE = 65535  # pixels
-MAX_PIXELS = 2**27  # of a picture: what a process needs for it stays below 2 GB, a string of 2^27 RGB pixels below 2^31
+MAX_PIXELS = 2**27  # of a picture; its latents and the bytes of its pixels are counted in 32 bits
 TOO_LARGE = f"a picture may have {MAX_PIXELS} pixels (2^27) at most; its sides are"
 CHECKED = 12  # bytes before what comes after the checksum
 FIXED = 25  # bytes before the section lengths

@@ -27,11 +27,9 @@ FILES = {
     "png": encoded(PICTURE, "PNG"),
     "grey": encoded(PICTURE[..., 0], "PNG"),
     "alpha": encoded(np.dstack([PICTURE, PICTURE[..., :1]]), "PNG"),
-    "deep": encoded(PICTURE[..., 0].astype(np.uint16) * 257, "PNG"),
     "jpeg": encoded(PICTURE, "JPEG", quality=60),
     "grey jpeg": encoded(PICTURE[..., 0], "JPEG"),
     "bmp": encoded(PICTURE, "BMP"),
-    "gif": encoded(PICTURE, "GIF"),
 }
 
 
