@@ -8,10 +8,12 @@ project.
 
 import contextlib
 import ctypes
+import gzip
 import importlib.util
 import os
 import pathlib
 import tempfile
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -22,9 +24,8 @@ _STRING = 7
 _DTYPES = {1: "float32", 2: "float64", 3: "int32", 4: "uint8", _STRING: "string", 9: "int64", 10: "bool", 19: "float16"}
 _NUMBERS = {name: number for number, name in _DTYPES.items()}
 _TSTRING_BYTES = 24  # sizeof(TF_TString), part of the library's stable interface
-# ConfigProto(graph_options.rewrite_options.meta_optimizer_iterations = ONE): a second round over the graph takes longer
-# than it saves in a process that codes a few pictures.
-ONE_ROUND = bytes.fromhex("520452026001")
+# ConfigProto(graph_options.rewrite_options.disable_meta_optimizer = true): parts were optimised when they were cut.
+_AS_IT_IS = bytes.fromhex("52055203980101")
 
 
 class NativeError(ValueError):
@@ -205,20 +206,24 @@ def signatures_at(directory: str | os.PathLike) -> dict[str, Signature]:
         raise NativeError(f"{path}: damaged, or no SavedModel") from error
 
 
-def load_part(directory: str | os.PathLike, signature: str, config: bytes = ONE_ROUND) -> NativeModel:
+def load_part(directory: str | os.PathLike, signature: str) -> NativeModel:
     """A model that answers one signature of an exported model, from the part that lies beside it where there is one.
 
     Raises:
       LibraryMissing, NativeError: as `NativeModel`.
     """
     whole = pathlib.Path(directory).absolute()
-    part = whole / "assets.extra" / "parts" / signature / "saved_model.pb"
+    part = whole / "assets.extra" / "parts" / f"{signature}.pb.gz"
     if not part.is_file():
-        return NativeModel(whole, config=config)
+        return NativeModel(whole)
     with tempfile.TemporaryDirectory(prefix="kompakt-") as together:  # a part reads the variables of the whole
-        os.symlink(part, os.path.join(together, "saved_model.pb"))
+        try:
+            content = gzip.decompress(part.read_bytes())
+        except (OSError, EOFError, zlib.error) as error:
+            raise NativeError(f"{part}: damaged") from error
+        pathlib.Path(together, "saved_model.pb").write_bytes(content)
         os.symlink(whole / "variables", os.path.join(together, "variables"))
-        return NativeModel(together, config=config)
+        return NativeModel(together, config=_AS_IT_IS)
 
 
 class _Output(ctypes.Structure):

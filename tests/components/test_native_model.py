@@ -1,5 +1,6 @@
 """SavedModels through the C library: what servers' loader sees, and what a part of a model needs."""
 
+import gzip
 import os
 import shutil
 import subprocess
@@ -130,10 +131,26 @@ def test_a_part_answers_in_every_loader(directory, tmp_path):
     assert list(part.signatures) == ["numbers"]
     check_numbers(part("numbers", **NUMBERS))
     shutil.copytree(directory / "variables", tmp_path / "variables")
-    shutil.copy(directory / "assets.extra" / "parts" / "numbers" / "saved_model.pb", tmp_path)
+    packed = (directory / "assets.extra" / "parts" / "numbers.pb.gz").read_bytes()
+    (tmp_path / "saved_model.pb").write_bytes(gzip.decompress(packed))
     signature = tf.saved_model.load(str(tmp_path)).signatures["numbers"]
     answer = signature(x=tf.constant(NUMBERS["x"]), n=tf.constant(10))
     check_numbers({name: value.numpy() for name, value in answer.items()})
+
+
+def test_functions_of_a_part_are_in_their_places(directory):
+    whole = parts.cut(parts.read(directory), ["numbers"]).meta_graphs[0].graph_def
+    part = parts.inlined(parts.cut(parts.read(directory), ["numbers"])).meta_graphs[0].graph_def
+    assert "MatMul" not in {node.op for node in whole.node} and "MatMul" in {node.op for node in part.node}
+    assert len(part.library.function) < len(whole.library.function)
+
+
+def test_a_damaged_part_is_told(directory, tmp_path):
+    shutil.copytree(directory, tmp_path / "model")
+    part = tmp_path / "model" / "assets.extra" / "parts" / "text.pb.gz"
+    part.write_bytes(part.read_bytes()[:-20])
+    with pytest.raises(NativeError, match="text.pb.gz: damaged"):
+        load_part(tmp_path / "model", "text")
 
 
 def test_without_a_part_the_whole_model_answers(directory, tmp_path):
