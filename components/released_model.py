@@ -38,7 +38,7 @@ def directory_of(name: str, announce=lambda text: None) -> pathlib.Path:
     target = folder_of(name)
     if (target / "saved_model.pb").is_file():
         return target
-    announce(f"preparing the released model '{name}', once (about half a minute) ...")
+    announce(f"preparing the released model '{name}', once (about 40 seconds) ...")
     from models.export import export
 
     target.parent.mkdir(parents=True, exist_ok=True)

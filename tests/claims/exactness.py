@@ -1,4 +1,4 @@
-"""Streams of every writer at every reader: threads, oneDNN, other kernels, batches, eager, XLA, refined, noisy floats.
+"""Streams of every writer at every reader: threads, oneDNN, other kernels, C library, batches, XLA, noise.
 
     python -m tests.claims.exactness --picture FILE [--picture FILE ...] [--model DIR ...] [--released NAME ...]
 
@@ -47,6 +47,7 @@ WAYS: Mapping[str, dict[str, Any]] = {
     "other kernels": USUAL | {"environment": OTHER_KERNELS},
     "prepared under them": USUAL | {"environment": OTHER_KERNELS, "mode": "prepared"},
     "batch of eight": USUAL | {"batch": 8},
+    "C library": USUAL | {"mode": "native"},
     "eager": USUAL | {"mode": "eager"},
     "XLA": USUAL | {"mode": "xla"},
     "refined latents": USUAL | {"refine": 8},

@@ -15,6 +15,9 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
+from components.loaded_model import LoadedModel
+from components.native_model import NativeError
+
 
 def probe() -> list[str]:
     """Digests, each behind a library's name: matrix products, exponentials, convolutions and error functions."""
@@ -65,6 +68,16 @@ def served(directory: str, batch: int, refine: int):
         caller(compress, "image_bytes", "bitstream_bytes", wanted),
         caller("decompress", "bitstream_bytes", "image_bytes", {}),
     )
+
+
+def native(directory: str):
+    """The same through TensorFlow's C library, as the command line does."""
+    model = LoadedModel(directory)
+
+    def caller(name: str, argument: str, answer: str):
+        return lambda values: [model(name, **{argument: [value]})[answer][0] for value in values]
+
+    return caller("compress", "image_bytes", "bitstream_bytes"), caller("decompress", "bitstream_bytes", "image_bytes")
 
 
 def prepared(directory: str, way: dict):
@@ -139,6 +152,8 @@ def main() -> None:
         return
     if way["mode"] == "served":
         compress, decompress = served(task["model"], way["batch"], way["refine"])
+    elif way["mode"] == "native":
+        compress, decompress = native(task["model"])
     elif way["mode"] == "prepared":
         compress, decompress = prepared(task["model"], way)
     else:
@@ -151,7 +166,7 @@ def main() -> None:
         try:
             for path, answer in zip(task["to"][part], work(values[part]), strict=True):
                 pathlib.Path(path).write_bytes(answer)
-        except tf.errors.InvalidArgumentError as error:
+        except (tf.errors.InvalidArgumentError, NativeError) as error:
             refusals[part] = [error.message] * len(values[part])
     print(json.dumps(refusals))
 
