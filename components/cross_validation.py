@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from components import artifacts, ecg_results, ecg_transform
 from components.folders import DataError
-from models import data, ecg_data, registry
+from models import data, ecg_data, ecg_units, registry
 from models.recipe import Config, ConfigError, Recipe
 
 SOURCES = ("models", "components/cross_validation.py", "components/ecg_results.py", *ecg_transform.SOURCES)
@@ -243,7 +243,7 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
       "f1/<class>", over the folds where they are defined; "names" and "confusion": of all recordings together.
     """
     names = list(dict.fromkeys(name for row in rows for name in row["names"]))
-    order = [*(n for n in ecg_data.CLASSES if n in names), *sorted(set(names) - set(ecg_data.CLASSES))]
+    order = [*(n for n in ecg_units.CLASSES if n in names), *sorted(set(names) - set(ecg_units.CLASSES))]
     columns = {key: [row[key] for row in rows] for key in ("challenge_f1", "accuracy")}
     columns |= {f"f1/{name}": [row["f1"].get(name) for row in rows] for name in order}
     known = {key: [v for v in values if v is not None] for key, values in columns.items()}

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from models.ecg_data import CLASSES, SCORED
+from models.ecg_units import CLASSES, SCORED
 
 CHALLENGE_F1 = "challenge_f1"
 KINDS = ("f1", "precision", "recall")

@@ -17,7 +17,7 @@ from components.recording_beam import NOUN, example_of, read_place
 from components.recording_folders import looks_like_challenge, scan
 from components.recordings import Recording, noise_class
 from models.data import SPLITS
-from models.ecg_data import RATE
+from models.ecg_units import RATE
 
 FROM_PLACES = ("cinc2017", "wfdb_folder")
 SAMPLE = "ecg_sample"

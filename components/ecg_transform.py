@@ -24,7 +24,7 @@ from tfx_bsl.public import tfxio
 
 from models import data, ecg_data
 
-SOURCES = ("components/ecg_transform.py", "models/ecg_data.py")
+SOURCES = ("components/ecg_transform.py", "models/ecg_data.py", "models/ecg_units.py")
 _TYPES = {tf.string: schema_pb2.BYTES, tf.int64: schema_pb2.INT, tf.float32: schema_pb2.FLOAT}
 _LOCAL_BEAM = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
 

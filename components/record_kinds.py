@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from models import data, ecg_data
+from models import data, ecg_data, ecg_units
 
 Features = Mapping[str, tf.train.Feature]
 
@@ -67,7 +67,7 @@ def _pixels(feature: Features) -> int:
 
 
 def _seconds(feature: Features) -> float:
-    return feature[ecg_data.SAMPLES].int64_list.value[0] / ecg_data.RATE
+    return feature[ecg_data.SAMPLES].int64_list.value[0] / ecg_units.RATE
 
 
 _KINDS = (

@@ -11,7 +11,7 @@ import wfdb
 
 from components import recordings
 from components.recordings import RecordingError
-from models.ecg_data import LIMIT, RATE
+from models.ecg_units import LIMIT, RATE
 
 _PIECE_S = 900
 _CROSSINGS = 10  # zero crossings of the filter of `scipy.signal.resample_poly` to each side

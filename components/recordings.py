@@ -17,7 +17,7 @@ import wfdb
 from wfdb.io import header as wfdb_header
 
 from components.matlab import RecordingError, matrix_of
-from models.ecg_data import LIMIT, LONGEST_S, RATE, SHORTEST_S
+from models.ecg_units import LIMIT, LONGEST_S, RATE, SHORTEST_S
 
 SUFFIXES = (".hea", ".mat", ".dat")
 GAIN = 1000.0  # steps per millivolt of a matrix without a header: that of the PhysioNet/CinC Challenge 2017

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from components.served_model import ServedModel
-from models.ecg_data import RATE
+from models.ecg_units import RATE
 
 
 class ServedEcg(ServedModel):

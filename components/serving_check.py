@@ -20,7 +20,7 @@ from tfx.v1.types.standard_artifacts import Examples, InfraBlessing, Model
 
 from components.artifacts import saved_model_dir, split_files
 from components.serving_probe import batch_of_one, read_inputs, write_input
-from models import data, ecg_data, export
+from models import data, ecg_data, ecg_units, export
 
 SOURCES = ("models/export.py", "components/serving_check.py", "components/serving_probe.py",
            "components/native_model.py")  # fmt: skip
@@ -28,7 +28,7 @@ Inputs = dict[str, bytes | np.ndarray]  # name -> the one element of a batch: a 
 _PROBE = pathlib.Path(__file__).with_name("serving_probe.py")
 _TIME_LIMIT = 1800  # seconds for all signatures together: a serial decoder on one slow core needs minutes
 _PIXELS = 1_000_000  # the picture of the check has at most this many, if the split has such a one
-_SAMPLES = 60 * ecg_data.RATE  # the same for a recording
+_SAMPLES = 60 * ecg_units.RATE  # the same for a recording
 
 
 @component
@@ -130,7 +130,7 @@ def inputs_of(files: list[str]) -> Inputs:
         signal = ecg_data.parse(tf.constant(record))[ecg_data.SIGNAL]
         samples = ecg_data.decode(signal).numpy()
         return {"examples": record, "samples": samples, "length": np.array(len(samples)),
-                "rate": np.array(ecg_data.RATE), "signal_bytes": signal.numpy(), "gain": np.array(1000)}  # fmt: skip
+                "rate": np.array(ecg_units.RATE), "signal_bytes": signal.numpy(), "gain": np.array(1000)}  # fmt: skip
     raise ServingError("the split holds no record to check with")
 
 

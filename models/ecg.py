@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from models import ecg_data
+from models import ecg_data, ecg_units
 from models.classifier import cross_entropy, hits, json_list
 from models.configured import Configured
 from models.layers.masked import MaskedConvUnit, MaskedMean, halved
@@ -41,7 +41,7 @@ class EcgConfig(Config):
     bursts: bool = option(True, "whether bursts of samples are zeroed in training, about 22 % in all")
     stretch: bool = option(True, "whether training signals are played at 80/120 to 80/60 of their length")
     crop_seconds: float = option(
-        30.0, "longest piece of a recording that is trained on, seconds", low=1.0, high=ecg_data.LONGEST_S
+        30.0, "longest piece of a recording that is trained on, seconds", low=1.0, high=ecg_units.LONGEST_S
     )
 
     def __post_init__(self):
@@ -82,7 +82,7 @@ def convolutions(config: EcgConfig) -> keras.Model:
     """The network from {"samples", "length"} to the features of each frame [B, N, D] and how many frames count [B]."""
     given = placeholders()
     frames = frames_of(given["length"])
-    x = LogSpectrogram(ecg_data.RATE, config.amplitude, name="spectrogram")(given["samples"], given["length"])
+    x = LogSpectrogram(ecg_units.RATE, config.amplitude, name="spectrogram")(given["samples"], given["length"])
     for block in range(config.blocks):
         width = config.channels + block * config.growth
         for _ in range(config.layers - 1):
@@ -119,7 +119,7 @@ class Ecg(Configured):
             part.autocast = False  # half precision would spoil the samples before their spectrogram is taken
         self.class_weights = class_weights(config)
         self.trackers = [keras.metrics.Mean(name="accuracy"), keras.metrics.Mean(name="cross_entropy")]
-        scored = [c for c, name in enumerate(config.names) if name in ecg_data.SCORED]
+        scored = [c for c, name in enumerate(config.names) if name in ecg_units.SCORED]
         self.confusion = ChallengeF1(scored, config.classes, name="f1")
 
     def logits(self, features, frames, config):
@@ -205,13 +205,13 @@ def build(model_class: type[Ecg], config: EcgConfig) -> Ecg:
             raise ConfigError(f"{name}=0: it is taken from the training data, and there are none here; set it")
     with policy_of(config):
         model = model_class(config)
-        second = ecg_data.RATE
+        second = ecg_units.RATE
         model({"samples": ops.zeros((1, second), "float32"), "length": ops.full((1,), second, "int32")})
     return model
 
 
 def _class_metrics(kind: str) -> tuple[Metric, ...]:
-    return tuple(Metric(f"{kind}_{name}", "", "higher", aggregate=kind) for name in ecg_data.CLASSES.values())
+    return tuple(Metric(f"{kind}_{name}", "", "higher", aggregate=kind) for name in ecg_units.CLASSES.values())
 
 
 EVALUATION = Evaluation(

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-RATE = 300  # samples a second, of every record; recordings of other rates are resampled at ingest
+from models.ecg_units import MICROVOLTS, RATE
+
 SIGNAL = "ecg/signal"
 ID = "ecg/id"
 FORMAT = "ecg/format"
@@ -27,11 +28,6 @@ AMPLITUDE = "ecg/amplitude"
 TEXTS = (FORMAT, LENGTH_CLASS, NOISE_CLASS, LABEL_NAME)
 INTEGERS = (SAMPLES, ORIGINAL_RATE, BYTES, GAPS, CLIPPED)
 NO_LABEL = -1
-MICROVOLTS = 1000.0  # in a millivolt
-SHORTEST_S, LONGEST_S = 1, 1800  # of a recording that is taken as a whole, seconds
-CLASSES = {"N": "normal", "A": "fibrillation", "O": "other", "~": "noise"}  # of the PhysioNet/CinC Challenge 2017
-SCORED = ("N", "A", "O")  # of which the challenge takes the mean F1
-LIMIT = np.iinfo(np.int16).max / MICROVOLTS  # millivolts that a record can hold
 
 FEATURES: Mapping[str, tf.io.FixedLenFeature] = {
     SIGNAL: tf.io.FixedLenFeature([], tf.string),

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from models import data, ecg_data
+from models import data, ecg_data, ecg_units
 from models.recipe import ConfigError
 
 _SHUFFLED = 20_000  # recordings among which the next one is drawn; encoded, and shared with the cache
 STRETCH = (80 / 120, 80 / 60)  # new length over the old: a heart of 80 beats a minute comes to 120 or 60
 BURST_SHARE = 0.02275  # of the samples that start a burst: a normal number above 2
 BURST = 11  # samples that each start grows to
-STEP = 5 * ecg_data.RATE  # batches are padded to multiples of this, so that there are few shapes to compile for
+STEP = 5 * ecg_units.RATE  # batches are padded to multiples of this, so that there are few shapes to compile for
 _SIZES = (31, 62, 125, 250)  # seconds; a validation batch of longer recordings holds half as many, and so on
 
 
@@ -40,7 +40,7 @@ def inputs(files: Sequence[str], config, training: bool) -> tf.data.Dataset:
         batches = _bucketed(pieces, _SIZES, [max(1, config.batch_size >> n) for n in range(len(_SIZES) + 1)])
         return batches.map(lambda s, n, y: finished(s, n, y, config.classes), tf.data.AUTOTUNE).prefetch(1)
     drawn = _drawn(examples, config).enumerate()
-    longest = round(config.crop_seconds * ecg_data.RATE)
+    longest = round(config.crop_seconds * ecg_units.RATE)
     source = math.ceil(longest / STRETCH[0]) if config.stretch else longest
     pieces = drawn.map(lambda n, e: piece(e["signal"], e["label"], source, (config.seed, n)), tf.data.AUTOTUNE)
     short = [config.crop_seconds / 4, config.crop_seconds / 2]
@@ -88,7 +88,7 @@ def _bucketed(pieces: tf.data.Dataset, seconds: Sequence[float], sizes: Sequence
     """Batches of pieces of like lengths, padded with zeros to the longest among them."""
     return pieces.bucket_by_sequence_length(
         lambda samples, length, label: length,
-        [round(s * ecg_data.RATE) + 1 for s in seconds],
+        [round(s * ecg_units.RATE) + 1 for s in seconds],
         list(sizes),
         padded_shapes=([None], [], []),
         drop_remainder=drop_remainder,

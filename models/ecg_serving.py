@@ -6,9 +6,9 @@ import json
 
 import tensorflow as tf
 
-from models import ecg_bytes_serving, ecg_data, export
+from models import ecg_bytes_serving, ecg_data, ecg_units, export
 from models.ecg_bytes_serving import require
-from models.ecg_data import CLASSES, LONGEST_S, MICROVOLTS, SHORTEST_S
+from models.ecg_units import CLASSES, LONGEST_S, MICROVOLTS, SHORTEST_S
 from models.resample import resample
 
 RATES = (50.0, 100_000.0)  # samples a second
@@ -135,9 +135,9 @@ def _at_rate(samples: tf.Tensor, length: tf.Tensor, rate: tf.Tensor) -> tuple[tf
     """Signals at the rate of the records and to their precision, float32 [B, T'] padded with zeros, int32 [B]."""
 
     def one(given):
-        return resample(given[0][: given[1]], given[2], float(ecg_data.RATE))
+        return resample(given[0][: given[1]], given[2], float(ecg_units.RATE))
 
     spec = tf.RaggedTensorSpec([None], tf.float32, 0)
     found = tf.map_fn(one, (samples, length, rate), fn_output_signature=spec)
-    whole = tf.round(tf.clip_by_value(found.to_tensor(), -ecg_data.LIMIT, ecg_data.LIMIT) * MICROVOLTS)
+    whole = tf.round(tf.clip_by_value(found.to_tensor(), -ecg_units.LIMIT, ecg_units.LIMIT) * MICROVOLTS)
     return whole / MICROVOLTS, tf.cast(found.row_lengths(), tf.int32)

@@ -66,7 +66,7 @@ def _step(window: float | None, overlap: float | None) -> float:
         if overlap is not None:
             raise UserError("--overlap needs --window")
         return 0.0
-    from models.ecg_data import LONGEST_S, SHORTEST_S
+    from models.ecg_units import LONGEST_S, SHORTEST_S
 
     if not SHORTEST_S <= window <= LONGEST_S:
         raise UserError(f"--window {window:g}: must be between {SHORTEST_S} and {LONGEST_S} seconds")

@@ -103,7 +103,7 @@ def windows(file, pieces, window: float, step: float) -> Iterator[tuple[tuple[st
     import numpy as np
 
     from components.recordings import RecordingError
-    from models.ecg_data import RATE
+    from models.ecg_units import RATE
 
     size, stride = round(window * RATE), max(1, round(step * RATE))
     path, start, kept = os.fspath(file), 0, np.zeros(0, np.float32)

@@ -114,7 +114,7 @@ def _pictures(batch: Sequence[bytes]) -> list[dict]:
 def _signals(batch: Sequence) -> list[dict]:
     """A padded batch; the model takes signals to whole microvolts, so no more digits are sent."""
     from components.served_ecg import padded
-    from models.ecg_data import RATE
+    from models.ecg_units import RATE
 
     samples, length = padded(batch)
     rows = samples.astype(float).round(3).tolist()

@@ -10,11 +10,11 @@ import numpy as np
 from components import ecg_metrics
 from components.report import classified
 from components.served_ecg import ServedEcg
-from models import ecg_data
+from models import ecg_data, ecg_units
 
 MISTAKES = 6
 _BATCH = 16
-_LONGEST = 60 * ecg_data.RATE  # samples of a mistake that are kept for its drawing
+_LONGEST = 60 * ecg_units.RATE  # samples of a mistake that are kept for its drawing
 
 
 class EcgError(ValueError):
@@ -82,7 +82,7 @@ def _batches(files: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
 def _scores(confusion: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
     by_kind, counts = ecg_metrics.class_scores(confusion), confusion.sum(1)
     return [
-        {"name": name, "title": ecg_data.CLASSES.get(name, name), "recordings": int(counts[place])}
+        {"name": name, "title": ecg_units.CLASSES.get(name, name), "recordings": int(counts[place])}
         | {kind: None if np.isnan(values[place]) else float(values[place]) for kind, values in by_kind.items()}
         for place, name in enumerate(names)
     ]
@@ -90,10 +90,10 @@ def _scores(confusion: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]
 
 def _mistake(record: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     p, samples = record["p"], record["samples"]
-    volts = np.rint(samples[:_LONGEST] * ecg_data.MICROVOLTS).astype("<i2")
+    volts = np.rint(samples[:_LONGEST] * ecg_units.MICROVOLTS).astype("<i2")
     return {
         "id": record["id"], "is": names[record["place"]], "taken": names[int(p.argmax())],
         "probability": float(p.max()), "own_probability": float(p[record["place"]]),
-        "seconds": len(samples) / ecg_data.RATE, "rate": ecg_data.RATE,
+        "seconds": len(samples) / ecg_units.RATE, "rate": ecg_units.RATE,
         "signal": base64.b64encode(volts.tobytes()).decode("ascii"),
     }  # fmt: skip

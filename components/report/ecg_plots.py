@@ -8,7 +8,7 @@ import numpy as np
 import scipy.signal
 
 from components.report import plots
-from models.ecg_data import CLASSES, MICROVOLTS
+from models.ecg_units import CLASSES, MICROVOLTS
 
 _COLUMNS = 1200  # of the drawing; a line of more samples is drawn by the extremes of each column
 _WINDOW, _HOP, _FLOOR = 64, 32, 1e-9  # samples and square millivolts a hertz, as of the models' spectrogram

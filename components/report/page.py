@@ -10,7 +10,7 @@ import jinja2
 
 from components import ecg_metrics, rate_distortion
 from components.report import dag, ecg_plots, plots
-from models.ecg_data import CLASSES
+from models.ecg_units import CLASSES
 
 _HERE = pathlib.Path(__file__).parent
 _LABELS = {

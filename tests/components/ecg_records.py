@@ -6,7 +6,7 @@ import numpy as np
 import scipy.io
 import tensorflow as tf
 
-from models import ecg_data
+from models import ecg_data, ecg_units
 
 NAMES = ("N", "A", "O", "~")
 _HERTZ = {"N": 2.0, "A": 9.0, "O": 25.0, "~": 60.0}
@@ -14,7 +14,7 @@ _HERTZ = {"N": 2.0, "A": 9.0, "O": 25.0, "~": 60.0}
 
 def signal(name: str, seed: int, samples: int = 600) -> np.ndarray:
     """Millivolts at 300 Hz, float64 [samples]: 1 mV of the class's frequency (none without a class) and some noise."""
-    time = np.arange(samples) / ecg_data.RATE
+    time = np.arange(samples) / ecg_units.RATE
     return np.sin(2 * np.pi * _HERTZ.get(name, 0.0) * time + seed) + np.random.default_rng(seed).normal(0, 0.1, samples)
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
 from components import ecg_metrics, evaluation
-from models import ecg_data
+from models import ecg_data, ecg_units
 from models.recipe import Evaluation, Metric
 
 NAMES = ["N", "A", "O", "~"]
@@ -97,7 +97,7 @@ def test_tfma_gives_the_same_scores_without_unlabelled_recordings(evaluated):
     assert means["challenge_f1"] == pytest.approx(sum(F1[:3]) / 3)
     assert means["accuracy"] == pytest.approx(81 / 107)
     for kind, values in ecg_metrics.class_scores(np.array(CONFUSION)).items():
-        for title, value in zip(ecg_data.CLASSES.values(), values, strict=True):
+        for title, value in zip(ecg_units.CLASSES.values(), values, strict=True):
             assert means[f"{kind}_{title}"] == pytest.approx(value), (kind, title)
 
 

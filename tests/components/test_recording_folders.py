@@ -16,7 +16,7 @@ from components.containers import members
 from components.folders import DataError
 from components.recording_folders import looks_like_challenge, scan
 from components.recordings import read, read_bytes
-from models.ecg_data import CLASSES
+from models.ecg_units import CLASSES
 from tests.components.recordings_on_disk import (
     ROOT,
     header,

@@ -10,7 +10,7 @@ import wfdb
 
 from components import recordings
 from components.recordings import RecordingError, noise_class, read, read_bytes
-from models import ecg_data
+from models import ecg_data, ecg_units
 from tests.components.recordings_on_disk import ROOT, header, matlab4, steps, wave, write_pair, write_wfdb
 
 
@@ -117,8 +117,8 @@ def test_clipped_samples_are_counted_and_stay():
     assert found.samples.max() == np.float32(0.25)
     huge = np.clip(wave(10) * 100, -40, 40)  # beyond what a record can hold
     found = read_bytes(matlab4(huge), gain=1)
-    assert found.clipped >= (abs(huge) > ecg_data.LIMIT).sum() > 0
-    assert abs(found.samples).max() == np.float32(ecg_data.LIMIT)
+    assert found.clipped >= (abs(huge) > ecg_units.LIMIT).sum() > 0
+    assert abs(found.samples).max() == np.float32(ecg_units.LIMIT)
 
 
 def test_an_inverted_lead_stays_inverted():

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from components.served_ecg import ServedEcg, padded
 from components.served_model import ServedModelError, takes
-from models import ecg_data
+from models import ecg_units
 from tests.components import toy_model, untrained_ecg
 from tests.models.test_ecg_bytes import matlab
 
@@ -94,7 +94,7 @@ def test_numbers_of_the_evaluation(served):
     np.testing.assert_allclose(numbers["cross_entropy"][:, 0], -np.log(expected), rtol=1e-4)
     best = untrained_ecg.NAMES[p.argmax()]
     assert list(numbers["accuracy"][:, 0]) == [float(label == best) for label in labels]
-    assert set(numbers["predicted"][:, 0]) == {float([*ecg_data.CLASSES, "rare"].index(best))}
+    assert set(numbers["predicted"][:, 0]) == {float([*ecg_units.CLASSES, "rare"].index(best))}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pathlib
 import keras
 import numpy as np
 
-from models import ecg_data, export, registry
+from models import ecg_data, ecg_units, export, registry
 
 NAMES = ["O", "N", "rare", "A"]  # not in the order of the evaluation, one unknown to it, one of it missing
 SIZE = {"channels": 4, "growth": 2, "blocks": 3, "layers": 1}
@@ -39,7 +39,7 @@ def save(directory: pathlib.Path, name: str = "ecg_cnn"):
     return model
 
 
-def signal(seconds: float, seed: int = 0, rate: float = ecg_data.RATE) -> np.ndarray:
+def signal(seconds: float, seed: int = 0, rate: float = ecg_units.RATE) -> np.ndarray:
     """Rhythm and waves in steps of 2 microvolts, millivolts float32 [T]; of a seed the same rhythm at every rate."""
     t = np.arange(round(seconds * rate)) / rate
     random = np.random.default_rng(seed)
@@ -52,6 +52,6 @@ def signal(seconds: float, seed: int = 0, rate: float = ecg_data.RATE) -> np.nda
 def record(samples: np.ndarray, label_name: str = "", key: str = "r") -> bytes:
     """The serialised record of a signal at RATE."""
     return ecg_data.recording_example(
-        samples, key=key, format_name="simulated", original_rate=ecg_data.RATE, size_bytes=2 * len(samples),
+        samples, key=key, format_name="simulated", original_rate=ecg_units.RATE, size_bytes=2 * len(samples),
         noise_class="clean", label_name=label_name,
     ).SerializeToString()  # fmt: skip

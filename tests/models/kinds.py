@@ -18,7 +18,7 @@ import skimage.metrics
 import tensorflow as tf
 from PIL import Image
 
-from models import data, ecg_data, registry
+from models import data, ecg_data, ecg_units, registry
 from models.distillation.route import KeepRoute
 
 
@@ -234,7 +234,7 @@ class Ecg:
         signals = [heartbeat(seconds, 70, n) for n, seconds in enumerate((1.0, 5.0, 2.51))]
         length = tf.constant([len(s) for s in signals])
         samples = tf.ragged.constant(signals).to_tensor()
-        rate = tf.fill([3], float(ecg_data.RATE))
+        rate = tf.fill([3], float(ecg_units.RATE))
         answers = functions["predict"](samples=samples, length=length, rate=rate)
         p = answers["probabilities"].numpy()
         assert p.shape == (3, 4) and np.allclose(p.sum(1), 1, atol=1e-5)
@@ -259,7 +259,7 @@ class Ecg:
 def heartbeat(seconds: float, beats: float = 70.0, seed: int = 0) -> np.ndarray:
     """A lead with narrow peaks at about so many beats a minute, and noise: float32 [T] millivolts, whole microvolts."""
     rng = np.random.default_rng(seed)
-    times = np.arange(round(seconds * ecg_data.RATE)) / ecg_data.RATE
+    times = np.arange(round(seconds * ecg_units.RATE)) / ecg_units.RATE
     peaks = np.cumsum(rng.normal(60 / beats, 0.03, int(seconds * beats / 60) + 2)) - 0.3
     signal = np.exp(-np.square((times[:, None] - peaks) / 0.015)).sum(1) + rng.normal(0, 0.02, len(times))
     return np.round(signal, 3).astype("float32")

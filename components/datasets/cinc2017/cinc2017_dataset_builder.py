@@ -8,7 +8,7 @@ Read are a folder or an archive of `.mat`/`.hea` pairs (or `.mat` alone), the la
 """
 
 from components.recording_beam import RecordingsBuilder
-from models.ecg_data import CLASSES
+from models.ecg_units import CLASSES
 
 
 class Builder(RecordingsBuilder):
