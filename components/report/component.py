@@ -25,7 +25,8 @@ from components.ecg_sources import SAMPLE
 from components.report import build, classified, collect, ecg, measure
 
 SOURCES = ("components/report", "components/rate_distortion.py", "components/classic.py", "components/served_codec.py",
-           "components/served_ecg.py", "components/ecg_metrics.py", "models/int8.py")  # fmt: skip
+           "components/served_ecg.py", "components/loaded_model.py", "components/native_model.py",
+           "components/ecg_metrics.py", "models/int8.py")  # fmt: skip
 
 
 class HtmlReport(artifact.Artifact):
