@@ -275,7 +275,7 @@ _PROTOTYPES = {  # function: (result, arguments), of tensorflow/c/c_api.h
     "TF_NumDims": (ctypes.c_int, (ctypes.c_void_p,)),
     "TF_Dim": (ctypes.c_int64, (ctypes.c_void_p, ctypes.c_int)),
     "TF_StringInit": (None, (ctypes.c_void_p,)),
-    "TF_StringCopy": (None, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t)),
+    "TF_StringAssignView": (None, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t)),
     "TF_StringDealloc": (None, (ctypes.c_void_p,)),
     "TF_StringGetDataPointer": (ctypes.c_void_p, (ctypes.c_void_p,)),
     "TF_StringGetSize": (ctypes.c_size_t, (ctypes.c_void_p,)),
@@ -317,7 +317,7 @@ def _given(c: ctypes.CDLL, values, dtype: str) -> Iterator[int]:
         c.TF_StringInit(place)
     try:
         for place, value in zip(texts, array.ravel(), strict=False):
-            c.TF_StringCopy(place, value, len(value))
+            c.TF_StringAssignView(place, value, len(value))  # no copy: `array` holds the bytes
         if not texts:
             ctypes.memmove(data, np.ascontiguousarray(array).ctypes.data, array.nbytes)
         yield tensor

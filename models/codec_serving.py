@@ -22,8 +22,7 @@ __all__ = ["FactorizedLatents", "GaussianLatents", "MixtureLatents", "signatures
 
 STEP_UNIT, LAST_STEP = 4, 63  # a variable-rate model's quality, in steps, fills the flags above `pictures_serving`'s
 DEFAULT_STEP = 32  # quality 50
-TILE, HALO = 64, 4  # latents: tiles of 1024 pixels, 64 pixels around; the transforms reach 30 pixels and 4 latents
-DRAWN_TILE = 48  # latents; smaller than what the streams depend on, as the synthesis takes more memory
+TILE, HALO = 48, 4  # latents: tiles of 768 pixels, 64 pixels around; the transforms reach 30 pixels and 4 latents
 SLOPE_TILE = 32  # latents; a gradient keeps what all layers gave
 MOST_PASSES = 100
 MOST_REFINED = 2**24  # pixels; the search holds all parameters of all latents, and several copies of these
@@ -119,7 +118,7 @@ class CodecServer(tf.Module):
         shape = tf.shape(y_hat)
         return pictures.in_tiles(
             lambda tile: self._synthesise_tile(gains * tile), y_hat[0], shape[1], shape[2], scale_in=1,
-            scale_out=codec.STRIDE, tile=DRAWN_TILE, halo=HALO, channels=3, dtype=tf.uint8, sides=(height, width),
+            scale_out=codec.STRIDE, tile=TILE, halo=HALO, channels=3, dtype=tf.uint8, sides=(height, width),
         )  # fmt: skip
 
     def target(self, pixels: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
