@@ -1,5 +1,6 @@
 """Trained and exported once a session: every recipe of the registry, tiny."""
 
+import contextlib
 import dataclasses
 import fcntl
 import functools
@@ -34,16 +35,16 @@ class Trained:
         self.loaded = tf.saved_model.load(str(self.directory))
         return self.loaded.signatures
 
-    @functools.cached_property
+    @contextlib.contextmanager
     def served(self):
         """The signatures of the SavedModel as a server has them; they take and give tensors like `functions`."""
-        model = NativeModel(self.directory)
+        with NativeModel(self.directory) as model:
 
-        def one(name, **given):
-            answers = model(name, **{key: value.numpy() for key, value in given.items()})
-            return {key: tf.constant(value) for key, value in answers.items()}
+            def one(name, **given):
+                answers = model(name, **{key: value.numpy() for key, value in given.items()})
+                return {key: tf.constant(value) for key, value in answers.items()}
 
-        return {name: functools.partial(one, name) for name in model.signatures}
+            yield {name: functools.partial(one, name) for name in model.signatures}
 
 
 @pytest.fixture(scope="session")

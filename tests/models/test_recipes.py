@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.native_model import load_part
 from models import registry
 from models.export import foreign_ops
 from models.recipe import ConfigError, Metric
@@ -142,8 +143,12 @@ class TestContract:
         history = json.loads((done.logs / "history.json").read_text())
         assert [e["step"] for e in history] == [2, 3] and all("val_loss" in e for e in history)
         assert not foreign_ops(str(done.directory))
-        assert set(done.served) - getattr(kind, "some_have", set()) == kind.signatures
-        kind.check_answers(done.served, recipe, done.config)
+        with done.served() as served:
+            assert set(served) - getattr(kind, "some_have", set()) == kind.signatures
+            kind.check_answers(served, recipe, done.config)
+        for name in kind.signatures:
+            with load_part(done.directory, name) as part:
+                assert list(part.signatures) == [name]
 
 
 ALONE = """
