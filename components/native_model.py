@@ -134,6 +134,10 @@ class Session:
             self._c.TF_DeleteGraph(self._graph)
             self._graph = None
 
+    def __del__(self):
+        if getattr(self, "_graph", None):  # else not made, or closed
+            self.close()
+
     def __enter__(self):
         return self
 
