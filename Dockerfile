@@ -17,4 +17,4 @@ COPY pipeline pipeline
 ENV PYTHONPATH=/kompakt TF_CPP_MIN_LOG_LEVEL=2
 
 # What the compiled pipeline calls as well; it hands TFX the mounted paths of object-store addresses.
-ENTRYPOINT ["python", "-m", "pipeline.kubeflow_entry"]
+ENTRYPOINT ["python", "-m", "pipeline.runners.kubeflow_entry"]

@@ -3,12 +3,8 @@
 
 def __getattr__(name: str):
     """Our artifact types, which Kubeflow's executor imports by their type names, `components.HtmlReport` say."""
-    if name == "HtmlReport":
-        from components.report.component import HtmlReport
+    if name in ("HtmlReport", "ComparisonTable"):
+        from components import artifacts
 
-        return HtmlReport
-    if name == "ComparisonTable":
-        from components.comparison import ComparisonTable
-
-        return ComparisonTable
+        return getattr(artifacts, name)
     raise AttributeError(f"module {__name__} has no attribute {name}")

@@ -8,14 +8,27 @@ import typing
 from collections.abc import Mapping, Sequence
 
 from tfx.dsl.io import fileio
-from tfx.types import artifact_utils, component_spec, standard_artifacts
+from tfx.types import artifact, artifact_utils, component_spec, standard_artifacts
 from tfx.utils import path_utils
 
-from models.recipe import Config, Recipe
+from models.contract.recipe import Config, Recipe
 
 PROJECT = pathlib.Path(__file__).resolve().parent.parent
 ORIGIN = "assets.extra/origin.json"
 MOST = 10  # models of a role that one step takes
+
+
+class HtmlReport(artifact.Artifact):
+    """A folder with `report.html` and the numbers it was made from, `report.json`."""
+
+    # Kubeflow demands <package>.<Name> and imports the class by it: components/__init__.py answers.
+    TYPE_NAME = "components.HtmlReport"
+
+
+class ComparisonTable(artifact.Artifact):
+    """A folder with a row a model (`components.evaluation.comparison`)."""
+
+    TYPE_NAME = "components.ComparisonTable"
 
 
 def digest(*values: typing.Any) -> str:
@@ -33,7 +46,8 @@ def source_digest(*places: str) -> str:
     """Digest of Python sources, so that TFX's cache (which knows only names and inputs) notices edited code.
 
     Args:
-      places: files, or folders with everything below them, relative to the project ("models", "components/trainer.py").
+      places: files, or folders with everything below them, relative to the project ("models",
+        "components/artifacts.py").
 
     Raises:
       FileNotFoundError: a place holds no Python source.

@@ -7,8 +7,17 @@ import sys
 
 import click
 
-from pipeline import client, cross_validate, predict, split, sweep
-from pipeline.given import UserError, checked, errors, local_run, options_of, pipeline_of, recipe_options, tune_option
+from pipeline.commands import codec, cross_validate, predict, split, sweep
+from pipeline.commands.given import (
+    UserError,
+    checked,
+    errors,
+    local_run,
+    options_of,
+    pipeline_of,
+    recipe_options,
+    tune_option,
+)
 
 _PATH = click.Path(path_type=pathlib.Path)
 
@@ -35,12 +44,13 @@ def list_() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from models import registry
+    from models.contract import registry
 
-    table = Table("recipe", "kind", "presets", "what it is", box=None, pad_edge=False)
+    table = Table("recipe", "family", "takes", "presets", "what it is", box=None, pad_edge=False)
     with errors():
         for recipe in registry.headlines():
-            table.add_row(recipe.name, recipe.kind, ", ".join(recipe.presets), recipe.summary)
+            table.add_row(recipe.name, recipe.family, recipe.data, ", ".join(recipe.presets), recipe.summary)
+    table.columns[0].no_wrap = True
     Console().print(table)
 
 
@@ -62,7 +72,7 @@ def run(recipe, out, push_to, verbose, **chosen) -> None:
     with errors():
         found, config, data = checked(recipe, **chosen)
         with local_run(out, verbose) as (local, console):
-            from pipeline import outcome
+            from pipeline.runners import outcome
 
             options = options_of(
                 found, config, data, chosen, root=str(out / "artifacts"), resume_dir=str(out / "training"),
@@ -92,7 +102,7 @@ def compile_(recipe, out, image, root, claim, mount, gpus, **chosen) -> None:
         raise UserError(f"--out {out}: there is no folder {out.parent}")
     with errors():
         found, config, data = checked(recipe, elsewhere=True, **chosen)
-        from pipeline import kubeflow
+        from pipeline.runners import kubeflow
 
         options = options_of(
             found, config, data, chosen, root=f"{root}/{recipe}", resume_dir=f"{mount}/training/{recipe}",
@@ -111,7 +121,7 @@ def _must_be_writable(folder: pathlib.Path) -> None:
         raise UserError(f"--push-to {folder}: cannot be written ({existing} is no folder that may be written)")
 
 
-for _command in (client.compress, client.decompress, client.report, predict.predict, split.split, sweep.sweep,
+for _command in (codec.compress, codec.decompress, codec.report, predict.predict, split.split, sweep.sweep,
                  cross_validate.cross_validate):  # fmt: skip
     cli.add_command(_command)
 

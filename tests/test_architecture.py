@@ -68,7 +68,7 @@ def definitions(node: ast.AST) -> list:
 
 def is_training_code(path: pathlib.Path) -> bool:
     """Whether a module of models/ must also run on JAX: a shared layer, a recipe, or a Keras layer or model."""
-    if path.stem.endswith("_serving"):
+    if "serving" in path.parts or path.stem.endswith("serving"):
         return False
     body = tree(path).body
     recipe = any(isinstance(n, ast.Assign) and any(ast.unparse(t) == "RECIPE" for t in n.targets) for n in body)
@@ -85,8 +85,8 @@ def test_imports_point_one_way(folder):
 
 def test_training_code_imports_no_tensorflow():
     training = [p for p in python_files("models") if is_training_code(p)]
-    assert pathlib.Path("models/mean_scale_hyperprior.py") in training
-    assert pathlib.Path("models/entropy/factorized.py") in training
+    assert pathlib.Path("models/codecs/mean_scale_hyperprior.py") in training
+    assert pathlib.Path("models/entropy/densities/factorized.py") in training
     assert pathlib.Path("models/distillation/relational.py") in training
     assert not [str(p) for p in training if tops(p) & {"tensorflow", "tf_keras"}]
 
@@ -141,6 +141,21 @@ def test_files_and_functions_are_short():
         if not isinstance(node, ast.ClassDef) and node.end_lineno - node.lineno + 1 > 60
     }
     assert not functions
+
+
+def test_rooms_can_be_overlooked():
+    """Who opens a folder sees at most fifteen modules."""
+    seen = collections.Counter(path.parent for path in python_files(*SOURCES) if path.name != "__init__.py")
+    assert not {str(folder): count for folder, count in seen.items() if count > 15}
+
+
+def test_families_stand_apart():
+    """A family imports what lies below, and of the other families only classifiers; what lies below knows no family."""
+    targets = build_targets()
+    families = {f"models_{name}" for name in ("codecs", "classifiers", "ecg", "distillation")}
+    sideways = {name: reachable(targets, name) & families - {name} for name in targets if name.startswith("models")}
+    drawn = {"models_ecg": {"models_classifiers"}, "models_distillation": {"models_classifiers"}}
+    assert {name: found for name, found in sideways.items() if found} == drawn
 
 
 def test_public_names_have_docstrings():
@@ -249,5 +264,6 @@ def test_tests_mirror_the_sources():
 
 
 def mirrored(package: pathlib.Path) -> bool:
-    """Whether the tests of a package exist, in its own folder or in one above it."""
-    return any(list((ROOT / "tests" / p).glob("test_*.py")) for p in (package, *list(package.parents)[:-1]))
+    """Whether the tests of a package exist: below its own folder, or in one above it."""
+    above = any(any((ROOT / "tests" / p).glob("test_*.py")) for p in list(package.parents)[:-1])
+    return above or any((ROOT / "tests" / package).rglob("test_*.py"))

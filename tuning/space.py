@@ -5,7 +5,7 @@ import typing
 
 import keras_tuner
 
-from models.recipe import Config, ConfigError, Search
+from models.contract.recipe import Config, ConfigError, Search
 
 
 def space(config: Config) -> keras_tuner.HyperParameters:

@@ -9,8 +9,8 @@ import shutil
 import keras_tuner
 from keras_tuner.src.engine import base_tuner
 
-from models import train
-from models.recipe import Config, ConfigError, Recipe
+from models.contract.recipe import Config, ConfigError, Recipe
+from models.training import loop
 from tuning import space
 
 _SHARE = 10  # a trial trains this many times fewer steps than the configuration asks for
@@ -63,11 +63,11 @@ class ConfigTuner(base_tuner.BaseTuner):
         config = dataclasses.replace(config, steps=steps, steps_per_epoch=min(config.steps_per_epoch, steps))
         folder = pathlib.Path(self.get_trial_dir(trial.trial_id))
         try:
-            (self.recipe.train or train.train)(
+            (self.recipe.train or loop.train)(
                 self.recipe, config, train_files, validation_files,
                 work_dir=str(folder / "state"), log_dir=str(folder / "logs"),
             )  # fmt: skip
-        except (ConfigError, train.TrainingError) as error:
+        except (ConfigError, loop.TrainingError) as error:
             # Values that do not go together, or a loss that ran away: this trial has failed, the search goes on.
             raise keras_tuner.errors.FailedTrialError(str(error)) from error
         except Exception as error:

@@ -58,7 +58,7 @@ def finish(
       report_uri: the artifact's folder.
       path: of the page (OUT/report.html); its numbers go beside it (OUT/report.json).
       steps: as for `dag.draw`: "name", "seconds", "state", "upstream".
-      comparison: rows of `components.comparison.summary`, for a run that compares models.
+      comparison: rows of `components.evaluation.comparison.summary`, for a run that compares models.
 
     Returns:
       Path of the page.

@@ -6,8 +6,8 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from models import registry
-from models.recipe import Config, Recipe
+from models.contract import registry
+from models.contract.recipe import Config, Recipe
 
 
 def find_json(root: str, name: str) -> Any:
@@ -70,7 +70,7 @@ def anomalies(uri: str) -> list[dict[str, str]]:
 
 def earlier_versions(model_dir: pathlib.Path, recipe: str, limit: int = 3) -> Iterator[pathlib.Path]:
     """Version folders beside a pushed model, newest first: older pushes of the same recipe."""
-    from components.served_codec import describe
+    from components.serving.served_codec import describe
 
     found = [p for p in model_dir.parent.glob("*") if p.name.isdecimal() and (p / "saved_model.pb").is_file()]
     older = sorted((p for p in found if int(p.name) < int(model_dir.name)), key=lambda p: -int(p.name))

@@ -6,7 +6,6 @@ import os
 import pathlib
 from typing import Any
 
-from tfx.types import artifact
 from tfx.v1.dsl.components import InputArtifact, OutputArtifact, Parameter, component
 from tfx.v1.types.standard_artifacts import (
     ExampleAnomalies,
@@ -19,21 +18,26 @@ from tfx.v1.types.standard_artifacts import (
     PushedModel,
 )
 
-from components import artifacts, served_codec
-from components import evaluation as evaluation_
-from components.ecg_sources import SAMPLE
-from components.report import build, classified, collect, ecg, measure
+from components import artifacts
+from components.evaluation import confusions
+from components.evaluation import evaluator as evaluation_
+from components.kinds.recordings.sources import SAMPLE
+from components.report import build, collect
+from components.report.sections import mistakes
+from components.report.sections import rate_distortion as rate_distortion_section
+from components.serving import served_codec
 
-SOURCES = ("components/report", "components/rate_distortion.py", "components/classic.py", "components/served_codec.py",
-           "components/served_ecg.py", "components/loaded_model.py", "components/native_model.py",
-           "components/ecg_metrics.py", "models/int8.py")  # fmt: skip
-
-
-class HtmlReport(artifact.Artifact):
-    """A folder with `report.html` and the numbers it was made from, `report.json`."""
-
-    # Kubeflow demands <package>.<Name> and imports the class by it: components/__init__.py answers.
-    TYPE_NAME = "components.HtmlReport"
+SOURCES = (
+    "components/report",
+    "components/evaluation/class_scores.py",
+    "components/evaluation/classic.py",
+    "components/evaluation/rate_distortion.py",
+    "components/serving/loaded_model.py",
+    "components/native_model.py",
+    "components/serving/served_codec.py",
+    "components/serving/served_ecg.py",
+    "models/classifiers/int8.py",
+)
 
 
 @component
@@ -46,7 +50,7 @@ def Report(  # noqa: N802 (TFX components are nouns)
     blessing: InputArtifact[ModelBlessing],
     infra_blessing: InputArtifact[InfraBlessing],
     pushed_model: InputArtifact[PushedModel],
-    report: OutputArtifact[HtmlReport],
+    report: OutputArtifact[artifacts.HtmlReport],
     settings: Parameter[str],
 ) -> None:
     """Writes `report.json` and `report.html`.
@@ -80,14 +84,14 @@ def Report(  # noqa: N802 (TFX components are nouns)
     }
     count = int(options.get("pictures", 8))
     files = artifacts.split_files([examples], options.get("split", "test"))
-    data |= {"kind": recipe.kind, "noun": recipe.noun} if recipe else {"kind": "codec", "noun": "pictures"}
+    data |= {"kind": recipe.shape, "noun": recipe.data} if recipe else {"kind": "codec", "noun": "pictures"}
     data["earlier"], data["measured"] = [], None
     names = json.loads(config.get("class_names") or "[]")
     data |= _measured(notes, data["kind"], model_dir, files, count, names)
     if pushed["path"] and data["measured"]:
         for version in collect.earlier_versions(pathlib.Path(pushed["path"]), options["recipe"]):
             title = f"version {version.name}"
-            point = _or_note(notes, title, lambda v=version: measure.measure_mean(str(v), files, count))
+            point = _or_note(notes, title, lambda v=version: rate_distortion_section.measure_mean(str(v), files, count))
             data["earlier"] += [{"version": version.name, **point}] if point else []
     if (data["ingest"] or {}).get("dataset") == SAMPLE:
         notes.append("The recordings of this run are simulated: its figures say nothing about real ones.")
@@ -98,12 +102,14 @@ def Report(  # noqa: N802 (TFX components are nouns)
 def _measured(notes: list[str], kind: str, model_dir: str, files: list[str], count: int, names: list[str]) -> dict:
     """What is measured of a model as its kind is measured, by the page's keys."""
     if kind == "codec":
-        return {"measured": _or_note(notes, "pictures", lambda: measure.measure(model_dir, files, count))}
-    if kind == "ecg":
-        return {"classified": _or_note(notes, "confusions", lambda: ecg.measure(model_dir, files, names))}
+        return {
+            "measured": _or_note(notes, "pictures", lambda: rate_distortion_section.measure(model_dir, files, count))
+        }
+    if kind == "transformed":
+        return {"classified": _or_note(notes, "confusions", lambda: mistakes.measure(model_dir, files, names))}
     return {
-        "classified": _or_note(notes, "confusions", lambda: classified.measure(model_dir, files, names)),
-        "int8": _or_note(notes, "int8 file", lambda: classified.measure_int8(model_dir, files)),
+        "classified": _or_note(notes, "confusions", lambda: confusions.measure(model_dir, files, names)),
+        "int8": _or_note(notes, "int8 file", lambda: confusions.measure_int8(model_dir, files)),
     }
 
 

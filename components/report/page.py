@@ -8,9 +8,10 @@ from typing import Any
 
 import jinja2
 
-from components import ecg_metrics, rate_distortion
-from components.report import dag, ecg_plots, plots
-from models.ecg_units import CLASSES
+from components.evaluation import class_scores, rate_distortion
+from components.report import dag, plots
+from components.report.sections import ecg_plots
+from models.records.ecg_units import CLASSES
 
 _HERE = pathlib.Path(__file__).parent
 _LABELS = {
@@ -19,7 +20,7 @@ _LABELS = {
     **{f"f1_{title}": f"F1 {title}" for title in CLASSES.values()},
 }  # fmt: skip
 _IN_CLASS_TABLE = ("precision_", "recall_")  # figures of a class, which have a table of their own
-_SCORES = ("recordings", *ecg_metrics.KINDS)
+_SCORES = ("recordings", *class_scores.KINDS)
 
 
 def number(value: Any, digits: int = 4) -> str:
@@ -260,8 +261,13 @@ def _data(ingest: Mapping[str, Any] | None) -> dict[str, Any]:
     for key in ("formats", "ignored", *(("source_splits",) if carved else ())):
         if ingest.get(key):
             facts.append((key.replace("_", " "), ", ".join(f"{k}: {_listed(v)}" for k, v in ingest[key].items())))
-    titles = {"unreadable": "unreadable file", "duplicates": "duplicate", "unlabelled": "recording without a label",
-              "unknown_records": "labelled recording that is not there", "lent": f"{noun[:-1]} lent to an empty split"}
+    titles = {
+        "unreadable": "unreadable file",
+        "duplicates": "duplicate",
+        "unlabelled": "recording without a label",
+        "unknown_records": "labelled recording that is not there",
+        "lent": f"{noun[:-1]} lent to an empty split",
+    }
     lists = [
         {"title": f"{title} ({len(rows)})", "rows": list(map(_cells, rows)), "open": len(rows) <= 12}
         for key, title in titles.items()

@@ -3,10 +3,10 @@
 import keras
 from keras import ops
 
-from models.classifier import cross_entropy
-from models.devices import replicas
+from models.classifiers.classifier import cross_entropy
 from models.distillation.logits import check_classes
 from models.distillation.term import Term, TrainedTerm
+from models.training import replicas
 
 PERMUTATIONS = ("sample", "global")
 

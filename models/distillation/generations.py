@@ -6,10 +6,10 @@ steps.
 
 import dataclasses
 
-from models import classifier
-from models.classifier_serving import signatures
+from models.classifiers import classifier
+from models.classifiers.serving import signatures
+from models.contract.recipe import ConfigError, Recipe, option
 from models.distillation import student
-from models.recipe import ConfigError, Recipe, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ def retrained(config: GenerationsConfig, k: int) -> student.StudentConfig:
 
 RECIPE = Recipe(
     name="born_again",
-    kind="born_again",
+    shape="born_again",
     summary="Chain of students of one size, each the teacher of the next (arXiv:1805.04770)",
     config=GenerationsConfig,
     presets={"small": classifier.SMALL, "paper": classifier.PAPER | {"student": "densenet"}},

@@ -14,6 +14,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from models.contract.recipe import ConfigError
 from models.distillation.attention import AttentionTransfer
 from models.distillation.born_again import BornAgain, ConfidenceWeighted, PermutedDarkKnowledge
 from models.distillation.correlation import Correlation
@@ -21,7 +22,6 @@ from models.distillation.hint import Hint
 from models.distillation.logits import LogitRegression, Logits
 from models.distillation.relational import RelationalAngle, RelationalDistance
 from models.distillation.term import Term
-from models.recipe import ConfigError
 
 LABELS = "ce"  # cross-entropy with the labels: the only term without a teacher
 LOGITS = "logits"  # name of the output, among the features

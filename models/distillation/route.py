@@ -14,12 +14,15 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy as np
 
-from models import classifier, classifier_inputs, pushed, train
-from models.classifier_serving import signatures
+from models.classifiers import classifier
+from models.classifiers import inputs as classifier_inputs
+from models.classifiers.serving import signatures
+from models.contract.recipe import Config, ConfigError, Recipe, Search, option
 from models.distillation import student
 from models.distillation import teacher as teachers
 from models.distillation.objective import LOGITS
-from models.recipe import Config, ConfigError, Recipe, Search, option
+from models.publishing import pushed
+from models.training import loop
 
 SELECTORS = ("equal", "greedy")
 _VALIDATED = 10_000  # pictures at most on which the hardness is measured, as in the paper
@@ -101,16 +104,16 @@ def train_along(
     *,
     work_dir: str,
     log_dir: str,
-    fit: Callable = train.train,
+    fit: Callable = loop.train,
     **options,
 ) -> student.Student:
-    """Trains a student along a route, in place of `models.train.train`; goes on after an interruption.
+    """Trains a student along a route, in place of `models.training.loop.train`; goes on after an interruption.
 
     The anchors that were followed are written to `anchors.json` in `log_dir`: [{"epoch", "steps", "divergences"}], the
     latter (nats, of every checkpoint, after the stage) only of the greedy search. The last stage is the teacher itself.
 
     Args:
-      config: its `teacher` is the route's folder. The rest is as of `models.train.train`.
+      config: its `teacher` is the route's folder. The rest is as of `models.training.loop.train`.
 
     Returns:
       The trained student, with the last teacher beside it.
@@ -175,7 +178,7 @@ def _divergences(model, route, config, files) -> list[float]:
 
 RECIPE = Recipe(
     name="route",
-    kind="route",
+    shape="route",
     summary="Student that follows its teacher's training from checkpoint to checkpoint, RCO (arXiv:1904.09149)",
     config=RouteConfig,
     presets={"small": classifier.SMALL, "paper": classifier.PAPER | {"student": "mobilenet_v2"}},

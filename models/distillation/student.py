@@ -13,11 +13,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from models import classifier, classifier_inputs, registry, samplers
-from models.classifier_serving import signatures
+from models.classifiers import classifier, samplers
+from models.classifiers import inputs as classifier_inputs
+from models.classifiers.serving import signatures
+from models.contract import registry
+from models.contract.recipe import Config, ConfigError, Recipe, Search, option
 from models.distillation import teacher as teachers
 from models.distillation.objective import LABELS, LOGITS, check_features, parse
-from models.recipe import Config, ConfigError, Recipe, Search, option
 
 CACHED = "teacher/"  # prefix of a record's features that hold the teacher's outputs
 SHAPES = "teacher_outputs.json"
@@ -69,7 +71,7 @@ def classifier_recipe(option_name: str, name: str) -> Recipe:
     Raises:
       ConfigError: there is none of that name, or it is no classifier.
     """
-    known = {n: r for n, r in registry.recipes().items() if r.kind == "classifier"}
+    known = {n: r for n, r in registry.recipes().items() if r.shape == "classifier"}
     if name not in known:
         raise ConfigError(f"{option_name}={name}: not one of the classifiers {', '.join(known)}")
     return known[name]
@@ -205,7 +207,7 @@ def build(config: StudentConfig) -> Student:
 
 
 def inputs(files: Sequence[str], config: StudentConfig, training: bool):
-    """Batches as of `models.classifier_inputs.inputs`, with the teacher's cached outputs if there are some.
+    """Batches as of `models.classifiers.inputs.inputs`, with the teacher's cached outputs if there are some.
 
     Raises:
       ConfigError: cached outputs with augmented pictures.
@@ -230,7 +232,7 @@ def adapt(config: StudentConfig, files: Sequence[str]) -> StudentConfig:
     """The configuration with what the data say; the teacher is checked on them, and groups the classes if need be.
 
     Raises:
-      ConfigError: as `models.classifier_inputs.adapt`; or the teacher's answers are unusable.
+      ConfigError: as `models.classifiers.inputs.adapt`; or the teacher's answers are unusable.
     """
     config = classifier_inputs.adapt(config, files)
     if is_trained_here(config):
@@ -268,7 +270,7 @@ def control_of(config: StudentConfig) -> StudentConfig:
 
 RECIPE = Recipe(
     name="distill",
-    kind="student",
+    shape="student",
     summary="Student of a teacher by any sum of terms: KD, hints, attention, RKD, CCKD, ... (arXiv:1503.02531)",
     config=StudentConfig,
     presets={

@@ -12,8 +12,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from models import pushed, registry
-from models.recipe import ConfigError
+from models.contract import registry
+from models.contract.recipe import ConfigError
+from models.publishing import pushed
 
 RANGES = {"0..1": (1.0, 0.0), "0..255": (255.0, 0.0), "-1..1": (2.0, -1.0)}  # scale, offset of pixels in [0, 1]
 OUTPUTS = ("auto", "logits", "probabilities")
@@ -86,8 +87,8 @@ def load(path: str, *, range: str = "0..1", output: str = "auto") -> Teacher:
 def _ours(place: pathlib.Path) -> Teacher:
     """A model that this project exported, with its named features."""
     recipe = registry.get(pushed.describe(str(place))["recipe"])
-    if recipe.kind != "classifier":
-        raise ConfigError(f"teacher={place}: a {recipe.kind} ({recipe.name}), not a classifier")
+    if recipe.shape != "classifier":
+        raise ConfigError(f"teacher={place}: {recipe.name}, which is no classifier of pictures")
     _, _, model = pushed.load(str(place))
     return Teacher(str(place), model.network, model.feature_names)
 

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from models.devices import replicas
+from models.training import replicas
 
 
 class Term(keras.distillation.DistillationLoss):

@@ -21,8 +21,8 @@ import skimage.data
 import tensorflow as tf
 from PIL import Image
 
-from models import registry
-from models.train import compiled_model
+from models.contract import registry
+from models.training.loop import compiled_model
 
 EIGHT = {"batch_size": "8", "crop_size": "256"}
 RECIPES = ("factorized", "hyperprior", "mean_scale_hyperprior", "autoregressive", "edic")

@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_compression_ops as tfc
 
-from models.entropy.rans import RansCoder
-from models.entropy.tables import CdfTables, gaussian_tables
+from models.entropy.coder.rans import RansCoder
+from models.entropy.densities.tables import CdfTables, gaussian_tables
 
 SCALES = np.exp(np.linspace(np.log(0.11), np.log(256), 64))
 COUNT = 300_000

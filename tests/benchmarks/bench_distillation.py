@@ -22,9 +22,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from models import registry
+from models.contract import registry
 from models.distillation import route
-from models.train import compiled_model
+from models.training.loop import compiled_model
 from tests.claims.distillation import METHODS
 
 ROUNDS = 5

@@ -22,7 +22,8 @@ LONG_CALLS = 20
 
 def export_untrained(name: str, preset: str, directory: str) -> None:
     """Writes the SavedModel of a recipe with the challenge's classes and fresh weights."""
-    from models import export, registry
+    from models.contract import registry
+    from models.publishing import export
 
     recipe = registry.get(name)
     classes = {"classes": 4, "class_names": json.dumps(["N", "A", "O", "~"]), "amplitude": 0.2}
@@ -110,7 +111,7 @@ def main() -> None:
     if options.first:
         first(options.first)
         return
-    from components.served_codec import newest_version
+    from components.serving.served_codec import newest_version
 
     print(f"{options.threads} threads; median and 99th percentile")
     if options.model:

@@ -10,9 +10,10 @@ import tempfile
 
 import click
 
-from components import ecg_results, ecg_transform
-from components.ecg_sources import SAMPLE, default_name
-from models import registry
+from components.evaluation import ecg_results
+from components.kinds.recordings import transform
+from components.kinds.recordings.sources import SAMPLE, default_name
+from models.contract import registry
 from tests.claims.ecg import MODELS, StepTimes
 
 
@@ -25,7 +26,7 @@ def main(data, preset, steps):
     with tempfile.TemporaryDirectory() as work:
         folder = pathlib.Path(work)
         name = default_name(data) if data else SAMPLE
-        files = ecg_transform.transform(ecg_results.ingest(name, data, folder / "ingest"), folder / "records")
+        files = transform.transform(ecg_results.ingest(name, data, folder / "ingest"), folder / "records")
         for model in MODELS:
             recipe, timer = registry.get(model), StepTimes()
             config = recipe.make_config(preset, {"steps": steps, "steps_per_epoch": steps})

@@ -100,8 +100,8 @@ def main() -> None:
         inputs = {name: [pathlib.Path(file).read_bytes()] for name, file in options.given["files"].items()}
         print(json.dumps(worker(options.worker, options.model, options.given["signature"], inputs)))
         return
-    from components import released_model
     from components.native_model import load_part
+    from components.serving import released_model
 
     directory = options.model or str(released_model.directory_of("edic", print))
     stream = pathlib.Path(directory, "bench.kmp")

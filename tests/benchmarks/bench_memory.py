@@ -22,9 +22,9 @@ import time
 import numpy as np
 from PIL import Image
 
-from components.loaded_model import LoadedModel
 from components.native_model import NativeError
-from components.served_codec import one_line
+from components.serving.loaded_model import LoadedModel
+from components.serving.served_codec import one_line
 
 SIZES = ("1000x1000", "3000x4000", "4320x7680", "10000x10000")
 

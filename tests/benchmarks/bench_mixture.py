@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_compression_ops as tfc
 
-from models.entropy.mixture_coder import MixtureCoder
+from models.entropy.coder.mixture_coder import MixtureCoder
 from tests.benchmarks.bench_coder import measure
 from tests.models.entropy.mixtures import draw, ideal_bits, sample, scales
 

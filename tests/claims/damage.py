@@ -25,7 +25,7 @@ from PIL import Image
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf  # noqa: E402
 
-from components.served_codec import newest_version  # noqa: E402
+from components.serving.served_codec import newest_version  # noqa: E402
 
 LONGEST = 120  # seconds one stream may take before the run counts as hung and ends
 MEMORY = 4  # times what a good stream takes

@@ -22,13 +22,16 @@ import numpy as np
 import tensorflow as tf
 
 from components.datasets.packed.packed_dataset_builder import unpack
-from components.teacher import annotated
-from models import classifier_inputs, data, registry, train
+from components.training.teacher import annotated
+from models.classifiers import inputs as classifier_inputs
+from models.contract import registry
 from models.distillation import route, student
 from models.distillation import teacher as teachers
 from models.distillation.attention import AttentionTransfer
 from models.distillation.correlation import Correlation
 from models.distillation.relational import RelationalDistance
+from models.records import pictures as picture_records
+from models.training import loop
 from tests.claims.distillation_report import EARLY, GENERATIONS, report, scores
 
 TEMPERATURE = 4.0
@@ -96,7 +99,7 @@ class Experiment:
             with tf.io.TFRecordWriter(str(part), "GZIP") as writer:
                 for n, (pixels, label) in enumerate(zip(x, y, strict=True)):
                     encoded = tf.io.encode_png(pixels).numpy()
-                    record = data.image_example(
+                    record = picture_records.image_example(
                         encoded, key=f"{split}/{n}", format_name="png", height=32, width=32, channels=3,
                         size_bytes=len(encoded), label=int(label), label_name=str(label),
                     )  # fmt: skip
@@ -220,7 +223,7 @@ def unexplained(teacher: np.ndarray, student: np.ndarray) -> float:
     return float(((y_new - x_new @ weights) ** 2).sum() / ((y_new - y.mean(0)) ** 2).sum())
 
 
-def fit(recipe, config, files: dict, folder: pathlib.Path, trainer=train.train, **options):
+def fit(recipe, config, files: dict, folder: pathlib.Path, trainer=loop.train, **options):
     """Trains, going on with what an interrupted call left in the folder."""
     return trainer(recipe, config, [files["train"]], [files["validation"]], work_dir=str(folder / "state"),
                    log_dir=str(folder / "logs"), **options)  # fmt: skip
@@ -246,7 +249,7 @@ def students(e: Experiment, seed: int) -> Iterator[tuple[str, Callable]]:
 
             def stage(recipe, config, *_, work_dir, log_dir, **more):
                 config, files = e.with_outputs(config.teacher, config)
-                return train.train(recipe, config, [files["train"]], [files["validation"]], work_dir=work_dir,
+                return loop.train(recipe, config, [files["train"]], [files["validation"]], work_dir=work_dir,
                                    log_dir=log_dir, **more)  # fmt: skip
 
             config = recipe.make_config("small", options)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from components.report.classified import calibration_error
+from components.evaluation.confusions import calibration_error
 
 GENERATIONS = 3
 EARLY = 2  # position on the route of the first of four anchors

@@ -24,8 +24,10 @@ import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from components import ecg_results, ecg_transform  # noqa: E402
-from models import export, registry  # noqa: E402
+from components.evaluation import ecg_results  # noqa: E402
+from components.kinds.recordings import transform  # noqa: E402
+from models.contract import registry  # noqa: E402
+from models.publishing import export  # noqa: E402
 from tests.claims.ecg_report import table  # noqa: E402
 
 MODELS = ("ecg_cnn", "ecg_crnn")
@@ -74,8 +76,8 @@ class Experiment:
         records = work / "records"
         if not records.exists():
             ingested = ecg_results.ingest("cinc2017", source, work / "ingest")
-            ecg_transform.transform(ingested, records)
-        self.files = ecg_transform.split_files(records)
+            transform.transform(ingested, records)
+        self.files = transform.split_files(records)
         lines = out.read_text().splitlines() if out.exists() else []
         self.done = {row["run"]: row for row in map(json.loads, lines)}
 

@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Mapping, Sequence
 
-from models.ecg_units import CLASSES
+from models.records.ecg_units import CLASSES
 
 PAPER = 0.821  # of the CRNN on the hidden test set, 3,658 recordings (arXiv:1710.06122, abstract)
 

@@ -20,9 +20,10 @@ import numpy as np
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf  # noqa: E402
 
-from components import rate_distortion, served_codec  # noqa: E402
-from models import registry  # noqa: E402
-from models.train import compiled_model, train  # noqa: E402
+from components.evaluation import rate_distortion  # noqa: E402
+from components.serving import served_codec  # noqa: E402
+from models.contract import registry  # noqa: E402
+from models.training.loop import compiled_model, train  # noqa: E402
 from tests.claims.mixture_size import pictures_of  # noqa: E402
 
 EDIC = registry.get("edic")

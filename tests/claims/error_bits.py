@@ -13,8 +13,9 @@ import click
 import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-from components import served_codec  # noqa: E402
-from models import latents_serving, pushed  # noqa: E402
+from components.serving import served_codec  # noqa: E402
+from models.codecs.serving import latents  # noqa: E402
+from models.publishing import pushed  # noqa: E402
 from tests.claims.edic_ablation import measure  # noqa: E402
 from tests.claims.mixture_size import pictures_of  # noqa: E402
 
@@ -31,7 +32,7 @@ def main(directory, pictures):
     click.echo("error bits     bpp      dB    cost    against rounding")
     for value in VALUES:
         # Large enough is infinite: no symbol costs so much.
-        latents_serving.ERROR_BITS = min(value, 1e6)
+        latents.ERROR_BITS = min(value, 1e6)
         mean = {k: float(np.mean(v)) for k, v in measure(recipe, model, config, files).items()}
         plain = plain or mean
         share = 100 * (mean["rd_cost"] - plain["rd_cost"]) / plain["bpp"]

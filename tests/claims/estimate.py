@@ -22,8 +22,8 @@ import click
 import numpy as np
 from PIL import Image
 
-from components import rate_distortion
-from components.served_codec import newest_version, record_of
+from components.evaluation import rate_distortion
+from components.serving.served_codec import newest_version, record_of
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

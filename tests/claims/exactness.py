@@ -26,9 +26,9 @@ import click
 import numpy as np
 from PIL import Image
 
-from components import released_model
-from components.served_codec import newest_version
-from models import released as weights
+from components.serving import released_model
+from components.serving.served_codec import newest_version
+from models.publishing import released as weights
 
 # As on an older processor: OpenBLAS, NumPy's own loops, oneDNN, the C library's functions (erfc in tables, say).
 OTHER_KERNELS = {

@@ -15,8 +15,8 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
-from components.loaded_model import LoadedModel
 from components.native_model import NativeError
+from components.serving.loaded_model import LoadedModel
 
 
 def probe() -> list[str]:
@@ -82,8 +82,8 @@ def native(directory: str):
 
 def prepared(directory: str, way: dict):
     """The same of a SavedModel that this process makes: from released weights, or from those of the pushed model."""
-    from models import pushed, released
-    from models.export import export
+    from models.publishing import pushed, released
+    from models.publishing.export import export
 
     with tempfile.TemporaryDirectory() as folder:
         export(*(released.unpack(way["weights"]) if way["weights"] else pushed.load(directory)), f"{folder}/model")
@@ -95,8 +95,9 @@ def rebuilt(directory: str, mode: str, noise: float):
 
     Mode "control" puts the noise where it must not be, into what steers the coder.
     """
-    from models import latents_serving, pushed
+    from models.codecs.serving import latents
     from models.layers import fixed_point
+    from models.publishing import pushed
 
     recipe, config, model = pushed.load(directory)
     module = recipe.signatures(model, config)
@@ -108,12 +109,10 @@ def rebuilt(directory: str, mode: str, noise: float):
         def apply(network, values, *part):
             key = id(network), *part
             if key not in compiled:
-                compiled[key] = tf.function(
-                    lambda v: fixed_apply(network, v, *part), autograph=False, jit_compile=True
-                )
+                compiled[key] = tf.function(lambda v: fixed_apply(network, v, *part), autograph=False, jit_compile=True)
             return compiled[key](values)
 
-        fixed_apply, latents_serving.fixed_point.apply = fixed_point.apply, apply
+        fixed_apply, latents.fixed_point.apply = fixed_point.apply, apply
         for name in ("analyse_tile", "synthesise_tile"):
             setattr(module, f"_{name}", tf.function(getattr(module, name), autograph=False, jit_compile=True))
         if hasattr(model, "hyper_latents"):

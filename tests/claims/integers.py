@@ -16,10 +16,11 @@ import numpy as np
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf  # noqa: E402
 
-from components import rate_distortion, served_codec  # noqa: E402
-from models import pushed  # noqa: E402
-from models.entropy import gaussian  # noqa: E402
-from models.latents_serving import MixtureLatents, mixture_bits  # noqa: E402
+from components.evaluation import rate_distortion  # noqa: E402
+from components.serving import served_codec  # noqa: E402
+from models.codecs.serving.latents import MixtureLatents, mixture_bits  # noqa: E402
+from models.entropy.densities import gaussian  # noqa: E402
+from models.publishing import pushed  # noqa: E402
 from tests.claims.mixture_size import pictures_of  # noqa: E402
 
 

@@ -18,8 +18,9 @@ import click
 import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-from components import classic, rate_distortion, served_codec  # noqa: E402
+from components.evaluation import classic, rate_distortion  # noqa: E402
 from components.report import plots  # noqa: E402
+from components.serving import served_codec  # noqa: E402
 
 HEADER_BYTES = 40  # of a stream, that the estimate knows nothing of
 QUALITIES = (0, 25, 50, 75, 100)  # at which a variable-rate model is measured

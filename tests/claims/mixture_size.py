@@ -19,10 +19,12 @@ import numpy as np
 from keras import ops
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-from components import rate_distortion, served_codec  # noqa: E402
-from models import pushed, registry  # noqa: E402
-from models.entropy import gaussian, mixture  # noqa: E402
-from models.hyperprior import crop_like  # noqa: E402
+from components.evaluation import rate_distortion  # noqa: E402
+from components.serving import served_codec  # noqa: E402
+from models.codecs.hyperprior import crop_like  # noqa: E402
+from models.contract import registry  # noqa: E402
+from models.entropy.densities import gaussian, mixture  # noqa: E402
+from models.publishing import pushed  # noqa: E402
 
 COMPONENTS = (1, 2, 3, 5)
 CROP, BATCH = 192, 16

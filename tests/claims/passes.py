@@ -14,8 +14,8 @@ import click
 import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-from components import served_codec  # noqa: E402
-from components.codec_family import CodecFamily  # noqa: E402
+from components.serving import served_codec  # noqa: E402
+from components.serving.codec_family import CodecFamily  # noqa: E402
 from tests.claims.kodak_rd import read_pictures  # noqa: E402
 
 PASSES, QUALITIES = (0, 1, 2, 4, 8, 16, 32), (0, 50, 100)

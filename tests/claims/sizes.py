@@ -20,8 +20,9 @@ import click
 import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-from components import classic, served_codec  # noqa: E402
-from components.codec_family import CodecFamily  # noqa: E402
+from components.evaluation import classic  # noqa: E402
+from components.serving import served_codec  # noqa: E402
+from components.serving.codec_family import CodecFamily  # noqa: E402
 from tests.claims.kodak_rd import read_pictures  # noqa: E402
 
 SMALLEST, UNIT, DRAWS = 128, 64, 10_000

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from components import rate_distortion
+from components.evaluation import rate_distortion
 from tests.claims import kodak_rd
 from tests.components import tiny_codec
 

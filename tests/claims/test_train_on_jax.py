@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models import released
+from models.publishing import released
 from tests.models.kinds import photograph
 
 SETTINGS = {"channels": 8, "latents": 12, "crop_size": 64, "batch_size": 2, "steps_per_epoch": 4, "rates": 2}

@@ -27,9 +27,10 @@ import numpy as np  # noqa: E402
 from jax import numpy as jnp  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from models import registry, released  # noqa: E402
-from models.recipe import Config, ConfigError  # noqa: E402
-from models.train import TrainingError, load_initial, optimizer, schedule  # noqa: E402
+from models.contract import registry  # noqa: E402
+from models.contract.recipe import Config, ConfigError  # noqa: E402
+from models.publishing import released  # noqa: E402
+from models.training.loop import TrainingError, load_initial, optimizer, schedule  # noqa: E402
 
 _SAVE_SECONDS = 30.0
 _TICKS = 100_000  # of the learning rate's schedule, over all of the time
@@ -212,7 +213,7 @@ def train(options: argparse.Namespace) -> None:
     config = recipe.make_config(
         options.preset, {"precision": "float32"} | dict(s.split("=", 1) for s in options.settings)
     )
-    if recipe.kind != "codec" or config.precision in ("auto", "mixed_float16") or keras.backend.backend() != "jax":
+    if recipe.shape != "codec" or config.precision in ("auto", "mixed_float16") or keras.backend.backend() != "jax":
         raise ConfigError("wants a codec, KERAS_BACKEND=jax, and precision float32 or mixed_bfloat16")
     if any(scale <= 0 for scale in options.scales or ()):
         raise ConfigError("--scale: must be above 0")

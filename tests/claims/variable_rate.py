@@ -15,9 +15,11 @@ import pathlib
 import click
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-from components import rate_distortion, served_codec  # noqa: E402
-from models import export, registry  # noqa: E402
-from models.train import train  # noqa: E402
+from components.evaluation import rate_distortion  # noqa: E402
+from components.serving import served_codec  # noqa: E402
+from models.contract import registry  # noqa: E402
+from models.publishing import export  # noqa: E402
+from models.training.loop import train  # noqa: E402
 from tests.claims.kodak_rd import measure_model, read_pictures  # noqa: E402
 
 EDIC = registry.get("edic")

@@ -6,7 +6,8 @@ import numpy as np
 import scipy.io
 import tensorflow as tf
 
-from models import ecg_data, ecg_units
+from models.records import ecg_units
+from models.records import recordings as ecg_records
 
 NAMES = ("N", "A", "O", "~")
 _HERTZ = {"N": 2.0, "A": 9.0, "O": 25.0, "~": 60.0}
@@ -20,7 +21,7 @@ def signal(name: str, seed: int, samples: int = 600) -> np.ndarray:
 
 def record(name: str, seed: int, samples: int = 600, key: str = "") -> bytes:
     """A serialised ingest record of class `name` ("": without a label)."""
-    example = ecg_data.recording_example(
+    example = ecg_records.recording_example(
         signal(name, seed, samples), key=key or f"{name}{seed}", format_name="simulated", original_rate=300,
         size_bytes=2 * samples, noise_class="low", label_name=name,
     )  # fmt: skip
@@ -39,7 +40,7 @@ def write(path: pathlib.Path, records: list[bytes]) -> str:
 def read(files: list[str]) -> list[dict]:
     """The features of every record of files."""
     records = tf.data.TFRecordDataset(files, "GZIP")
-    return [{name: value.numpy() for name, value in ecg_data.parse(r).items()} for r in records]
+    return [{name: value.numpy() for name, value in ecg_records.parse(r).items()} for r in records]
 
 
 def fill(folder: pathlib.Path, labels: dict[str, str], samples: int = 600) -> None:

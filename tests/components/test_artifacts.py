@@ -5,7 +5,8 @@ import json
 import pytest
 from tfx.types import standard_artifacts
 
-from components import artifacts, baseline
+from components import artifacts
+from components.evaluation import baseline
 
 
 def origin(run, **changes):

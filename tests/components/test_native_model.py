@@ -10,10 +10,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components import loaded_model, native_model
-from components.loaded_model import LoadedModel
-from components.native_model import Argument, LibraryMissing, NativeError, NativeModel, load_part, signatures_at
-from models import parts
+from components import native_model
+from components.native_model import (
+    Argument,
+    LibraryMissing,
+    NativeError,
+    NativeModel,
+    load_part,
+    signatures_at,
+)
+from components.serving import loaded_model
+from components.serving.loaded_model import LoadedModel
+from models.publishing import parts
 
 
 class Mixed(tf.Module):

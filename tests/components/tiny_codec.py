@@ -5,15 +5,16 @@ import pathlib
 
 import tensorflow as tf
 
-from models import data, metrics
-from models.entropy.header import MAGIC as START
-from models.entropy.header import VERSION
+from models.codecs import distortion
+from models.entropy.coder.header import MAGIC as START
+from models.entropy.coder.header import VERSION
+from models.records import pictures as picture_records
 
 MAGIC = START + bytes([VERSION])
 
 
 def header(dropped_bits: int) -> bytes:
-    """What `models.entropy.header.describe` reads: a checksum of nought, the model's fingerprint, sizes of nought."""
+    """What the container's header says: a checksum of nought, the model's fingerprint, sizes of nought."""
     return MAGIC + bytes(8) + dropped_bits.to_bytes(4, "little") + bytes(9)
 
 
@@ -32,7 +33,7 @@ class TinyCodec(tf.Module):
 
     def compress(self, image_bytes):
         def one(encoded):
-            return self.header + tf.io.encode_png(data.decode(encoded) // self.step)
+            return self.header + tf.io.encode_png(picture_records.decode(encoded) // self.step)
 
         return {"bitstream_bytes": tf.map_fn(one, image_bytes)}
 
@@ -50,13 +51,16 @@ class TinyCodec(tf.Module):
 
     def evaluate(self, examples):
         def one(example):
-            encoded = data.parse(example)[data.ENCODED]
+            encoded = picture_records.parse(example)[picture_records.ENCODED]
             stream = self.compress(encoded[None])["bitstream_bytes"]
-            picture = data.decode(encoded)
-            decoded = data.decode(self.decompress(stream)["image_bytes"][0])
+            picture = picture_records.decode(encoded)
+            decoded = picture_records.decode(self.decompress(stream)["image_bytes"][0])
             pixels = tf.cast(tf.size(picture) // 3, tf.float32)
             bits = 8 * tf.cast(tf.strings.length(stream[0]), tf.float32)
-            psnr, ms_ssim = metrics.psnr_db(picture[None], decoded[None]), metrics.ms_ssim(picture[None], decoded[None])
+            psnr, ms_ssim = (
+                distortion.psnr_db(picture[None], decoded[None]),
+                distortion.ms_ssim(picture[None], decoded[None]),
+            )
             return psnr, ms_ssim, bits[None] / pixels, (bits[None] - 32) / pixels
 
         names = ("psnr_db", "ms_ssim", "bpp", "estimated_bpp")

@@ -2,8 +2,10 @@
 
 import pathlib
 
-from components import ecg_results, ecg_transform
-from models import export, registry
+from components.evaluation import ecg_results
+from components.kinds.recordings import transform
+from models.contract import registry
+from models.publishing import export
 from tests.components import ecg_records
 
 SETTINGS = {"channels": 2, "growth": 0, "blocks": 1, "layers": 1, "batch_size": 4, "steps": 2, "steps_per_epoch": 2,
@@ -26,7 +28,7 @@ def ingested(folder: pathlib.Path, count: int = 3) -> dict[str, list[str]]:
 
 def save(folder: pathlib.Path, files: dict[str, list[str]], recipe_name: str = "ecg_cnn"):
     """Transforms, trains and exports to `folder / "model"`; returns recipe, configuration, model, transformed files."""
-    transformed = ecg_transform.transform(files, folder / "transformed")
+    transformed = transform.transform(files, folder / "transformed")
     recipe = registry.get(recipe_name)
     config = recipe.make_config("small", SETTINGS)
     model, config, _ = ecg_results.trained(recipe, config, transformed, folder / "training", progress=False)

@@ -4,7 +4,7 @@ import pathlib
 
 import tensorflow as tf
 
-from models import data
+from models.records import pictures as picture_records
 
 
 class ToyModel(tf.Module):
@@ -30,7 +30,7 @@ class ToyModel(tf.Module):
         return {"image_bytes": pictures}
 
     def evaluate(self, examples):
-        pixels = tf.cast(data.parse(examples)[data.WIDTH], tf.float32)[:, None]
+        pixels = tf.cast(picture_records.parse(examples)[picture_records.WIDTH], tf.float32)[:, None]
         psnr = self.psnr_db + 0.0 * pixels
         return {"psnr_db": psnr / 0.0 if self.broken == "infinite" else psnr, "width": pixels}
 
@@ -49,7 +49,7 @@ def write_records(path: pathlib.Path, sizes: list[tuple[int, int]]) -> str:
         for index, (height, width) in enumerate(sizes):
             pixels = tf.cast(tf.range(height * width * 3) % 255, tf.uint8)
             png = tf.io.encode_png(tf.reshape(pixels, (height, width, 3))).numpy()
-            example = data.image_example(
+            example = picture_records.image_example(
                 png, key=str(index), format_name="png", height=height, width=width, channels=3, size_bytes=len(png)
             )
             writer.write(example.SerializeToString())

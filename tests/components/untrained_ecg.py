@@ -6,7 +6,10 @@ import pathlib
 import keras
 import numpy as np
 
-from models import ecg_data, ecg_units, export, registry
+from models.contract import registry
+from models.publishing import export
+from models.records import ecg_units
+from models.records import recordings as ecg_records
 
 NAMES = ["O", "N", "rare", "A"]  # not in the order of the evaluation, one unknown to it, one of it missing
 SIZE = {"channels": 4, "growth": 2, "blocks": 3, "layers": 1}
@@ -51,7 +54,7 @@ def signal(seconds: float, seed: int = 0, rate: float = ecg_units.RATE) -> np.nd
 
 def record(samples: np.ndarray, label_name: str = "", key: str = "r") -> bytes:
     """The serialised record of a signal at RATE."""
-    return ecg_data.recording_example(
+    return ecg_records.recording_example(
         samples, key=key, format_name="simulated", original_rate=ecg_units.RATE, size_bytes=2 * len(samples),
         noise_class="clean", label_name=label_name,
     ).SerializeToString()  # fmt: skip

@@ -12,10 +12,11 @@ import pytest
 import tensorflow as tf
 
 from components.native_model import NativeModel
-from models import pushed, registry
-from models.export import export
-from models.recipe import Config, Recipe
-from models.train import train
+from models.contract import registry
+from models.contract.recipe import Config, Recipe
+from models.publishing import pushed
+from models.publishing.export import export
+from models.training.loop import train
 from tests.models.kinds import KINDS, tiny
 
 
@@ -74,11 +75,11 @@ def trained(records, tmp_path_factory):
     def of(name: str) -> Trained:
         recipe, folder = registry.get(name), shared / name
         if recipe.served:  # exported is a part of the model: another process could not build it again
-            return train_tiny(recipe, tmp_path_factory.mktemp(name), records(recipe.kind))
+            return train_tiny(recipe, tmp_path_factory.mktemp(name), records(recipe.shape))
         with open(shared / f"{name}.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not (folder / "model").is_dir():  # renamed into place by the export, the last thing
-                return train_tiny(recipe, folder, records(recipe.kind))
+                return train_tiny(recipe, folder, records(recipe.shape))
         _, config, model = pushed.load(str(folder / "model"))
         return Trained(recipe, config, model, folder / "model", folder / "logs")
 
@@ -88,7 +89,7 @@ def trained(records, tmp_path_factory):
 def train_tiny(recipe: Recipe, folder: pathlib.Path, files: dict[str, str]) -> Trained:
     """Trains a recipe for a few steps and exports it into a folder."""
     config = recipe.make_config("small", tiny(recipe))
-    tf.config.run_functions_eagerly(recipe.name not in getattr(KINDS[recipe.kind], "traced", (recipe.name,)))
+    tf.config.run_functions_eagerly(recipe.name not in getattr(KINDS[recipe.shape], "traced", (recipe.name,)))
     try:
         model = train(
             recipe, config, [files["train"]], [files["validation"]],

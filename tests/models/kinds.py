@@ -18,8 +18,11 @@ import skimage.metrics
 import tensorflow as tf
 from PIL import Image
 
-from models import data, ecg_data, ecg_units, registry
+from models.contract import registry
 from models.distillation.route import KeepRoute
+from models.records import ecg_units
+from models.records import pictures as picture_records
+from models.records import recordings as ecg_records
 
 
 def photograph(height: int, width: int, offset: int = 0) -> np.ndarray:
@@ -38,7 +41,7 @@ def picture_record(pixels: np.ndarray, key: str = "p", **label) -> bytes:
     """The serialised record of an RGB picture, uint8 [H, W, 3]; `label` and `label_name` say its class."""
     encoded = png(pixels)
     height, width, channels = pixels.shape
-    example = data.image_example(
+    example = picture_records.image_example(
         encoded,
         key=key,
         format_name="PNG",
@@ -267,12 +270,12 @@ def heartbeat(seconds: float, beats: float = 70.0, seed: int = 0) -> np.ndarray:
 
 def recording_record(samples: np.ndarray, key: str = "r", label: int = -1) -> bytes:
     """The serialised record of a recording at 300 Hz, millivolts, as the Transform step leaves it."""
-    example = ecg_data.recording_example(
+    example = ecg_records.recording_example(
         samples, key=key, format_name="simulated", original_rate=300, size_bytes=2 * len(samples), noise_class="clean",
         label_name=Ecg.names[label] if label >= 0 else "",
     )  # fmt: skip
-    example.features.feature[ecg_data.LABEL].int64_list.value.append(label)
-    example.features.feature[ecg_data.AMPLITUDE].float_list.value.append(0.25)
+    example.features.feature[ecg_records.LABEL].int64_list.value.append(label)
+    example.features.feature[ecg_records.AMPLITUDE].float_list.value.append(0.25)
     return example.SerializeToString()
 
 
@@ -285,11 +288,11 @@ def tinted(n: int, key: str) -> bytes:
 
 def tiny(recipe) -> dict:
     """Options of the smallest model of a recipe: its kind's, and the lower bounds of those that say its size."""
-    kind = KINDS[recipe.kind]
+    kind = KINDS[recipe.shape]
     fields = {f.name: f for f in dataclasses.fields(recipe.config)}
     lowest = {name: fields[name].metadata["low"] for name in getattr(kind, "smallest", ()) if name in fields}
     return kind.tiny | lowest
 
 
 KINDS = {"codec": Codec, "classifier": Classifier, "student": Student(), "route": Route(), "born_again": Student(),
-         "ecg": Ecg}  # fmt: skip
+         "transformed": Ecg}  # fmt: skip

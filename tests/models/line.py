@@ -5,8 +5,8 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from models import data
-from models.recipe import Config, Evaluation, Metric, Recipe, option
+from models.contract.recipe import Config, Evaluation, Metric, Recipe, option
+from models.records import pictures as picture_records
 from tests.models.kinds import photograph, picture_record, write_records
 
 
@@ -39,7 +39,9 @@ def build(config):
 
 def inputs(files, config, training):
     """Batches [B, width] of the pictures' heights in hundreds of pixels, in an order that the seed decides."""
-    records = data.records(files).map(lambda r: tf.cast(data.parse(r)[data.HEIGHT], tf.float32) / 100)
+    records = picture_records.records(files).map(
+        lambda r: tf.cast(picture_records.parse(r)[picture_records.HEIGHT], tf.float32) / 100
+    )
     records = records.map(lambda height: tf.fill([config.width], height))
     return records.shuffle(99, config.seed).repeat().batch(config.batch_size) if training else records.batch(2)
 
@@ -53,12 +55,12 @@ class Served(tf.Module):
         self.functions = {"serving_default": tf.function(self.serve, [tf.TensorSpec([None], tf.string, "examples")])}
 
     def serve(self, examples):
-        height = tf.cast(data.parse(examples)[data.HEIGHT], tf.float32)[:, None] / 100
+        height = tf.cast(picture_records.parse(examples)[picture_records.HEIGHT], tf.float32)[:, None] / 100
         return {"y": self.model(tf.repeat(height, self.model.dense.kernel.shape[0], axis=1))}
 
 
 RECIPE_OF_TESTS = Recipe(
-    name="line", kind="test", summary="A line", config=LineConfig,
+    name="line", shape="test", summary="A line", config=LineConfig,
     presets={"small": {"steps": 10, "steps_per_epoch": 2, "batch_size": 4, "learning_rate": 0.01}},
     build=build, inputs=inputs, signatures=lambda model, config: Served(model),
     evaluation=Evaluation((Metric("y", "", "lower"),)),

@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
-from pipeline import cli, given, local
+from pipeline import cli
+from pipeline.commands import given
+from pipeline.runners import local
 from tests.components.recordings_on_disk import steps, write_pair
 
 
@@ -109,7 +111,7 @@ def test_help_needs_no_tensorflow():
 
 
 def test_list_names_every_recipe(capsys):
-    from models import registry
+    from models.contract import registry
 
     assert cli.main(["list"]) == 0
     printed = capsys.readouterr().out

@@ -5,7 +5,7 @@ import dataclasses
 import keras_tuner
 import pytest
 
-from models.recipe import Config, ConfigError, Search, option
+from models.contract.recipe import Config, ConfigError, Search, option
 from tuning import space
 
 
@@ -52,7 +52,7 @@ def test_nothing_to_tune_is_an_error():
 
 
 def test_every_recipe_can_be_tuned():
-    from models import registry
+    from models.contract import registry
 
     for recipe in registry.recipes().values():
         for preset in recipe.presets:

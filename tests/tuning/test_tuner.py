@@ -7,8 +7,8 @@ import pytest
 from tfx.components.tuner import executor
 from tfx.types import standard_artifacts
 
-from components import trainer, tuner
-from models import registry
+from components.training import trainer, tuner
+from models.contract import registry
 from tests.components import toy_model
 from tuning.tuner import ConfigTuner
 
@@ -36,7 +36,7 @@ def test_trials_run_and_the_best_values_reach_the_trainer(tmp_path, records):
         artifact.uri = str(tmp_path / key)
         (tmp_path / key).mkdir()
     properties = {
-        "tuner_fn": "components.tuner.tuner_fn",
+        "tuner_fn": "components.training.tuner.tuner_fn",
         "train_args": '{"splits": ["train"]}',
         "eval_args": '{"splits": ["validation"]}',
         "custom_config": json.dumps(custom | {"trials": 2}),

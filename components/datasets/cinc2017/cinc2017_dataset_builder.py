@@ -7,8 +7,8 @@ Read are a folder or an archive of `.mat`/`.hea` pairs (or `.mat` alone), the la
 `labels.csv`, or a folder with such an archive and the labels beside it. Without a config, that is TFDS's `manual_dir`.
 """
 
-from components.recording_beam import RecordingsBuilder
-from models.ecg_units import CLASSES
+from components.kinds.recordings.beam import RecordingsBuilder
+from models.records.ecg_units import CLASSES
 
 
 class Builder(RecordingsBuilder):

@@ -12,7 +12,7 @@ import neurokit2
 import numpy as np
 import tensorflow_datasets as tfds
 
-from models.ecg_units import CLASSES, RATE
+from models.records.ecg_units import CLASSES, RATE
 
 COUNTS = {"train": 44, "validation": 8, "test": 8}  # of each class
 SECONDS = (9.0, 61.0)

@@ -16,8 +16,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from etils import epath
 
-from components.folders import DataError
-from models.data import SPLITS
+from components.ingest.folders import DataError
+from models.records.pictures import SPLITS
 
 
 class Packed(NamedTuple):

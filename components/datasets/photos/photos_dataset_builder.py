@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
 
-from components.folders import (
+from components.ingest.folders import (
     DataError,
     Folder,
     PictureFile,
@@ -25,8 +25,8 @@ from components.folders import (
     scan,
     split_of,
 )
-from components.pictures import PictureError, normalize
-from models.data import SPLITS
+from components.kinds.pictures.pictures import PictureError, normalize
+from models.records.pictures import SPLITS
 
 REPORT_FILE = "unreadable.json"
 UNREADABLE = "unreadable"
@@ -59,15 +59,18 @@ class ReadPicture(beam.DoFn):
         except (OSError, PictureError) as error:
             yield beam.pvalue.TaggedOutput(UNREADABLE, {"path": key, "reason": str(error)})
             return
-        yield key, {
-            "image": picture.encoded,
-            "id": key,
-            "format": picture.format,
-            "height": picture.height,
-            "width": picture.width,
-            "channels": picture.channels,
-            "bytes": len(data),
-        }
+        yield (
+            key,
+            {
+                "image": picture.encoded,
+                "id": key,
+                "format": picture.format,
+                "height": picture.height,
+                "width": picture.width,
+                "channels": picture.channels,
+                "bytes": len(data),
+            },
+        )
 
 
 def read_split(folder: str, files: list[PictureFile]) -> beam.PTransform:
@@ -87,9 +90,7 @@ def files_by_split(found: Folder) -> dict[str, list[PictureFile]]:
     return {name: files for name, files in splits.items() if files}
 
 
-def check_unreadable(
-    unreadable: list[dict[str, str]], readable: int, allowed: float, noun: str = "pictures"
-) -> None:
+def check_unreadable(unreadable: list[dict[str, str]], readable: int, allowed: float, noun: str = "pictures") -> None:
     """Raises DataError, naming the first files, if more than the share `allowed` of all files is unreadable."""
     total = len(unreadable) + readable
     if unreadable and len(unreadable) > allowed * total:

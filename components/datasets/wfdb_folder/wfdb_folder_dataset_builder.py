@@ -7,7 +7,7 @@
 nothing has a label. Without a config, the folder is TFDS's `manual_dir`.
 """
 
-from components.recording_beam import RecordingsBuilder
+from components.kinds.recordings.beam import RecordingsBuilder
 
 
 class Builder(RecordingsBuilder):

@@ -11,9 +11,13 @@ import tensorflow_model_analysis as tfma
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx.types import standard_artifacts
 
-from components import classic, evaluation, served_codec
-from components.report import component, measure
-from models import codec, data
+from components.artifacts import HtmlReport
+from components.evaluation import classic, evaluator
+from components.report import component
+from components.report.sections import rate_distortion as rate_distortion_section
+from components.serving import served_codec
+from models.codecs import codec
+from models.records import pictures as picture_records
 from tests.components import tiny_codec
 
 
@@ -24,7 +28,9 @@ def write_examples(folder: pathlib.Path) -> standard_artifacts.Examples:
         for key, picture in tiny_codec.photographs().items():
             encoded = served_codec.png(picture)
             sizes = {"height": 96, "width": 96, "channels": 3, "size_bytes": len(encoded)}
-            writer.write(data.image_example(encoded, key=key, format_name="png", **sizes).SerializeToString())
+            writer.write(
+                picture_records.image_example(encoded, key=key, format_name="png", **sizes).SerializeToString()
+            )
     (folder / "ingest.json").write_text(json.dumps({"dataset": "photos", "unreadable": [], "splits": {}}))
     examples = standard_artifacts.Examples()
     examples.split_names = '["test"]'
@@ -34,7 +40,7 @@ def write_examples(folder: pathlib.Path) -> standard_artifacts.Examples:
 def run_evaluation(model_dir: pathlib.Path, examples: pathlib.Path, out: pathlib.Path) -> None:
     """TFMA's output for a model, with the codecs' own metrics and slices."""
     metrics = tuple(m for m in codec.EVALUATION.metrics if m.name != "rd_cost")
-    config = evaluation.eval_config(type(codec.EVALUATION)(metrics, codec.EVALUATION.slices))
+    config = evaluator.eval_config(type(codec.EVALUATION)(metrics, codec.EVALUATION.slices))
     shared = tfma.default_eval_shared_model(str(model_dir), eval_config=config)
     tfma.run_model_analysis(shared, config, str(examples / "Split-test" / "part.gz"), output_path=str(out))
 
@@ -58,7 +64,7 @@ def run(tmp_path_factory):
     tiny_codec.save(root / "serving" / "6", 5, "hyperprior")
     (root / "model_run" / "history.json").write_text(json.dumps([{"step": 20, "loss": 1.5, "val_loss": 1.6}]))
     anomaly = anomalies_pb2.Anomalies()
-    anomaly.anomaly_info[data.WIDTH].description = "far too wide"
+    anomaly.anomaly_info[picture_records.WIDTH].description = "far too wide"
     (root / "anomalies" / "Split-test").mkdir()
     (root / "anomalies" / "Split-test" / "SchemaDiff.pb").write_bytes(anomaly.SerializeToString())
     run_evaluation(root / "model" / "Format-Serving", root / "examples", root / "evaluation")
@@ -71,7 +77,7 @@ def run(tmp_path_factory):
 
 def report_of(artifacts, out):
     """Runs the step; returns its numbers and its page."""
-    report = component.HtmlReport()
+    report = HtmlReport()
     report.uri = str(out)
     settings = {"recipe": "factorized", "preset": "small", "config": {"lmbda": 0.5}, "pictures": 3}
     inputs = {name: [artifact] for name, artifact in artifacts.items()}
@@ -123,13 +129,13 @@ def test_a_refused_model_and_missing_parts_still_make_a_page(run, tmp_path):
 def test_the_busiest_square_is_where_the_detail_is():
     picture = np.full((500, 700, 3), 90, np.uint8)
     picture[180:400, 336:560] = np.random.default_rng(0).integers(0, 255, (220, 224, 3))
-    rows, columns = measure.busiest(picture)
+    rows, columns = rate_distortion_section.busiest(picture)
     assert rows.stop - rows.start == columns.stop - columns.start == 256
     assert rows.start <= 180 and rows.stop >= 400 and columns.start <= 336 and columns.stop >= 560
-    assert measure.busiest(picture[:100, :90]) == (slice(0, 100), slice(0, 90))
+    assert rate_distortion_section.busiest(picture[:100, :90]) == (slice(0, 100), slice(0, 90))
 
 
 def test_crops_are_lossless():
     picture = tiny_codec.photographs()["cat"]
-    encoded = base64.b64decode(measure.data_uri(picture).split(",")[1])
+    encoded = base64.b64decode(rate_distortion_section.data_uri(picture).split(",")[1])
     assert np.array_equal(classic.decode(encoded), picture)

@@ -2,10 +2,10 @@
 
 import pytest
 
+from models.contract.recipe import ConfigError
 from models.distillation.correlation import Correlation
 from models.distillation.logits import Logits
 from models.distillation.objective import TERMS, check_features, parse
-from models.recipe import ConfigError
 
 
 def test_weights_names_and_arguments_are_read():

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import registry, train
+from models.contract import registry
+from models.contract.recipe import ConfigError
 from models.distillation import generations, route, student
-from models.recipe import ConfigError
+from models.training import loop
 from tests.models.kinds import tinted, write_records
 
 RECIPE = registry.get("route")
@@ -61,7 +62,7 @@ def kept(files, tmp_path_factory):
         "small", {"classes": 3, "image_size": 16, "width": 4, "batch_size": 8, "steps": 6, "steps_per_epoch": 2}
     )
     keep = route.KeepRoute(recipe, config, str(folder / "route"))
-    model = train.train(
+    model = loop.train(
         recipe, config, files, files, work_dir=str(folder / "w"), log_dir=str(folder / "l"), callbacks=[keep],
         progress=False,
     )  # fmt: skip
@@ -81,7 +82,7 @@ def test_the_route_holds_the_teacher_after_every_epoch(kept):
         route.checkpoints(str(folder / "1" / "assets.extra"))
 
 
-def along(files, kept, tmp_path, fit=train.train, **options):
+def along(files, kept, tmp_path, fit=loop.train, **options):
     values = {"classes": 3, "image_size": 16, "batch_size": 8, "steps": 5, "steps_per_epoch": 2, "anchors": 2,
               "teacher": str(kept[0]), "student_settings": "width=4", "terms": "ce + logits"}  # fmt: skip
     config = RECIPE.make_config("small", values | options)
@@ -95,7 +96,7 @@ def test_a_student_goes_along_within_its_steps(files, kept, tmp_path, selector):
     seen = []
 
     def fit(recipe, config, *args, weights=None, **kwargs):
-        model = train.train(recipe, config, *args, weights=weights, **kwargs)
+        model = loop.train(recipe, config, *args, weights=weights, **kwargs)
         seen.append((config.teacher, config.steps, weights, model.student.get_weights()))
         return model
 
@@ -114,7 +115,7 @@ def test_it_goes_on_after_a_stop(files, kept, tmp_path):
     def stopped(recipe, config, *args, **kwargs):
         if config.teacher.endswith("3"):
             raise KeyboardInterrupt
-        return train.train(recipe, config, *args, **kwargs)
+        return loop.train(recipe, config, *args, **kwargs)
 
     with pytest.raises(KeyboardInterrupt):
         along(files, kept, tmp_path, stopped)
@@ -122,7 +123,7 @@ def test_it_goes_on_after_a_stop(files, kept, tmp_path):
 
     def counting(recipe, config, *args, **kwargs):
         trained.append(config.teacher)
-        return train.train(recipe, config, *args, **kwargs)
+        return loop.train(recipe, config, *args, **kwargs)
 
     _, anchors = along(files, kept, tmp_path, counting)
     assert [a["epoch"] for a in anchors] == [2, 3] and len(trained) == 2
@@ -135,7 +136,7 @@ def test_a_route_of_one_anchor_is_the_plain_distillation(files, kept, tmp_path):
     shared = {f: getattr(model.config, f) for f in student.StudentConfig.__dataclass_fields__}
     plain = registry.get("distill")
     config = plain.config(**shared | {"teacher": str(kept[0])})
-    other = train.train(plain, config, files, files, work_dir=str(tmp_path / "w"), log_dir=str(tmp_path / "l"),
+    other = loop.train(plain, config, files, files, work_dir=str(tmp_path / "w"), log_dir=str(tmp_path / "l"),
                         progress=False)  # fmt: skip
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), other.get_weights(), strict=True))
 

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import classifier_inputs, cost, registry
+from models.classifiers import cost
+from models.classifiers import inputs as classifier_inputs
+from models.contract import registry
+from models.contract.recipe import ConfigError
 from models.distillation import student, teacher
 from models.distillation.student import StudentConfig
-from models.recipe import ConfigError
 from tests.models.kinds import tinted, write_records
 
 SIZE, K = 16, 3

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import ndtr, softmax
 
-from models.entropy import gaussian
+from models.entropy.densities import gaussian
 
 
 def draw(count: int, k: int, seed: int = 0, level: float = 80.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from models import codec
+from models.codecs import codec
 from models.layers import haar
 
 

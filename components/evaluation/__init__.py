@@ -1,0 +1,1 @@
+"""How models are judged: the evaluator, its metrics over sets, codecs' and classifiers' measurements."""

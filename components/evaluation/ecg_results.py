@@ -1,0 +1,117 @@
+"""What a trained model of electrocardiograms does on records that it has not seen: answers, and the figures of them."""
+
+import json
+import math
+import os
+import pathlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from tfx.dsl.components.base import base_beam_executor
+from tfx.types import standard_artifacts
+
+from components.evaluation import class_scores
+from components.evaluation.confusions import calibration_error
+from components.ingest.example_gen import REPORT_FILE, Executor
+from models.contract.recipe import Config, Recipe
+from models.records import pictures as picture_records
+
+LOCAL_BEAM = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
+
+
+def ingest(
+    dataset: str, folder: str, out: str | os.PathLike, digest: str = "", max_unreadable: float = 0.01
+) -> dict[str, list[str]]:
+    """What the first step of a pipeline does, outside of it: records by split; those there are, if `out` is complete.
+
+    Args:
+      dataset, folder, digest, max_unreadable: as of `components.ingest.example_gen.TfdsExampleGen`.
+      out: folder that gets `Split-<name>/*.gz` and the step's report.
+
+    Raises:
+      DataError: the data cannot be used.
+    """
+    target = pathlib.Path(out)
+    if not (target / REPORT_FILE).is_file():
+        examples = standard_artifacts.Examples()
+        examples.uri = str(target)
+        with tempfile.TemporaryDirectory() as work:
+            context = base_beam_executor.BaseBeamExecutor.Context(beam_pipeline_args=list(LOCAL_BEAM), tmp_dir=work)
+            settings = {"dataset": dataset, "folder": folder, "digest": digest, "max_unreadable": max_unreadable}
+            Executor(context).Do({}, {"examples": [examples]}, settings)
+    return {split: sorted(map(str, target.glob(f"Split-{split}/*.gz"))) for split in picture_records.SPLITS}
+
+
+def answers(recipe: Recipe, config: Config, model: keras.Model, files: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """What a model says of every labelled recording of transformed records, each once and whole.
+
+    Returns:
+      Labels int64 [N], places in the model's own order of classes; probabilities float32 [N, K].
+    """
+    batches = recipe.inputs(list(files), config, False)
+    labels = np.concatenate([keras.ops.convert_to_numpy(y).argmax(1) for _, y in batches])
+    logits = model.predict(batches, verbose=0)
+    return labels, keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+
+
+def figures(labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """The figures of answers, fit for JSON (None where one is not defined).
+
+    Returns:
+      "names"; "recordings": their number; "challenge_f1" and "interval": its 95 % bootstrap interval; "f1", "precision"
+      and "recall": of each class by its name; "accuracy"; "calibration_error"; "confusion": counts [K][K].
+    """
+    predicted = probabilities.argmax(1)
+    confusion = class_scores.counted(labels, predicted, len(names))
+    hit = predicted == labels
+    by_class = {
+        kind: {name: _number(value) for name, value in zip(names, values, strict=True)}
+        for kind, values in class_scores.class_scores(confusion).items()
+    }
+    return {
+        "names": list(names),
+        "recordings": len(labels),
+        "challenge_f1": _number(class_scores.challenge_f1(confusion, names)),
+        "interval": [_number(bound) for bound in class_scores.bootstrap(labels, predicted, names)],
+        **by_class,
+        "accuracy": float(hit.mean()),
+        "calibration_error": float(calibration_error(probabilities.max(1), hit)),
+        "confusion": confusion.tolist(),
+    }
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def trained(
+    recipe: Recipe, config: Config, files: Mapping[str, Sequence[str]], folder: str | os.PathLike, **options
+) -> tuple[keras.Model, Config, list[dict]]:
+    """Trains on transformed records, going on with what an interrupted call left in `folder`.
+
+    Args:
+      files: of the splits train and validation. options: for the training loop.
+
+    Returns:
+      The model; the configuration with what the data decide; the history.
+    """
+    from models.training import loop
+
+    config = recipe.adapt(config, list(files["train"]))
+    folder = pathlib.Path(folder)
+    model = (recipe.train or loop.train)(
+        recipe, config, list(files["train"]), list(files["validation"]),
+        work_dir=str(folder / "state"), log_dir=str(folder / "logs"), **options,
+    )  # fmt: skip
+    return model, config, json.loads((folder / "logs" / "history.json").read_text(encoding="utf-8"))
+
+
+def best_epoch(history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """Of a history, "best_epoch" (from 1; the last phase's, None without a validation) and "validation_f1" by step."""
+    curve = [(row["step"], row["val_f1"]) for row in history if row.get("val_f1") is not None]
+    last = history[-1].get("phase") if history else None
+    own = [(row["val_f1"], -n) for n, row in enumerate(history) if row.get("phase") == last and "val_f1" in row]
+    return {"best_epoch": 1 - max(own)[1] if own else None, "validation_f1": curve}

@@ -1,0 +1,150 @@
+"""What a folder of pictures holds, told without decoding any: the files, their contents' digests, their splits."""
+
+import collections
+import concurrent.futures
+import hashlib
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import tensorflow as tf
+from etils import epath
+
+from components.kinds.pictures.pictures import EXTENSIONS
+from models.records.pictures import SPLITS
+
+_SHARES = (0.8, 0.1, 0.1)  # Of the pictures, for each of SPLITS.
+_BLOCK_BYTES = 1 << 20
+
+
+class DataError(ValueError):
+    """Data that cannot be used as it was asked for; the text is one line that says what is wrong and what to do."""
+
+
+class PictureFile(NamedTuple):
+    """One file: its path relative to the folder, with "/"; SHA-256 of its content, hex; its size in bytes."""
+
+    path: str
+    digest: str
+    size_bytes: int
+
+
+class Folder(NamedTuple):
+    """What `scan` found; every list is sorted by path.
+
+    Attributes:
+      pictures: one file for each content (the first path of equal files).
+      duplicates: [{"path", "same_as"}]: files whose content is already in `pictures`.
+      unreadable: [{"path", "reason"}]: files that could not be opened or are empty.
+      ignored: how many other files there are, by extension; "hidden" for names that start with a dot (of the file or
+        of a folder on its way), "linked folder" for links to folders, which are not followed.
+    """
+
+    pictures: list[PictureFile]
+    duplicates: list[dict[str, str]]
+    unreadable: list[dict[str, str]]
+    ignored: dict[str, int]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, hex, over the paths, sizes and contents of all picture files, readable or not."""
+        listed = [(p.path, p.size_bytes, p.digest) for p in self.pictures]
+        listed += [(d["path"], d["same_as"]) for d in self.duplicates] + [(u["path"], "") for u in self.unreadable]
+        return hashlib.sha256(repr(listed).encode(errors="surrogateescape")).hexdigest()
+
+
+def split_of(digest: str, names: tuple[str, ...] = SPLITS, shares: tuple[float, ...] = _SHARES) -> str:
+    """The split of a content, which depends on nothing else, so that a picture never changes its split.
+
+    Args:
+      digest: SHA-256 of the content, hex.
+      names: of the splits. shares: of each split, in the same order; they add up to 1.
+    """
+    position = int(digest[:15], 16) / 16**15
+    for name, share in zip(names, shares, strict=True):
+        if position < share:
+            return name
+        position -= share
+    return names[-1]
+
+
+def class_of(path: str) -> str:
+    """The first folder of a relative path, which is the class of a picture in a folder of class folders; "" without."""
+    first, slash, _ = path.partition("/")
+    return first if slash else ""
+
+
+def bytes_of_path(path: str) -> bytes:
+    """A path in the bytes of the file system, which need not be text; Beam cannot carry such a path as `str`."""
+    return os.fsencode(path)
+
+
+def path_of_bytes(path: bytes) -> str:
+    """The inverse of `bytes_of_path`."""
+    return os.fsdecode(path)
+
+
+def printable(path: str) -> str:
+    """A path as text that can be written as UTF-8: bytes of a name that are not become escapes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def scan(folder: str) -> Folder:
+    """Walks a folder and its sub-folders and reads every picture file once, in blocks, for its digest.
+
+    Raises:
+      DataError: there is no such folder, or not one picture file in it that can be opened.
+    """
+    if not folder or not tf.io.gfile.isdir(folder):
+        kind = "is a file, not a folder" if folder and tf.io.gfile.exists(folder) else "does not exist"
+        raise DataError(f"the folder of pictures {folder!r} {kind}")
+    root = epath.Path(folder)
+    ignored: collections.Counter[str] = collections.Counter()
+    paths = sorted(_picture_paths(root, "", ignored))
+    if not paths:
+        others = ", ".join(f"{count} {kind}" for kind, count in ignored.most_common(5)) or "nothing"
+        raise DataError(f"no PNG, JPEG, WebP or BMP picture in {folder!r} (it holds {others})")
+    with concurrent.futures.ThreadPoolExecutor(max_workers=4) as pool:
+        found = list(pool.map(lambda path: _inspect(root, path), paths))
+    first: dict[str, PictureFile] = {}
+    duplicates = []
+    for file in (f for f in found if isinstance(f, PictureFile)):
+        if first.setdefault(file.digest, file) is not file:
+            duplicates.append({"path": printable(file.path), "same_as": printable(first[file.digest].path)})
+    unreadable = [f for f in found if isinstance(f, dict)]
+    if not first:
+        raise DataError(f"no picture in {folder!r} can be read: {unreadable[0]['path']}: {unreadable[0]['reason']}")
+    return Folder(list(first.values()), duplicates, unreadable, dict(sorted(ignored.items())))
+
+
+def _picture_paths(root: epath.Path, below: str, ignored: collections.Counter[str]) -> Iterator[str]:
+    """Relative paths of the picture files in `root / below` and deeper; counts all other files in `ignored`."""
+    for entry in (root / below).iterdir():
+        path = f"{below}/{entry.name}" if below else entry.name
+        if entry.name.startswith("."):
+            ignored["hidden"] += 1
+        elif entry.is_dir():
+            if os.path.islink(entry):
+                ignored["linked folder"] += 1
+            else:
+                yield from _picture_paths(root, path, ignored)
+        elif entry.suffix.lower() in EXTENSIONS and (entry.is_file() or os.path.islink(entry)):
+            yield path
+        else:
+            ignored[entry.suffix.lower() or "no extension"] += 1
+
+
+def _inspect(root: epath.Path, path: str) -> PictureFile | dict[str, str]:
+    """Reads one file for its digest; a file that cannot be read, or is empty, gives {"path", "reason"}."""
+    digest, size = hashlib.sha256(), 0
+    try:
+        with (root / path).open("rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
+                size += len(block)
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
+        return {"path": printable(path), "reason": f"cannot be opened: {reason}"}
+    if not size:
+        return {"path": printable(path), "reason": "the file is empty"}
+    return PictureFile(path, digest.hexdigest(), size)

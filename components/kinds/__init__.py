@@ -1,0 +1,1 @@
+"""The kinds of data that are read: a folder each."""

@@ -1,0 +1,1 @@
+"""Pictures: reading, profiles, what is left out."""

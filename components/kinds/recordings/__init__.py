@@ -1,0 +1,1 @@
+"""Electrocardiograms: reading, places, labels, sources, the transform before training."""

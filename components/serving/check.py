@@ -1,0 +1,171 @@
+"""Checks that a stock server can serve a model, before it is pushed: every signature, in a clean process, through the
+loader that servers have; stock ops only.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+from tfx.dsl.io import fileio
+from tfx.utils import io_utils, path_utils
+from tfx.v1.dsl.components import InputArtifact, OutputArtifact, Parameter, component
+from tfx.v1.types.standard_artifacts import Examples, InfraBlessing, Model
+
+from components.artifacts import saved_model_dir, split_files
+from components.serving.probe import batch_of_one, read_inputs, write_input
+from models.publishing import export
+from models.records import ecg_units
+from models.records import pictures as picture_records
+from models.records import recordings as ecg_records
+
+SOURCES = ("models/publishing/export.py", "components/serving/check.py", "components/serving/probe.py",
+           "components/native_model.py")  # fmt: skip
+Inputs = dict[str, bytes | np.ndarray]  # name -> the one element of a batch: a string or an array
+_PROBE = pathlib.Path(__file__).with_name("probe.py")
+_TIME_LIMIT = 1800  # seconds for all signatures together: a serial decoder on one slow core needs minutes
+_PIXELS = 1_000_000  # the picture of the check has at most this many, if the split has such a one
+_SAMPLES = 60 * ecg_units.RATE  # the same for a recording
+
+
+@component
+def ServingCheck(  # noqa: N802 (TFX components are nouns)
+    model: InputArtifact[Model],
+    examples: InputArtifact[Examples],
+    blessing: OutputArtifact[InfraBlessing],
+    split: Parameter[str],
+    sources: Parameter[str],
+) -> None:
+    """Writes the standard InfraBlessing; a blessed one carries the model with its warm-up requests for the Pusher.
+
+    Args:
+      model: the SavedModel to check. examples: where the record of the check comes from. split: of the examples.
+      blessing: custom properties `blessed` and `has_model` (1 or 0), `reason` (why not); the model in `stamped_model`.
+      sources: digest of this check's code, for the cache.
+    """
+    del sources
+    path = saved_model_dir(model)
+    try:
+        with tempfile.TemporaryDirectory() as work_dir:
+            requests = probe(path, inputs_of(split_files([examples], split)), pathlib.Path(work_dir))
+        if foreign := export.foreign_ops(path):
+            raise ServingError(f"the graph holds ops that a stock server lacks: {', '.join(sorted(foreign))}")
+    except ServingError as error:
+        _write(blessing, "INFRA_NOT_BLESSED", blessed=0, reason=str(error))
+        return
+    stamped = path_utils.stamped_model_path(blessing.uri)
+    io_utils.copy_dir(path, stamped)
+    write_warmup(requests, stamped)
+    _write(blessing, "INFRA_BLESSED", blessed=1, reason="")
+
+
+class ServingError(RuntimeError):
+    """A model that cannot be served; the message says why."""
+
+
+def probe(model_dir: str, inputs: Inputs, work: pathlib.Path) -> list[predict_pb2.PredictRequest]:
+    """Calls every signature in a new process, through TensorFlow's C library alone.
+
+    Args:
+      model_dir: SavedModel. inputs: input name -> the one element of a batch. work: an empty folder.
+
+    Returns:
+      The requests that were answered, one per signature.
+
+    Raises:
+      ServingError: the process failed, hung, or an output was wrong.
+    """
+    for folder in ("inputs", "outputs"):
+        (work / folder).mkdir()
+    for name, value in inputs.items():
+        write_input(work / "inputs", name, value)
+    # -I: no PYTHON* variables, no user site, neither this folder nor the current one on the path. No accelerator: it is
+    # held by the process that trained, and a server without one must do as well.
+    command = [sys.executable, "-I", str(_PROBE), model_dir, str(work)]
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_TIME_LIMIT)
+    except subprocess.TimeoutExpired:
+        raise ServingError(f"the signatures did not answer within {_TIME_LIMIT} s") from None
+    if done.returncode:
+        said = done.stderr.strip().splitlines()
+        raise ServingError(f"{said[-1] if said else 'no message'} (exit status {done.returncode})")
+    calls = json.loads((work / "calls.json").read_text(encoding="utf-8"))
+    known = read_inputs(work / "inputs")
+    return [_request(call, known) for call in calls]
+
+
+def write_warmup(requests: list[predict_pb2.PredictRequest], model_dir: str) -> None:
+    """Writes requests where TensorFlow Serving looks for them when it loads the model."""
+    path = path_utils.warmup_file_path(model_dir)
+    fileio.makedirs(os.path.dirname(path))
+    with tf.io.TFRecordWriter(path) as writer:
+        for request in requests:
+            log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
+            writer.write(log.SerializeToString())
+
+
+def inputs_of(files: list[str]) -> Inputs:
+    """What one record of a split gives the signatures: input name -> the one element of a batch.
+
+    Of the records that are not too large the largest is taken, else the smallest. What it is a record of, its features
+    say.
+
+    Raises:
+      ServingError: the split holds no record that some signature would take.
+    """
+    first = next(iter(picture_records.records(files)), None)
+    features = tf.train.Example.FromString(first.numpy()).features.feature if first is not None else {}
+    if picture_records.ENCODED in features:
+        record = _best(files, _pixels, _PIXELS)
+        encoded = picture_records.parse(tf.constant(record))[picture_records.ENCODED].numpy()
+        sides = np.array(picture_records.decode(encoded).shape[:2])
+        return {"examples": record, "image_bytes": encoded, "quality": np.array(50), "passes": np.array(1),
+                "height_and_width": sides}  # fmt: skip
+    if ecg_records.SIGNAL in features:
+        record = _best(files, _samples, _SAMPLES)
+        signal = ecg_records.parse(tf.constant(record))[ecg_records.SIGNAL]
+        samples = ecg_records.decode(signal).numpy()
+        return {"examples": record, "samples": samples, "length": np.array(len(samples)),
+                "rate": np.array(ecg_units.RATE), "signal_bytes": signal.numpy(), "gain": np.array(1000)}  # fmt: skip
+    raise ServingError("the split holds no record to check with")
+
+
+def _pixels(record: tf.Tensor) -> int:
+    features = picture_records.parse(record)
+    return int(features[picture_records.HEIGHT] * features[picture_records.WIDTH])
+
+
+def _samples(record: tf.Tensor) -> int:
+    return int(ecg_records.parse(record)[ecg_records.SAMPLES])
+
+
+def _best(files: list[str], size_of: Callable[[tf.Tensor], int], limit: int) -> bytes:
+    """Of the serialised records whose size is within the limit the largest, else the smallest."""
+
+    def order(record):
+        size = size_of(record)
+        return (True, size) if size <= limit else (False, -size)
+
+    return max(picture_records.records(files), key=order).numpy()
+
+
+def _request(call: dict, known: Inputs) -> predict_pb2.PredictRequest:
+    request = predict_pb2.PredictRequest()
+    request.model_spec.signature_name = call["signature"]
+    for name, dtype in call["inputs"].items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(batch_of_one(known[name], dtype), tf.as_dtype(dtype)))
+    return request
+
+
+def _write(blessing, file_name: str, *, blessed: int, reason: str) -> None:
+    io_utils.write_string_file(os.path.join(blessing.uri, file_name), reason)
+    blessing.set_int_custom_property("blessed", blessed)
+    blessing.set_int_custom_property("has_model", blessed)
+    blessing.set_string_custom_property("reason", reason)

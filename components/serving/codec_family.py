@@ -1,0 +1,139 @@
+"""Rate points: several pushed codecs or one of variable rate. Each picture gets its wish, all streams are read."""
+
+import bisect
+import dataclasses
+import functools
+import io
+import math
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from PIL import Image
+
+from components.evaluation import classic, rate_distortion
+from components.serving.served_codec import ServedCodec, ServedCodecError, describe, is_variable, newest_version
+
+
+@dataclasses.dataclass(frozen=True)
+class RateChoice:
+    """What a user wants of a picture: one of the three.
+
+    Attributes:
+      quality: 0 (the smallest files) to 100 (the best pictures), spread evenly over the points.
+      target_bpp: bits per pixel. target_psnr_db: decibels. The point that comes nearest is taken.
+    """
+
+    quality: float | None = None
+    target_bpp: float | None = None
+    target_psnr_db: float | None = None
+
+    def __post_init__(self):
+        """Raises ValueError unless one of them is given, in its range."""
+        if sum(value is not None for value in dataclasses.astuple(self)) != 1:
+            raise ValueError("choose one of quality, bits per pixel and PSNR")
+        if self.quality is not None and not 0 <= self.quality <= 100:
+            raise ValueError(f"a quality of {self.quality:g}: must be between 0 and 100")
+        if not all(value > 0 for value in (self.target_bpp, self.target_psnr_db) if value is not None):
+            raise ValueError("a target must be above zero")
+
+
+class RatePoint(NamedTuple):
+    """One way of coding: what distortion weighs, which model by its fingerprint, where it lies, at which quality."""
+
+    lmbda: float
+    fingerprint: str
+    directory: pathlib.Path
+    quality: int | None = None  # of a variable-rate model
+    reads: tuple[str, ...] = ()  # fingerprints besides its own whose streams the model reads
+
+
+class CodecFamily:
+    """Codecs that differ in how they weigh distortion against bits (`lmbda`), ordered by it; each is loaded when used.
+
+    A variable-rate model is a family of its own, of a point for each quality. `refine` is `ServedCodec.compress`'.
+
+    Raises:
+      ServedCodecError: a folder holds no codec of this project, two have the same weight, or a variable-rate model has
+        company.
+    """
+
+    def __init__(self, paths: Sequence[str | os.PathLike], refine: int = 0):
+        self.refine, found = refine, []
+        for path in paths:
+            directory = newest_version(path)
+            about = describe(directory)
+            lmbda = about.get("config", {}).get("lmbda")
+            if lmbda is None or "fingerprint" not in about:
+                raise ServedCodecError(f"{directory}: does not say its lambda, so it is no rate point")
+            fingerprint, reads = about["fingerprint"], tuple(about.get("reads", ()))
+            if not is_variable(about):
+                found.append(RatePoint(lmbda, fingerprint, directory, None, reads))
+                continue
+            if len(paths) > 1:
+                raise ServedCodecError(f"{directory}: has all rates already; give it alone")
+            octaves = about["config"]["rates"] - 1
+            found += [RatePoint(lmbda * 2.0 ** (octaves * (q / 100 - 1)), fingerprint, directory, q, reads)
+                      for q in range(101)]  # fmt: skip
+        self.points = sorted(found)
+        for one, two in zip(self.points, self.points[1:], strict=False):
+            if one.lmbda == two.lmbda:
+                both = f"{one.directory} and {two.directory}"
+                raise ServedCodecError(f"{both} both have lambda {one.lmbda:g}: rate points must differ")
+        self._codec = functools.cache(ServedCodec)
+
+    def compress(self, image_bytes: bytes, choice: RateChoice) -> tuple[bytes, float]:
+        """Codes a picture file's bytes; returns the stream and the lambda of the point that was taken.
+
+        Raises:
+          ServedCodecError: a model refused the picture.
+        """
+        last = len(self.points) - 1
+        if choice.quality is not None:
+            place = round(choice.quality / 100 * last)
+            return self._compress(place, image_bytes), self.points[place].lmbda
+        stream = functools.cache(lambda place: self._compress(place, image_bytes))
+        value, target = self._measure(image_bytes, stream, choice)
+        # Both rise with lambda, so the first point that reaches the target or the one before is the nearest.
+        above = min(bisect.bisect_left(range(last + 1), target, key=value), last)
+        place = min((max(above - 1, 0), above), key=lambda p: abs(value(p) - target))
+        return stream(place), self.points[place].lmbda
+
+    def _compress(self, place: int, image_bytes: bytes) -> bytes:
+        point = self.points[place]
+        return self._codec(point.directory).compress(image_bytes, point.quality, self.refine)
+
+    def _measure(self, image_bytes: bytes, stream: Callable[[int], bytes], choice: RateChoice) -> tuple:
+        """What is compared with the target, as a function of the point, and the target."""
+        if choice.target_bpp is not None:
+            with Image.open(io.BytesIO(image_bytes)) as header:
+                pixels = header.width * header.height
+            # Rates are compared as ratios.
+            return lambda place: math.log(8 * len(stream(place)) / pixels), math.log(choice.target_bpp)
+        original = classic.decode(image_bytes)
+
+        def psnr_db(place):
+            decoded = classic.decode(self._codec(self.points[place].directory).decompress(stream(place)))
+            return rate_distortion.psnr_db(original, decoded)
+
+        return functools.cache(psnr_db), choice.target_psnr_db
+
+    def decompress(self, bitstream_bytes: bytes) -> bytes:
+        """Decodes a stream of any of the points to the bytes of a PNG file.
+
+        Raises:
+          ServedCodecError: no stream, none of these models', or damaged.
+        """
+        from models.entropy.coder import header
+
+        try:
+            written_by = header.describe(bitstream_bytes)["model_fingerprint"]
+        except ValueError as error:
+            raise ServedCodecError(str(error)) from error
+        models = {point.fingerprint: point.directory for point in self.points}
+        known = ", ".join(models)
+        models = {earlier: point.directory for point in self.points for earlier in point.reads} | models
+        if written_by in models:
+            return self._codec(models[written_by]).decompress(bitstream_bytes)
+        raise ServedCodecError(f"the stream is of model {written_by}, none of those given ({known})")

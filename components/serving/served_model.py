@@ -1,0 +1,81 @@
+"""What every pushed model that answers through the signature `predict` has in common."""
+
+import abc
+import json
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from components.native_model import NativeError, signatures_at
+from components.serving.loaded_model import LoadedModel
+from components.serving.served_codec import describe, newest_version, one_line
+
+
+class ServedModelError(ValueError):
+    """No usable model at a path, or something that a model refused; the message is one line."""
+
+
+def takes(path: str | os.PathLike) -> frozenset[str]:
+    """What `predict` of a SavedModel takes, by name, read without loading the model; nothing where it has no `predict`.
+
+    Raises:
+      ServedModelError: no model at the path, or a damaged one.
+    """
+    try:
+        found = signatures_at(newest_version(path))
+    except ValueError as error:
+        raise ServedModelError(one_line(error)) from error
+    return frozenset(found["predict"].inputs if "predict" in found else ())
+
+
+class ServedModel(abc.ABC):
+    """Calls `predict` of a SavedModel, which says the probabilities of classes.
+
+    Attributes:
+      names: of the classes; empty if the model does not say them.
+
+    Raises:
+      ServedModelError: the folder holds no such model.
+    """
+
+    wanted: frozenset[str] = frozenset()  # what a subclass feeds
+    what = "model with the signature 'predict'"
+
+    def __init__(self, path: str | os.PathLike):
+        try:
+            self.directory = newest_version(path)
+            self._model = LoadedModel(self.directory)
+        except ValueError as error:
+            raise ServedModelError(one_line(error)) from error
+        if "predict" not in self._model.signatures:
+            has = ", ".join(self._model.signatures) or "none"
+            raise ServedModelError(f"{self.directory}: not a {self.what}: no signature 'predict' (it has {has})")
+        inputs = self._model.signatures["predict"].inputs
+        if not self.wanted <= set(inputs):
+            raise ServedModelError(f"{self.directory}: not a {self.what}: 'predict' takes {', '.join(sorted(inputs))}")
+        self.names = json.loads(describe(self.directory).get("config", {}).get("class_names") or "[]")
+
+    def call(self, **inputs) -> np.ndarray:
+        """The probabilities, float32 [N, K], for a batch of what `predict` takes.
+
+        Raises:
+          ServedModelError: the model refused it.
+        """
+        try:
+            return self._model("predict", **inputs)["probabilities"]
+        except NativeError as error:
+            raise ServedModelError(one_line(error)) from error
+
+    @abc.abstractmethod
+    def probabilities(self, batch: Sequence) -> np.ndarray:
+        """What each of a batch shows, float32 [N, K]."""
+
+    def best(self, batch: Sequence, count: int = 1) -> list[list[tuple[str, float]]]:
+        """The likeliest classes of each of a batch: (name, probability), likeliest first. Raises ServedModelError."""
+        if not len(batch):
+            return []
+        p = self.probabilities(batch)
+        orders = np.argsort(-p, axis=1)[:, :count]
+        names = self.names or [str(k) for k in range(p.shape[1])]
+        return [[(names[k], float(row[k])) for k in order] for row, order in zip(p, orders, strict=True)]

@@ -1,0 +1,1 @@
+"""The steps that train: trainer, tuner, teacher, ensemble."""

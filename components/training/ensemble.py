@@ -1,0 +1,85 @@
+"""The step that makes one served model of several trained ones: the mean of their probabilities."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tfx import types
+from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.types import artifact_utils, component_spec, standard_artifacts
+from tfx.utils import path_utils
+
+from components import artifacts
+from models.classifiers import ensemble
+from models.publishing import export, pushed
+from models.records import pictures as picture_records
+
+SOURCES = ("models", "components/training/ensemble.py")
+
+
+class EnsembleSpec(component_spec.ComponentSpec):
+    """What Ensemble takes and gives."""
+
+    PARAMETERS = {
+        "settings": component_spec.ExecutionParameter(type=str),
+        "sources": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
+        **artifacts.several_models("member"),
+    }
+    OUTPUTS = {"model": component_spec.ChannelParameter(type=standard_artifacts.Model)}
+
+
+class Executor(base_executor.BaseExecutor):
+    """Exports the model; see Ensemble."""
+
+    def Do(self, input_dict, output_dict, exec_properties) -> None:  # noqa: N802 (TFX's name)
+        """Writes the SavedModel into the model artifact."""
+        members = [input_dict[f"member_{n}"] for n in range(artifacts.MOST) if input_dict.get(f"member_{n}")]
+        model = artifact_utils.get_single_instance(output_dict["model"])
+        combine(
+            [artifacts.saved_model_dir(found[0]) for found in members],
+            artifacts.split_files(input_dict["examples"], picture_records.SPLITS[0]),
+            path_utils.serving_model_dir(model.uri),
+            **json.loads(exec_properties["settings"]),
+        )
+
+
+class Ensemble(base_component.BaseComponent):
+    """One model of several, see `combine`; up to `artifacts.MOST` members."""
+
+    SPEC_CLASS = EnsembleSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+    def __init__(self, examples, members: Sequence, settings: Mapping[str, Any]):
+        """
+        Args:
+          examples, members: channels. settings: "int8" and "origin" of `combine`.
+        """
+        spec = EnsembleSpec(
+            examples=examples,
+            **artifacts.numbered("member", members),
+            model=types.Channel(type=standard_artifacts.Model),
+            settings=json.dumps(dict(settings), sort_keys=True),
+            sources=artifacts.source_digest(*SOURCES),
+        )
+        super().__init__(spec=spec)
+
+
+def combine(paths: Sequence[str], files: Sequence[str], directory: str, *, int8: bool, origin: Mapping) -> None:
+    """Exports the ensemble of pushed classifiers as one SavedModel.
+
+    Args:
+      paths: of the members. files: training records, for the ranges of an int8 file. directory: of the new model.
+      int8: whether that file is written. origin: of the model, as `artifacts.origin_of`.
+
+    Raises:
+      ConfigError: the members do not fit together.
+    """
+    config, model = ensemble.combine([pushed.load(path) for path in paths], int8=int8)
+    trained_by = pushed.describe(paths[-1]).get("trained_by")
+    if trained_by:
+        trained_by["config"]["int8"] = int8
+    export.export(ensemble.RECIPE, config, model, directory, examples=files, trained_by=trained_by)
+    artifacts.write_origin(directory, origin)

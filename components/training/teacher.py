@@ -1,0 +1,147 @@
+"""Teachers as artifacts: a model of the user's own taken into the pipeline, and what a teacher says of pictures."""
+
+import json
+import os
+import shutil
+
+import tensorflow as tf
+from tfx.components.example_gen import write_split
+from tfx.components.util import examples_utils
+from tfx.proto import example_gen_pb2
+from tfx.types import artifact_utils
+from tfx.utils import path_utils
+from tfx.v1.dsl.components import InputArtifact, OutputArtifact, Parameter, component
+from tfx.v1.types.standard_artifacts import Examples, Model, ModelRun
+
+from components import artifacts
+from components.training.trainer import ROUTE
+from models.classifiers import inputs as classifier_inputs
+from models.contract.recipe import ConfigError
+from models.distillation import route as routes
+from models.distillation import student, teacher
+from models.records import pictures as picture_records
+
+SOURCES = ("models", "components/training/teacher.py")
+_BATCH = 128
+
+
+def digest(path: str) -> str:
+    """Digest of a teacher's files; raises ConfigError if there are none."""
+    if not os.path.exists(path):
+        raise ConfigError(f"teacher={path}: neither a recipe's name nor a path that exists")
+    files = [path] if os.path.isfile(path) else [os.path.join(f, n) for f, _, names in os.walk(path) for n in names]
+    return artifacts.digest({os.path.relpath(f, path): artifacts.file_digest(f) for f in sorted(files)})
+
+
+@component
+def GivenTeacher(  # noqa: N802 (TFX components are nouns)
+    model: OutputArtifact[Model],
+    path: Parameter[str],
+    content: Parameter[str],
+) -> None:
+    """Copies a teacher of the user's own into the pipeline, so that the run keeps what it learned from.
+
+    Args:
+      model: the copy. path: a pushed model, a `.keras` file or a SavedModel. content: `digest` of it, for the cache.
+
+    Raises:
+      ConfigError: nothing there can be used as a teacher, or it has changed since the run began.
+    """
+    take(path, content, model.uri)
+
+
+def take(path: str, content: str, uri: str) -> None:
+    """Copies a teacher into a model artifact's folder; raises as `GivenTeacher`."""
+    if content and digest(path) != content:
+        raise ConfigError(f"teacher={path}: changed while the pipeline started; run it again")
+    teacher.load(path)
+    target = path_utils.serving_model_dir(uri)
+    if os.path.isfile(path):
+        os.makedirs(target)
+        shutil.copy(path, target)
+    else:
+        shutil.copytree(path, target)
+
+
+@component
+def Anchors(  # noqa: N802 (TFX components are nouns)
+    model_run: InputArtifact[ModelRun],
+    route: OutputArtifact[Model],
+    positions: Parameter[str],
+) -> None:
+    """Picks the checkpoints of a teacher's route that a student may follow.
+
+    Args:
+      model_run: of a teacher that kept its route. route: a folder for each anchor, named by its epoch.
+      positions: how many at equal intervals; "all" for a search among all of them.
+
+    Raises:
+      ConfigError: the teacher kept no route.
+    """
+    pick(model_run.uri, route.uri, positions)
+
+
+def pick(run_dir: str, uri: str, positions: str) -> None:
+    """Copies checkpoints of a model run's route into a model artifact's folder; see `Anchors`."""
+    found = routes.checkpoints(os.path.join(run_dir, ROUTE))
+    chosen = range(len(found)) if positions == "all" else routes.equal_epochs(len(found), int(positions))
+    target = path_utils.serving_model_dir(uri)
+    for place in chosen:
+        shutil.copytree(found[place], os.path.join(target, found[place].name))
+
+
+@component
+def TeacherOutputs(  # noqa: N802 (TFX components are nouns)
+    examples: InputArtifact[Examples],
+    model: InputArtifact[Model],
+    outputs: OutputArtifact[Examples],
+    config: Parameter[str],
+    sources: Parameter[str],
+) -> None:
+    """Writes the training and validation records again, each with the teacher's logits and features of its picture.
+
+    Args:
+      examples: records. model: the teacher. sources: digest of this step's code, for the cache.
+      outputs: the same records with features `teacher/<name>`, and their shapes in `teacher_outputs.json`.
+      config: all options of the distillation, JSON.
+
+    Raises:
+      ConfigError: the teacher does not fit the data, its answers are unusable, or a feature is missing.
+    """
+    del sources
+    write_outputs(examples, model, outputs, config)
+
+
+def write_outputs(examples, model, outputs, config: str) -> None:
+    """What `TeacherOutputs` does, with its artifacts."""
+    train_files = artifacts.split_files([examples], picture_records.SPLITS[0])
+    options = json.loads(config) | {"teacher": artifacts.saved_model_dir(model)}
+    adapted = student.adapt(student.StudentConfig(**options), train_files)
+    network = student.build(adapted).teacher
+    for split in picture_records.SPLITS[:2]:
+        folder = os.path.join(outputs.uri, f"Split-{split}")
+        tf.io.gfile.makedirs(folder)
+        path = os.path.join(folder, "data-00000-of-00001.gz")
+        with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
+            for record in annotated(artifacts.split_files([examples], split), network, adapted.image_size):
+                writer.write(record)
+    shapes = {name: list(output.shape[1:]) for name, output in network.output.items()}
+    with tf.io.gfile.GFile(os.path.join(outputs.uri, student.SHAPES), "w") as file:
+        file.write(json.dumps(shapes))
+    outputs.split_names = artifact_utils.encode_split_names(list(picture_records.SPLITS[:2]))
+    examples_utils.set_payload_format(outputs, example_gen_pb2.FORMAT_TF_EXAMPLE)
+    examples_utils.set_file_format(outputs, write_split.to_file_format_str(example_gen_pb2.FORMAT_TFRECORDS_GZIP))
+
+
+def annotated(files: list[str], network, size: int):
+    """Yields the serialised records of files with what a network, pixels to a dict, says of their pictures."""
+    for records in picture_records.records(files).batch(_BATCH):
+        encoded = picture_records.parse(records)[picture_records.ENCODED]
+        pixels = tf.stack([classifier_inputs.prepare(e, size) for e in encoded])
+        said = network(tf.cast(pixels, tf.float32) / 255.0, training=False)
+        said = {student.CACHED + name: value.numpy() for name, value in said.items()}
+        for i, record in enumerate(records.numpy()):
+            example = tf.train.Example.FromString(record)
+            for name, value in said.items():
+                example.features.feature[name].float_list.value.extend(value[i].ravel().tolist())
+            yield example.SerializeToString()

@@ -1,0 +1,72 @@
+"""The Trainer's run_fn, the same for every recipe: hands the records to the one training loop, exports the model."""
+
+import dataclasses
+import os
+import shutil
+
+from components import artifacts
+from models.contract import registry
+from models.contract.recipe import Config, Recipe
+from models.distillation.route import KeepRoute
+from models.publishing import export
+from models.training import loop
+
+# What a trained model depends on beside its data and options; a change of any makes TFX train anew.
+SOURCES = ("models", "components/training/trainer.py")
+ROUTE = "route"  # folder of the model run that holds a checkpoint for every epoch, if they are asked for
+
+
+def options_of(fn_args) -> tuple[Recipe, Config]:
+    """The recipe and the configuration of `custom_config`, with the Tuner's choices.
+
+    A base model is a student's teacher.
+    """
+    options = fn_args.custom_config
+    recipe = registry.get(options["recipe"])
+    config = recipe.config(**options["config"])
+    if base := getattr(fn_args, "base_model", None):
+        config = dataclasses.replace(config, teacher=base)
+    tuned = (getattr(fn_args, "hyperparameters", None) or {}).get("values", {})
+    return recipe, dataclasses.replace(config, **tuned)
+
+
+def run_fn(fn_args) -> None:
+    """Trains and exports one model.
+
+    Checkpoints lie outside the output artifact, in a folder named by a digest of everything that shapes the training,
+    so that the same command goes on where a killed one stopped; the folder goes when the model is written.
+
+    Args:
+      fn_args: TFX's FnArgs. `custom_config` holds "recipe", "config" (all options), "run" (digest of recipe, options,
+        data and sources), "resume_dir" (parent of the checkpoint folders) and "keep_route" (whether the model of every
+        epoch is kept).
+    """
+    recipe, config = options_of(fn_args)
+    train_files = record_files(fn_args.train_files)
+    config = recipe.adapt(config, train_files)
+    options = fn_args.custom_config
+    key = artifacts.digest(options["run"], dataclasses.asdict(config))
+    work_dir = os.path.join(options["resume_dir"], key)
+    log_dir = os.path.join(work_dir, "logs")
+    os.makedirs(log_dir, exist_ok=True)
+    print(f"  curves: tensorboard --logdir {log_dir} (later {fn_args.model_run_dir})", flush=True)
+    route = KeepRoute(recipe, config, os.path.join(log_dir, ROUTE))
+    kept = [route] if options.get("keep_route") else []
+    model = (recipe.train or loop.train)(
+        recipe,
+        config,
+        train_files,
+        record_files(fn_args.eval_files),
+        work_dir=os.path.join(work_dir, "state"),
+        log_dir=log_dir,
+        callbacks=kept,
+    )
+    export.export(recipe, config, model, fn_args.serving_model_dir, examples=train_files)
+    artifacts.write_origin(fn_args.serving_model_dir, artifacts.origin_of(recipe, config, options["run"]))
+    shutil.copytree(log_dir, fn_args.model_run_dir, dirs_exist_ok=True)
+    shutil.rmtree(work_dir)
+
+
+def record_files(patterns: list[str]) -> list[str]:
+    """The files that FnArgs' patterns name, sorted."""
+    return sorted(f for pattern in patterns for f in artifacts.fileio.glob(pattern))

@@ -1,0 +1,1 @@
+"""Picture classifiers: what they share, how they are served, one file a network."""

@@ -1,0 +1,1 @@
+"""Picture codecs: what they share, one file a system."""

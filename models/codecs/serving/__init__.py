@@ -1,0 +1,1 @@
+"""How codecs are served: picture files in, streams out, and back."""

@@ -1,0 +1,137 @@
+"""Pictures at the edge of a served codec: decoding and encoding files, and transforms in tiles of bounded memory."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from models.entropy.coder.bit_fields import require
+from models.records import pictures as picture_records
+
+GREY, ALPHA = 1, 2  # flags of the stream
+_PLANE_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"  # of a PNG; its width and height follow, then its kind:
+_PLANE_KIND = b"\x08\0\0\0\0"  # 8 bits, grey, not interlaced
+_PNG_LEVEL = 1  # of decoded pictures: an eighth of the default's time, files a tenth larger
+MAX_SIDE = 65535
+
+
+def read_picture(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Decodes a PNG, JPEG, BMP or GIF (first frame).
+
+    Args:
+      encoded: string scalar. 16-bit values are cut to 8 bits, palettes are looked up; a transparent level or colour is
+        alpha.
+
+    Returns:
+      (uint8 [H, W, 3], flags int32, alpha plane as a PNG or the empty string). Grey is repeated over the channels.
+
+    Raises:
+      tf.errors.InvalidArgumentError: no picture, damaged, a side above 65535 pixels, or more than MAX_PIXELS pixels.
+    """
+    pixels = picture_records.decode(encoded, channels=0)
+    shape = tf.shape(pixels)
+    height, width, channels = shape[0], shape[1], shape[2]
+    size = tf.debugging.Assert(
+        tf.logical_and(tf.minimum(height, width) > 0, tf.maximum(height, width) <= MAX_SIDE),
+        ["a picture's sides must be 1 to 65535 pixels, not", height, width],
+    )
+    with tf.control_dependencies([size]):
+        grey, alpha = channels < 3, channels % 2 == 0
+    places = tf.where(grey, [0, 0, 0], [0, 1, 2])
+    flags = GREY * tf.cast(grey, tf.int32) + ALPHA * tf.cast(alpha, tf.int32)
+    plane = tf.cond(alpha, lambda: tf.io.encode_png(pixels[:, :, channels - 1 :]), lambda: tf.constant(b""))
+    return tf.ensure_shape(tf.gather(pixels, places, axis=2), (None, None, 3)), flags, plane
+
+
+def write_picture(pixels: tf.Tensor, flags: tf.Tensor, plane: tf.Tensor) -> tf.Tensor:
+    """The inverse of `read_picture`: uint8 [H, W, 3] to PNG bytes, grey and with alpha as the flags say.
+
+    Raises:
+      tf.errors.InvalidArgumentError: unknown flags, or the plane is not a PNG of the picture's size.
+    """
+    shape = tf.shape(pixels)
+    known = (flags >= 0) & (flags <= GREY + ALPHA) & tf.equal(flags >= ALPHA, tf.strings.length(plane) > 0)
+    with tf.control_dependencies([require(known, "damaged stream: its flags mean nothing here; they are", flags)]):
+        flags = tf.identity(flags)
+
+    def grey():
+        mean = tf.round(tf.reduce_mean(tf.cast(pixels, tf.float32), axis=2, keepdims=True))
+        return tf.cast(mean, tf.uint8)
+
+    pixels = tf.cond(flags % 2 == GREY, grey, lambda: pixels)
+
+    def with_alpha():
+        # The decoder takes other formats too, and reserves memory for the sides that it reads.
+        parts = [tf.strings.substr(tf.strings.join([plane, b"\0" * 29]), *part) for part in ((0, 16), (16, 8), (24, 5))]
+        is_png = tf.equal(parts[0], _PLANE_START) & tf.equal(parts[2], _PLANE_KIND)
+        sides = tf.reshape(tf.io.decode_raw(parts[1], tf.uint8), (2, 4))
+        sides = tf.reduce_sum(tf.cast(sides, tf.int64) * [1 << 24, 1 << 16, 1 << 8, 1], 1)
+        same = tf.reduce_all(tf.equal(sides, tf.cast([shape[1], shape[0]], tf.int64)))
+        with tf.control_dependencies([require(is_png, "damaged stream: its alpha plane is no PNG of 8 bits of grey")]):
+            of_size = require(same, "damaged stream: its alpha plane is not of the picture's size")
+        with tf.control_dependencies([of_size]):
+            alpha = tf.ensure_shape(tf.io.decode_png(plane, channels=1), (None, None, 1))
+        return tf.concat([pixels, alpha], axis=2)
+
+    pixels = tf.cond(flags >= ALPHA, with_alpha, lambda: pixels)
+    return tf.io.encode_png(tf.ensure_shape(pixels, (None, None, None)), compression=_PNG_LEVEL)
+
+
+def in_tiles(
+    function: Callable[[tf.Tensor], tf.Tensor],
+    values: tf.Tensor,
+    height: tf.Tensor,
+    width: tf.Tensor,
+    *,
+    scale_in: int,
+    scale_out: int,
+    tile: int,
+    halo: int,
+    channels: int,
+    dtype: tf.DType,
+    sides: tuple[tf.Tensor, tf.Tensor] | None = None,
+) -> tf.Tensor:
+    """Applies a convolutional function tile by tile; the result is that of one piece, the memory that of one tile.
+
+    Args:
+      function: [1, a * scale_in, b * scale_in, C] -> [1, a * scale_out, b * scale_out, D] for any a, b.
+      values: [height * scale_in, width * scale_in, C]; what is missing of the last rows and columns `function` adds.
+      height, width: int32 scalars, in latents.
+      scale_in, scale_out: rows of the input and of the output a latent.
+      tile: side of a tile, in latents.
+      halo: latents around a tile that the function sees too; at least its receptive field's reach.
+      channels, dtype: D, the result's depth, and its type.
+      sides: rows and columns of the result that are wanted, int32 scalars; None: all.
+
+    Returns:
+      [height * scale_out, width * scale_out, D], or of the sides wanted.
+    """
+    sides = (height * scale_out, width * scale_out) if sides is None else sides
+
+    def one(top, left):
+        bottom, right = tf.minimum(top + tile, height), tf.minimum(left + tile, width)
+        a, b = tf.maximum(top - halo, 0), tf.maximum(left - halo, 0)
+        c, d = tf.minimum(bottom + halo, height), tf.minimum(right + halo, width)
+        result = function(values[None, a * scale_in : c * scale_in, b * scale_in : d * scale_in])[0]
+        rows = slice((top - a) * scale_out, tf.minimum(bottom * scale_out, sides[0]) - a * scale_out)
+        columns = slice((left - b) * scale_out, tf.minimum(right * scale_out, sides[1]) - b * scale_out)
+        return result[rows, columns]
+
+    def filled(end, lines, part):
+        """Lines of what `part` gives, one tile after the other; written in place, so that none is held twice."""
+
+        def body(at, whole):
+            found = part(at)
+            places = at * scale_out + tf.range(tf.shape(found)[0])
+            return at + tile, tf.tensor_scatter_nd_update(whole, places[:, None], found)
+
+        loop = (0, tf.zeros(tf.stack([*lines, channels]), dtype))
+        return tf.while_loop(lambda at, _: at < end, body, loop, parallel_iterations=1)[1]
+
+    def row(top):
+        lines = tf.minimum((top + tile) * scale_out, sides[0]) - top * scale_out
+        columns = filled(width, (sides[1], lines), lambda left: tf.transpose(one(top, left), (1, 0, 2)))
+        return tf.transpose(columns, (1, 0, 2))
+
+    whole = tf.logical_and(height <= tile, width <= tile)
+    result = tf.cond(whole, lambda: one(0, 0), lambda: filled(height, sides, row))
+    return tf.ensure_shape(result, (None, None, channels))  # Keras has XLA compile convolutions of unknown depth

@@ -1,0 +1,1 @@
+"""What every system says of itself, and where systems are found."""

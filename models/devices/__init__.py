@@ -1,1 +1,0 @@
-"""What models must know of the devices they are trained on."""

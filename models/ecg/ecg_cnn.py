@@ -1,0 +1,39 @@
+"""CNN on the log spectrogram of an electrocardiogram, averaged over time (arXiv:1710.06122)."""
+
+import functools
+
+import keras
+
+from models.contract.recipe import Recipe
+from models.ecg import ecg
+from models.ecg.inputs import adapt, inputs
+from models.ecg.phases import train_best
+from models.ecg.serving import signatures
+
+
+@keras.saving.register_keras_serializable("kompakt")
+class EcgCnn(ecg.Ecg):
+    """The features of the frames that count, averaged, and one dense layer."""
+
+    def logits(self, features, frames, config):
+        return ecg.mean_logits(features, frames, config.classes)
+
+
+RECIPE = Recipe(
+    name="ecg_cnn",
+    shape="transformed",
+    summary="CNN on log spectrograms of electrocardiograms (arXiv:1710.06122)",
+    config=ecg.EcgConfig,
+    presets={
+        "small": ecg.SMALL | {"blocks": 6, "layers": 2},
+        "paper": ecg.PAPER | {"blocks": 6, "layers": 4, "steps": 142_000},
+    },
+    build=functools.partial(ecg.build, EcgCnn),
+    inputs=inputs,
+    signatures=signatures,
+    evaluation=ecg.EVALUATION,
+    adapt=adapt,
+    labelled=True,
+    data="recordings",
+    train=train_best,
+)

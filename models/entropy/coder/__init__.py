@@ -1,0 +1,1 @@
+"""The entropy coder and its container."""

@@ -1,0 +1,1 @@
+"""The densities that the coder takes its probabilities from."""

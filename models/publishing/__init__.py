@@ -1,0 +1,1 @@
+"""How trained models become SavedModels, and where pushed and released ones are."""

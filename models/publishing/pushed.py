@@ -1,0 +1,98 @@
+"""What lies beside the graph of an exported model: what it is, and its weights, from which it can be built again."""
+
+import dataclasses
+import json
+import pathlib
+import types
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from models.contract import registry
+from models.contract.recipe import Config, Recipe
+
+if TYPE_CHECKING:
+    import keras  # takes seconds, which who only reads a folder need not wait
+
+EXTRA = "assets.extra"  # the folder of a SavedModel that TensorFlow leaves alone
+ABOUT = "kompakt.json"
+WEIGHTS = "model.weights.h5"
+TABLES = "tables.npz"
+
+
+def save(
+    directory: str | pathlib.Path,
+    recipe: Recipe,
+    config: Config,
+    model: "keras.Model",
+    tables: Mapping[str, np.ndarray] | None = None,
+    **more: Any,
+) -> None:
+    """Writes what `describe` (with `more`) and `load` read, into a folder that may hold a SavedModel.
+
+    Args:
+      model: as `anew` gives it; of a compiled one the optimizer's state would be written as well.
+      tables: of a codec, integers by name. They go with its weights: another machine might derive others.
+    """
+    extra = pathlib.Path(directory) / EXTRA
+    extra.mkdir(parents=True, exist_ok=True)
+    model.save_weights(extra / WEIGHTS)
+    if tables:
+        np.savez_compressed(extra / TABLES, **tables)
+    about = {"recipe": recipe.name, "config": dataclasses.asdict(config)} | more
+    (extra / ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+
+
+def anew(recipe: Recipe, config: Config, model: "keras.Model") -> "keras.Model":
+    """A model of that configuration with the weights of `model`, and its tables: without optimizer, on one device."""
+    plain = recipe.build(config)
+    plain.set_weights(model.get_weights())
+    if getattr(model, "tables", None):
+        plain.tables, plain.reads = model.tables, model.reads
+    return plain
+
+
+def describe(directory: str) -> dict[str, Any]:
+    """What a pushed model says of itself: {"recipe", "config", "fingerprint"}, and "trained_by" for a part of another.
+
+    A codec may say "reads", the fingerprints besides its own whose streams it reads.
+
+    Raises:
+      FileNotFoundError: no model of ours there.
+    """
+    path = pathlib.Path(directory) / EXTRA / ABOUT
+    if not path.is_file():
+        raise FileNotFoundError(f"no pushed model at {directory} ({ABOUT} is missing)")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def newest(directory: str) -> pathlib.Path:
+    """The folder itself, or of a folder of versions that with the highest number."""
+    versions = [f for f in pathlib.Path(directory).glob("*") if f.name.isdecimal()]
+    return max(versions, key=lambda f: int(f.name), default=pathlib.Path(directory))
+
+
+def load(directory: str) -> "tuple[Recipe, Config, keras.Model]":
+    """Builds a pushed model again: its recipe, its configuration, and the model with its weights and tables.
+
+    Raises:
+      FileNotFoundError: no model of ours there.
+      ConfigError, ValueError: it is of another version of this project.
+    """
+    about = describe(directory)
+    recipe = registry.get(about["recipe"])
+    config = recipe.config(**about["config"])
+    model = recipe.build(config)
+    extra = pathlib.Path(directory) / EXTRA
+    model.load_weights(extra / WEIGHTS)
+    if (extra / TABLES).is_file():
+        with np.load(extra / TABLES, allow_pickle=False) as file:
+            carry(model, dict(file), about.get("reads", ()))
+    return recipe, config, model
+
+
+def carry(model: "keras.Model", tables: Mapping[str, np.ndarray], reads: Iterable[str]) -> None:
+    """Gives a codec the tables that go with its weights, and the fingerprints whose streams it reads besides."""
+    # No dict: Keras would look for layers in it.
+    model.tables, model.reads = types.MappingProxyType(tables), tuple(int(text, 16) for text in reads)

@@ -1,0 +1,1 @@
+"""The loop that trains any recipe, on one device or several."""

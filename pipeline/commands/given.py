@@ -1,0 +1,136 @@
+"""What commands are given: the recipe, its options and its data, checked; and what is wrong with them as one line."""
+
+import contextlib
+import importlib
+import pathlib
+import sys
+
+import click
+
+_PATH = click.Path(path_type=pathlib.Path)
+
+
+class UserError(click.ClickException):
+    """Input that cannot be used: one line, exit code 2."""
+
+    exit_code = 2
+
+    def show(self, file=None) -> None:
+        """Prints the one line."""
+        click.echo(f"error: {' '.join(self.format_message().split())}", err=True)
+
+
+def recipe_options(command):
+    """The options that say what is made from which data; `run`, `sweep` and `compile` share them."""
+    for option in reversed(
+        (
+            click.argument("recipe"),
+            click.option(
+                "--data", type=_PATH,
+                help="Folder of pictures or of class folders, or a packed .npz file; folder or archive of recordings.",
+            ),
+            click.option(
+                "--dataset",
+                help="TFDS data set instead; cinc2017 or wfdb_folder: how to read recordings at --data. "
+                "[default: sample_photos; digits for classifiers; ecg_sample (simulated) for electrocardiograms]",
+            ),
+            click.option("--preset", default="small", show_default=True, help="Sizes and schedule of the recipe."),
+            click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one option; repeatable."),
+            click.option("--beam-arg", "beam_args", multiple=True, metavar="ARG", help="Passed to Beam; repeatable."),
+            click.option(
+                "--max-unreadable", default=0.01, show_default=True, type=click.FloatRange(0, 1),
+                help="Share of unreadable files above which the run stops.",
+            ),
+        )
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def checked(recipe: str, *, data, dataset, preset, settings, elsewhere=False, **_):
+    """Recipe, configuration and (data set, folder, digest of the data), or the error that names what is wrong.
+
+    The digest is empty for a folder that is not here, which only a run elsewhere allows.
+    """
+    recordings = ("cinc2017", "wfdb_folder")
+    if data and dataset and dataset not in recordings:
+        raise UserError("--data and --dataset exclude each other: a folder is a data set of its own")
+    overrides = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise UserError(f"--set {setting}: wanted is KEY=VALUE")
+        overrides[key] = value
+    elsewhere = elsewhere and data and not data.exists()
+    from models.contract import registry
+
+    found = registry.get(recipe)
+    config = found.make_config(preset, overrides)
+    takes_recordings = found.data == "recordings"
+    packed = data and data.suffix == ".npz" and not takes_recordings
+    may_be_file = packed or takes_recordings
+    if data and not elsewhere and not (may_be_file and data.is_file() or not packed and data.is_dir()):
+        raise UserError(f"--data {data}: no such {'file' if packed else 'folder'}")
+    from components.ingest.sources import dataset_digest
+    from components.kinds.recordings.sources import default_name
+
+    folder = str(data.absolute()) if data else ""
+    kinds = ("packed", "class_folders", "digits") if found.labelled else ("packed", "photos", "sample_photos")
+    name = dataset or (default_name(folder) if takes_recordings else kinds[0 if packed else 1 if data else 2])
+    return found, config, (name, folder, "" if elsewhere else dataset_digest(name, folder, found.labelled, found.data))
+
+
+tune_option = click.option(
+    "--tune", default=0, type=click.IntRange(0), metavar="N", help="Search with N trials before training."
+)
+
+
+def options_of(recipe, config, data, chosen, **places):
+    """`pipeline.shapes.line.Options` of what was checked; `places` are where things go."""
+    from pipeline.shapes.line import LOCAL_BEAM, Options
+
+    dataset, folder, digest = data
+    # A runner of the user's own brings its own options.
+    own_runner = any(a.startswith("--runner") for a in chosen["beam_args"])
+    return Options(
+        recipe=recipe, config=config, dataset=dataset, folder=folder, data_digest=digest, preset=chosen["preset"],
+        tune=chosen["tune"], max_unreadable=chosen["max_unreadable"],
+        beam_args=(() if own_runner else LOCAL_BEAM) + tuple(chosen["beam_args"]), **places,
+    )  # fmt: skip
+
+
+def pipeline_of(options):
+    """The pipeline of the recipe's shape: `create_pipeline` of the module pipeline/shapes/<shape>.py."""
+    return importlib.import_module(f"pipeline.shapes.{options.recipe.shape}").create_pipeline(options)
+
+
+@contextlib.contextmanager
+def local_run(out: pathlib.Path, verbose: bool):
+    """Holds the output folder and sends the logs to its `run.log`; gives `pipeline.runners.local` and a console."""
+    from rich.console import Console
+
+    from pipeline.runners import local
+
+    with local.locked(out), local.logs_to(out / "run.log", verbose):
+        import tensorflow_datasets as tfds
+
+        if not sys.stderr.isatty():
+            tfds.disable_progress_bar()
+        yield local, Console(highlight=False)
+
+
+class errors:  # noqa: N801 (used as a statement)
+    """Turns the project's errors into one line for the user, with their exit code."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, _):
+        if error is None or isinstance(error, (click.ClickException, SystemExit, KeyboardInterrupt)):
+            return
+        status = getattr(error, "status", None)
+        known = {"ConfigError", "RegistryError", "DataError", "RunError"} & {k.__name__ for k in kind.__mro__}
+        if known or status:
+            shown = UserError(str(error))
+            shown.exit_code = status or 2
+            raise shown from error

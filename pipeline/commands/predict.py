@@ -1,0 +1,111 @@
+"""The command that uses a pushed classifier, of pictures or of electrocardiograms, on files: `predict`."""
+
+import os
+import pathlib
+from collections.abc import Sequence
+
+import click
+
+from pipeline.commands import predict_recordings
+from pipeline.commands.answers import answers, show
+from pipeline.commands.codec import PICTURE_SUFFIXES, RECORDING_SUFFIXES, gather, released_folder
+from pipeline.commands.given import UserError
+
+_PATHS = click.Path(path_type=pathlib.Path)
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, type=_PATHS)
+@click.option("--model", type=_PATHS, help="A pushed classifier, or a folder of its versions. [default: the released "
+              "model of electrocardiograms]")  # fmt: skip
+@click.option("--url", help="A served model instead: http://HOST:8501/v1/models/NAME.")
+@click.option("--top", default=1, show_default=True, type=click.IntRange(1), help="Classes shown for each.")
+@click.option("--lead", type=click.IntRange(0), help="Lead of the recordings. [default: the first named ECG, I or II]")
+@click.option("--window", type=float, metavar="S", help="Recordings of any length in windows of S seconds.")
+@click.option("--overlap", type=float, metavar="S", help="What two windows share. [default: half a window]")
+def predict(inputs, model, url, top, lead, window, overlap) -> None:
+    """Say what INPUTS show: a line each with the likeliest classes and their probabilities.
+
+    INPUTS are files or folders of pictures, or of electrocardiograms (.hea with .dat or .mat, or .mat alone); which of
+    the two, the model says. With --window there is a line for every window, with its start in seconds, and then the
+    share of windows of each class.
+
+    A file that cannot be read is named on the error output; the others are answered all the same, and the exit code is
+    then 1.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if model and url:
+        raise UserError("give either --model DIR or --url http://HOST:PORT/v1/models/NAME")
+    if url and top > 1:
+        raise UserError("--top is for models of this machine: a server names only the likeliest class")
+    step = _step(window, overlap)
+    if not (model or url):
+        model = _default(inputs)
+    predictor, pictures = _open(model, url)
+    if pictures:
+        if window or lead is not None:
+            raise UserError("--window, --overlap and --lead are for models of electrocardiograms; this is not one")
+        from components.kinds.pictures.pictures import normalize
+
+        files = gather(inputs, PICTURE_SUFFIXES)
+        read = {file: lambda file=file: normalize(file.read_bytes()).encoded for file in files}
+        whole = show(answers(read.items(), predictor, top))
+    else:
+        whole = predict_recordings.run(inputs, predictor, top, lead, window, step)
+    if not whole:
+        raise SystemExit(1)
+
+
+def _step(window: float | None, overlap: float | None) -> float:
+    """Seconds from one window to the next; 0 without windows.
+
+    Raises:
+      UserError: the two do not fit.
+    """
+    if window is None:
+        if overlap is not None:
+            raise UserError("--overlap needs --window")
+        return 0.0
+    from models.records.ecg_units import LONGEST_S, SHORTEST_S
+
+    if not SHORTEST_S <= window <= LONGEST_S:
+        raise UserError(f"--window {window:g}: must be between {SHORTEST_S} and {LONGEST_S} seconds")
+    overlap = window / 2 if overlap is None else overlap
+    if not 0 <= overlap < window:
+        raise UserError(f"--overlap {overlap:g}: must be from 0 to less than the window of {window:g} seconds")
+    return window - overlap
+
+
+def _default(inputs: Sequence[pathlib.Path]) -> pathlib.Path:
+    """The released model for what the inputs are.
+
+    Raises:
+      UserError: there is none for pictures, or no weights are there.
+    """
+    if not predict_recordings.are_recordings(inputs):
+        raise UserError("give --model DIR or --url http://HOST:PORT/v1/models/NAME: only recordings "
+                           f"({', '.join(RECORDING_SUFFIXES)}) are answered without")  # fmt: skip
+    return released_folder("ecg")
+
+
+def _open(model: pathlib.Path | None, url: str | None):
+    """What answers, with its function `best`, and whether it takes pictures (else recordings).
+
+    Raises:
+      UserError: no such model.
+    """
+    from components.serving.served_classifier import ServedClassifier
+    from components.serving.served_ecg import ServedEcg
+    from components.serving.served_model import takes
+    from pipeline.commands.rest import RestPredictor
+
+    try:
+        served = RestPredictor(url) if url else None
+        taken = served.takes("predict") if served else takes(model)
+        for kind in (ServedClassifier, ServedEcg):
+            if kind.wanted <= taken:
+                return served or kind(model), kind is ServedClassifier
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    said = f"its 'predict' takes {', '.join(sorted(taken))}" if taken else "it has no signature 'predict'"
+    raise UserError(f"{url or model}: neither a classifier of pictures nor of electrocardiograms: {said}")

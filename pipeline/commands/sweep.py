@@ -1,0 +1,55 @@
+"""The command that searches for options without training a model for good: `sweep`."""
+
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from pipeline.commands.given import checked, errors, local_run, options_of, pipeline_of, recipe_options
+
+_PATH = click.Path(path_type=pathlib.Path)
+_STEP = "Tuner"
+
+
+@click.command()
+@recipe_options
+@click.option(
+    "--trials", "tune", default=10, show_default=True, type=click.IntRange(1), help="How many options to try."
+)
+@click.option("--out", type=_PATH, help="Where everything of this search goes. [default: runs/RECIPE]")
+@click.option("--verbose", is_flag=True, help="Show the logs of TFX, Beam and TensorFlow (else in OUT/run.log).")
+def sweep(recipe, out, verbose, **chosen) -> None:
+    """Try options of RECIPE in short trainings and list them, the best first.
+
+    An interrupted search goes on with the trials that are missing. `run` with the same options and --out, and --tune as
+    many as the trials, takes the result from the cache and trains with the best.
+    """
+    out = (out or pathlib.Path("runs") / recipe).absolute()
+    with errors():
+        found, config, data = checked(recipe, **chosen)
+        with local_run(out, verbose) as (local, console):
+            options = options_of(
+                found, config, data, chosen, root=str(out / "artifacts"), resume_dir=str(out / "training"),
+                push_dir=str(out / "serving" / recipe), metadata=str(out / "metadata.sqlite"),
+            )  # fmt: skip
+            steps = local.run(pipeline_of(options), console, up_to=_STEP)
+    results = pathlib.Path(steps[-1].outputs["tuner_results"].uri) / "tuner_results.json"
+    click.echo(table(json.loads(results.read_text(encoding="utf-8"))))
+
+
+def table(trials: Sequence[dict[str, Any]]) -> str:
+    """Trials as lines of text, the lowest validation loss first, and the settings of the best."""
+    trials = sorted(trials, key=lambda trial: trial["score"])
+    names = [name for name in trials[0] if name not in ("trial_id", "score")]
+    width = max(12, *(len(name) + 2 for name in names))
+    lines = ["validation loss" + "".join(f"{name:>{width}}" for name in names)]
+    for trial in trials:
+        lines.append(f"{trial['score']:15.5f}" + "".join(f"{_value(trial[name]):>{width}}" for name in names))
+    best = " ".join(f"--set {name}={_value(trials[0][name])}" for name in names)
+    return "\n".join([*lines, "", f"the best: {best}"])
+
+
+def _value(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,42 @@
+"""Compiles a pipeline to the file that Kubeflow Pipelines 2 takes."""
+
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterable, Sequence
+
+import yaml
+from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
+
+# These read what is not among their inputs (the serving folder), so a cached answer would be an old one.
+_UNCACHED = ("Baseline",)
+_ENTRY = ("python", "-m", "pipeline.runners.kubeflow_entry")
+
+
+def compile_to(
+    pipeline, path: pathlib.Path, *, image: str, volume: tuple[str, str] | None = None, uncached: Sequence[str] = ()
+) -> None:
+    """Writes the pipeline as a PipelineSpec 2.1.0 file.
+
+    Args:
+      pipeline: TFX pipeline. path: absolute, ends in .yaml; replaced in one step. image: has this project installed.
+      volume: (claim, path) of a persistent volume that every step sees. uncached: steps that the cache must not answer.
+    """
+    config = KubeflowV2DagRunnerConfig(default_image=image, default_commands=list(_ENTRY), use_pipeline_spec_2_1=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        KubeflowV2DagRunner(config, output_dir=folder, output_filename="pipeline.yaml").run(pipeline)
+        written = pathlib.Path(folder) / "pipeline.yaml"
+        spec = yaml.safe_load(written.read_text(encoding="utf-8"))
+        for name in (*_UNCACHED, *uncached):
+            spec["root"]["dag"]["tasks"][name].pop("cachingOptions", None)
+        documents = [spec]
+        if volume:
+            documents.append(_mounts(spec["deploymentSpec"]["executors"], *volume))
+        written.write_text(yaml.safe_dump_all(documents, sort_keys=True), encoding="utf-8")
+        os.replace(written, path)
+
+
+def _mounts(executors: Iterable[str], claim: str, path: str) -> dict:
+    """The second document of the file, what TFX cannot say: a volume claim mounted in every step."""
+    mount = {"pvcMount": [{"constant": claim, "mountPath": path}]}
+    return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {name: mount for name in executors}}}}}

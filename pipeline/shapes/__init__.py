@@ -1,0 +1,1 @@
+"""The shapes of pipelines, a file each."""

@@ -1,0 +1,99 @@
+"""The report of recordings, from a real tiny model: what is measured, drawn and said."""
+
+import base64
+import json
+
+import numpy as np
+import pytest
+
+from components.evaluation import ecg_results
+from components.report import page
+from components.report.sections import ecg_plots, mistakes
+from models.ecg.spectrogram import LogSpectrogram
+from models.records import recordings as ecg_data
+from tests.components import ecg_records, tiny_ecg
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Ingest files, and what `tiny_ecg.save` returns and writes."""
+    root = tmp_path_factory.mktemp("ecg")
+    files = tiny_ecg.ingested(root / "ingest")
+    return files, root / "model", tiny_ecg.save(root, files)
+
+
+@pytest.fixture(scope="module")
+def measured(trained):
+    """The measurement of the test split."""
+    files, model_dir, (_, config, _, _) = trained
+    return mistakes.measure(str(model_dir), files["test"], json.loads(config.class_names))
+
+
+def test_the_confusions_are_those_of_the_model_on_transformed_records(trained, measured):
+    recipe, config, model, transformed = trained[2]
+    labels, p = ecg_results.answers(recipe, config, model, transformed["test"])
+    figures = ecg_results.figures(labels, p, json.loads(config.class_names))
+    assert len(labels) == 12 and measured["confusion"] == figures["confusion"]
+    assert {s["name"]: s["f1"] for s in measured["scores"]} == figures["f1"]
+    assert sum(s["recordings"] for s in measured["scores"]) == sum(b["count"] for b in measured["reliability"]) == 12
+    low, high = figures["interval"]
+    assert low <= figures["challenge_f1"] <= high and 0 <= figures["calibration_error"] <= 1
+
+
+def test_the_worst_mistakes_are_the_surest_wrong_answers(trained, measured):
+    recipe, config, model, transformed = trained[2]
+    labels, p = ecg_results.answers(recipe, config, model, transformed["test"])
+    wrong = np.sort(p.max(1)[p.argmax(1) != labels])[::-1]
+    found = measured["mistakes"]
+    assert 0 < len(found) == min(mistakes.MISTAKES, len(wrong))
+    np.testing.assert_allclose([m["probability"] for m in found], wrong[: len(found)], atol=1e-5)
+    records = {r[ecg_data.ID].decode(): r for r in ecg_records.read(trained[0]["test"])}
+    for mistake in found:
+        record = records[mistake["id"]]
+        assert mistake["is"] == record[ecg_data.LABEL_NAME].decode() != mistake["taken"]
+        assert base64.b64decode(mistake["signal"]) == record[ecg_data.SIGNAL]
+        assert mistake["seconds"] == len(record[ecg_data.SIGNAL]) / 600
+
+
+def test_the_page_speaks_of_recordings_and_draws_them(measured):
+    data = {
+        "recipe": "ecg_cnn", "kind": "transformed", "noun": "recordings", "classified": measured,
+        "history": [{"step": 2, "loss": 1.0, "val_loss": 1.1, "f1": 0.4, "val_f1": 0.3, "phase": 0}],
+        "metrics": [{"name": n, "unit": "", "better": "higher"} for n in ("challenge_f1", "precision_noise")],
+        "slices": [{"slice": "all", "examples": 12, "values": {"precision_noise": 0.5, "challenge_f1": 0.25}}],
+        "ingest": {"dataset": "cinc2017", "label_version": "REFERENCE-v3.csv", "unlabelled": ["A9"],
+                   "splits": {"train": {"recordings": 8528, "bytes": 1_600_000, "seconds": 277_200.0}}},
+    }  # fmt: skip
+    html = page.render(data)
+    for said in ("Worst mistakes", "Scores of the classes", "fibrillation", "8,528", "hours", "77.0", "challenge F1",
+                 "REFERENCE-v3.csv", "recording without a label",
+                 "Rows: what a recording of the test split is"):  # fmt: skip
+        assert said in html, said
+    assert "picture" not in html and "phase" not in html and "precision_noise" not in html
+    assert html.count("data:image/png;base64") == len(measured["mistakes"])  # a spectrogram each
+    assert all(m["id"] in html for m in measured["mistakes"])
+
+
+def test_without_labels_there_is_nothing_to_measure(trained, tmp_path):
+    file = ecg_records.write(tmp_path / "unlabelled.gz", [ecg_records.record("", 1)])
+    with pytest.raises(mistakes.EcgError, match="no recording"):
+        mistakes.measure(str(trained[1]), [file], ["N", "A"])
+
+
+def test_the_drawn_spectrogram_is_the_models():
+    samples = ecg_records.signal("A", 3, 900)
+    found = ecg_plots.log_spectrogram(samples, 300)
+    layer = LogSpectrogram(300, 1.0)
+    theirs = np.array(layer(samples[None].astype("float32"), np.array([900], "int32")))[0, ..., 0]
+    assert found.shape == theirs.shape[::-1] == (33, 27)
+    # The layer's values are shifted and scaled alike in all places.
+    slope, shift = np.polyfit(theirs.T.ravel(), found.ravel(), 1)
+    np.testing.assert_allclose(slope * theirs.T + shift, found, atol=5e-3)
+
+
+def test_a_line_of_many_samples_keeps_its_extremes():
+    samples = np.zeros(18_000)
+    samples[[7001, 15_000]] = 3.0, -2.0
+    time, volts = ecg_plots._extremes(samples, 300)
+    assert len(time) == len(volts) < 3000 and volts.max() == 3 and volts.min() == -2
+    assert abs(time[volts.argmax()] - 7001 / 300) < 0.1

@@ -1,0 +1,76 @@
+"""The step that makes one model of several: it answers their mean, and says what trained it."""
+
+import json
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tfx.types import standard_artifacts
+
+from components import artifacts
+from components.evaluation import confusions
+from components.training import ensemble
+from models.classifiers import int8
+from models.contract import registry
+from models.contract.recipe import ConfigError
+from models.publishing import export, pushed
+from tests.models.kinds import photograph, png, tinted, write_records
+
+LAST = {"recipe": "x", "config": {"int8": False}}
+
+
+def member(folder, seed, classes=3):
+    """The artifact of an untrained classifier."""
+    recipe = registry.get("small_cnn")
+    config = recipe.make_config("small", {"classes": classes, "image_size": 16, "width": 4, "seed": seed})
+    keras.utils.set_random_seed(seed)
+    artifact = standard_artifacts.Model()
+    artifact.uri = str(folder / f"model-{seed}")
+    export.export(recipe, config, recipe.build(config), f"{artifact.uri}/Format-Serving", trained_by=LAST)
+    return artifact
+
+
+def artifacts_of(folder):
+    """An Examples artifact with nine training pictures, and an empty Model artifact."""
+    examples, model = standard_artifacts.Examples(), standard_artifacts.Model()
+    examples.uri, model.uri = str(folder / "examples"), str(folder / "model")
+    examples.split_names = json.dumps(["train"])
+    (folder / "examples" / "Split-train").mkdir(parents=True)
+    write_records(folder / "examples" / "Split-train" / "r.gz", [tinted(n, f"{n}") for n in range(9)])
+    return examples, model
+
+
+def test_one_model_comes_of_several(tmp_path):
+    examples, model = artifacts_of(tmp_path)
+    members = [member(tmp_path, seed) for seed in (1, 2)]
+    settings = {"int8": True, "origin": {"run": "r"}}
+    ensemble.Executor().Do(
+        {"examples": [examples], "member_0": [members[0]], "member_1": [members[1]]},
+        {"model": [model]},
+        {"settings": json.dumps(settings)},
+    )
+    path = artifacts.saved_model_dir(model)
+    picture = tf.constant([png(photograph(20, 30))])
+    found, *each = (
+        tf.saved_model.load(p).signatures["predict"](image_bytes=picture)["probabilities"]
+        for p in (path, *map(artifacts.saved_model_dir, members))
+    )
+    np.testing.assert_allclose(found, np.mean(each, 0), atol=1e-5)
+    about = pushed.describe(path)
+    assert about["recipe"] == "ensemble" and about["trained_by"] == {"recipe": "x", "config": {"int8": True}}
+    assert json.loads(pathlib.Path(path, artifacts.ORIGIN).read_text()) == {"run": "r"}
+    files = artifacts.split_files([examples], "train")
+    measured = confusions.measure_int8(path, files)
+    assert measured["size_bytes"] == (pathlib.Path(path) / pushed.EXTRA / int8.FILE).stat().st_size
+    p, labels = confusions.probabilities(path, files)
+    assert measured["float_accuracy"] == (p.argmax(1) == labels).mean()
+    assert confusions.measure_int8(artifacts.saved_model_dir(members[0]), files) is None
+
+
+def test_members_of_other_classes_are_refused(tmp_path):
+    paths = [artifacts.saved_model_dir(member(tmp_path, n, classes=2 + n)) for n in (1, 2)]
+    with pytest.raises(ConfigError, match="another classes"):
+        ensemble.combine(paths, [], str(tmp_path / "model"), int8=False, origin={})
+    assert not (tmp_path / "model").exists()

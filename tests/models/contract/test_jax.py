@@ -1,0 +1,49 @@
+"""Models are Keras code, not TensorFlow's: on the JAX backend they give the same, and the training loop runs."""
+
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from models.contract import registry
+from tests.models.contract.jax_worker import TRAINED
+from tests.models.kinds import KINDS, tiny
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """What `jax_worker` wrote."""
+    path = tmp_path_factory.mktemp("jax")
+    command = [sys.executable, "-W", "ignore", "-m", "tests.models.contract.jax_worker", str(path)]
+    done = subprocess.run(command, env=os.environ | {"KERAS_BACKEND": "jax"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return path
+
+
+@pytest.mark.parametrize("name", sorted(registry.recipes()))
+def test_outputs_are_those_of_tensorflow(folder, name):
+    recipe = registry.get(name)
+    config, kind = recipe.make_config("small", tiny(recipe)), KINDS[recipe.shape]
+    model = recipe.build(config)
+    with np.load(folder / f"{name}.npz") as file:
+        arrays = {part: [file[k] for k in file.files if k.startswith(part)] for part in ("weight", "batch", "output")}
+    model.set_weights(arrays["weight"])
+    batches = recipe.inputs([str(folder / "records" / recipe.shape / "train.gz")], config, True)
+    batch = keras.tree.pack_sequence_as(batches.element_spec, arrays["batch"])
+    for ours, theirs in zip(kind.outputs(model, batch), arrays["output"], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_training_runs(folder, name):
+    history = json.loads((folder / name / "history.json").read_text())
+    assert [entry["step"] for entry in history] == [2, 3]
+    assert all(np.isfinite(entry["loss"]) and np.isfinite(entry["val_loss"]) for entry in history)
+
+
+def test_here_keras_runs_on_tensorflow():
+    assert keras.backend.backend() == "tensorflow"

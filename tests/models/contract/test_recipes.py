@@ -1,0 +1,193 @@
+"""The contract that every registered recipe goes through; a new recipe's file is tested the moment it exists."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components import native_model
+from components.native_model import load_part
+from models.contract import registry
+from models.contract.recipe import ConfigError, Metric
+from models.publishing.export import foreign_ops
+from models.training.loop import compiled_model
+from tests.models.kinds import KINDS, photograph, png, tiny
+
+ALL = sorted(registry.recipes())
+
+
+@pytest.fixture(params=ALL)
+def recipe(request):
+    return registry.get(request.param)
+
+
+@pytest.fixture
+def kind(recipe):
+    return KINDS[recipe.shape]
+
+
+@pytest.fixture
+def config(recipe):
+    return recipe.make_config("small", tiny(recipe))
+
+
+@pytest.fixture
+def batch(recipe, config, records):
+    """The first training batch."""
+    batches = recipe.inputs([records(recipe.shape)["train"]], config, True)
+    assert not batches.options().autotune.enabled  # see `models.records.pictures.steady`
+    return next(iter(batches))
+
+
+def loss_of(model, batch):
+    """The training loss of a batch, scalar."""
+    x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
+    return model.compute_loss(x, y, model(x, training=True), weight, training=True)
+
+
+class TestContract:
+    """What the pipeline, the tuner and the command line rely on."""
+
+    def test_describes_itself(self, recipe):
+        assert recipe.summary and "\n" not in recipe.summary and recipe.source.endswith(".py")
+        assert recipe.shape in KINDS and {"small", "paper"} <= set(recipe.presets)
+        for preset in recipe.presets:
+            recipe.make_config(preset)
+        assert recipe.evaluation.metrics and all(isinstance(m, Metric) for m in recipe.evaluation.metrics)
+        assert {m.better for m in recipe.evaluation.metrics} <= {"higher", "lower"}
+        assert set(recipe.evaluation.comparable) <= {f.name for f in dataclasses.fields(recipe.config)}
+
+    def test_every_option_says_what_it_is(self, recipe):
+        assert all(f.metadata.get("about") for f in dataclasses.fields(recipe.config))
+
+    def test_configuration_round_trips_through_json(self, recipe, config):
+        text = json.dumps(dataclasses.asdict(config))
+        assert recipe.config(**json.loads(text)) == config
+        as_text = {k: str(v) for k, v in dataclasses.asdict(config).items()}
+        assert recipe.make_config("small", as_text) == config
+
+    def test_unknown_options_and_wrong_types_are_refused(self, recipe):
+        with pytest.raises(ConfigError, match=f"{recipe.name} has no option 'learningrate'.*'learning_rate'"):
+            recipe.make_config("small", {"learningrate": 1e-3})
+        with pytest.raises(ConfigError, match="has no preset 'tiny'; it has"):
+            recipe.make_config("tiny")
+        for wrong in ({"steps": 2.5}, {"steps": "many"}, {"learning_rate": "nan"}, {"seed": True}, {"steps": None}):
+            with pytest.raises(ConfigError, match=next(iter(wrong))):
+                recipe.make_config("small", wrong)
+
+    def test_builds_the_same_model_from_the_same_seed_with_every_variable(self, recipe, config, batch, kind):
+        def built(seed):
+            keras.utils.set_random_seed(seed)
+            return recipe.build(config)
+
+        model, again = built(1), built(1)
+        assert model.built and all(layer.built for layer in model._flatten_layers())
+        count = len(model.variables)
+        kind.outputs(model, batch)
+        assert len(model.variables) == count
+        assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), again.get_weights(), strict=True))
+
+    def test_a_step_lowers_the_loss_and_its_gradient_reaches_every_variable(self, recipe, config, batch):
+        keras.utils.set_random_seed(1)
+        model = recipe.build(config)
+        names = [v.path for v in model.trainable_variables]
+        trainable = {id(v) for v in model.trainable_variables}
+        state = [(v, np.array(v)) for v in model.variables if id(v) not in trainable]  # seeds of the noise, say
+        with tf.GradientTape() as tape:
+            before = loss_of(model, batch)
+        gradients = tape.gradient(before, [v.value for v in model.trainable_variables])
+        dead = [n for n, g in zip(names, gradients, strict=True) if g is None or not np.any(g)]
+        assert not dead and all(np.isfinite(g).all() for g in gradients)
+        optimizer = keras.optimizers.Adam(1e-4)
+        optimizer.apply(gradients, model.trainable_variables)
+        for variable, value in state:
+            variable.assign(value)
+        assert float(loss_of(model, batch)) < float(before)
+
+    @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+    def test_mixed_precision(self, recipe, config, batch, kind, precision):
+        config = dataclasses.replace(config, precision=precision)
+        model = compiled_model(recipe, config)
+        model.run_eagerly = True
+        assert keras.config.dtype_policy().name == "float32"  # the policy was the model's own
+        policies = {layer.compute_dtype for layer in model._flatten_layers()}
+        assert precision.removeprefix("mixed_") in policies
+        assert {v.dtype for v in model.trainable_variables} == {"float32"}
+        before = model.get_weights()
+        for _ in range(16):  # the scale of a float16 loss must settle
+            assert np.isfinite(model.train_on_batch(*keras.utils.unpack_x_y_sample_weight(batch))).all()
+            if trained := any((a != b).any() for a, b in zip(model.get_weights(), before, strict=True)):
+                break
+        assert trained
+        assert all(np.isfinite(o).all() for o in kind.outputs(model, batch))
+
+    def test_saves_and_loads(self, recipe, config, batch, kind, tmp_path):
+        model = recipe.build(config)
+        expected = kind.outputs(model, batch)
+        model.save(tmp_path / "m.keras")
+        loaded = keras.models.load_model(tmp_path / "m.keras")
+        assert type(loaded) is type(model) and loaded.get_config() == model.get_config()
+        assert all(np.array_equal(a, b) for a, b in zip(kind.outputs(loaded, batch), expected, strict=True))
+        model.save_weights(tmp_path / "m.weights.h5")
+        other = recipe.build(dataclasses.replace(config, seed=config.seed + 1))
+        other.load_weights(tmp_path / "m.weights.h5")
+        assert all(np.array_equal(a, b) for a, b in zip(kind.outputs(other, batch), expected, strict=True))
+
+    def test_trains_exports_and_answers_every_signature(self, recipe, kind, trained):
+        done = trained(recipe.name)
+        history = json.loads((done.logs / "history.json").read_text())
+        assert [e["step"] for e in history] == [2, 3] and all("val_loss" in e for e in history)
+        assert not foreign_ops(str(done.directory))
+        with done.served() as served:
+            assert set(served) - getattr(kind, "some_have", set()) == kind.signatures
+            kind.check_answers(served, recipe, done.config)
+        for name in kind.signatures:
+            with load_part(done.directory, name) as part:
+                assert list(part.signatures) == [name]
+
+
+ALONE = """
+import importlib.util
+import sys
+spec = importlib.util.spec_from_file_location("native_model", sys.argv[1])
+native_model = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(native_model)
+picture = open(sys.argv[2], "rb").read()
+for directory in sys.argv[3:]:
+    compress, decompress = (native_model.load_part(directory, name) for name in ("compress", "decompress"))
+    stream = open(directory + ".kmp", "rb").read()
+    again = compress("compress", image_bytes=[picture])["bitstream_bytes"][0]
+    open(directory + ".png", "wb").write(decompress("decompress", bitstream_bytes=[stream])["image_bytes"][0])
+    print(int(again == stream))
+assert not {m.partition(".")[0] for m in sys.modules} & {"models", "tensorflow", "tensorflow_compression_ops"}
+"""
+
+
+def test_a_process_of_tensorflow_alone_reads_the_streams_on_one_thread(trained, tmp_path):
+    """The parts of served codecs in a fresh process: no code of ours in Python, one thread, the same streams."""
+    directories = {n: str(trained(n).directory) for n in ALL if registry.get(n).shape == "codec"}
+    source = png(photograph(70, 90))
+    (tmp_path / "p.png").write_bytes(source)
+    expected = {}
+    for name, directory in directories.items():
+        codec = trained(name).functions
+        stream = codec["compress"](image_bytes=tf.constant([source]))["bitstream_bytes"]
+        expected[name] = tf.io.decode_png(codec["decompress"](bitstream_bytes=stream)["image_bytes"][0]).numpy()
+        with open(directory + ".kmp", "wb") as file:
+            file.write(stream.numpy()[0])
+    command = [sys.executable, "-I", "-c", ALONE, native_model.__file__, str(tmp_path / "p.png")]
+    command += directories.values()
+    threads = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""} | threads
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["1"] * len(directories)
+    for name, directory in directories.items():
+        pixels = tf.io.decode_png(tf.io.read_file(directory + ".png")).numpy()
+        assert np.abs(pixels.astype(int) - expected[name]).max() <= 1

@@ -1,0 +1,149 @@
+"""Training of the models of electrocardiograms: the best epoch is kept; a CRNN goes through three phases."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models.contract import registry
+from models.contract.recipe import ConfigError
+from models.ecg.phases import KeepBest, plan_of
+from models.publishing import pushed
+from tests.models.kinds import tiny
+
+CNN, CRNN = registry.get("ecg_cnn"), registry.get("ecg_crnn")
+
+
+@pytest.fixture(autouse=True)
+def eager():
+    """The steps are of the same ops, and tracing them takes longer."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def run(records, tmp_path):
+    """Trains a recipe; options go into its configuration, but `callbacks` and `to` (a subfolder)."""
+    files = {split: [path] for split, path in records("transformed").items()}
+
+    def start(recipe, to="a", callbacks=(), **options):
+        config = recipe.make_config("small", tiny(recipe) | {"layers": 1, "blocks": 1} | options)
+        return recipe.train(
+            recipe, config, files["train"], files["validation"], work_dir=str(tmp_path / to / "work"),
+            log_dir=str(tmp_path / to / "logs"), callbacks=callbacks, progress=False,
+        )  # fmt: skip
+
+    return start
+
+
+class Watch(keras.callbacks.Callback):
+    """Notes, after every epoch, the score and the weights; stops the process, as a kill does, after so many epochs."""
+
+    def __init__(self, scores=(), kill_after: int = 0):
+        super().__init__()
+        self.scores, self.kill_after = list(scores), kill_after
+        self.seen = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.scores:
+            logs["val_f1"] = self.scores[epoch]  # later callbacks, KeepBest among them, are given the same dict
+        cnn = [np.array(w) for w in self.model.cnn.get_weights()]
+        self.seen.append((type(self.model).__name__, cnn, self.model.get_weights()))
+        if len(self.seen) == self.kill_after:
+            raise KeyboardInterrupt
+
+
+def same(one, two) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+def history(folder) -> list[dict]:
+    return json.loads((folder / "logs" / "history.json").read_text())
+
+
+def test_the_best_epoch_is_what_training_returns(run, tmp_path):
+    watch = Watch([0.2, 0.5, 0.3, 0.5])
+    model = run(CNN, callbacks=[watch], steps=4, steps_per_epoch=1)
+    assert same(model.get_weights(), watch.seen[1][2]) and not same(model.get_weights(), watch.seen[3][2])
+    # A finished training gives the same again.
+    assert same(run(CNN, steps=4, steps_per_epoch=1).get_weights(), watch.seen[1][2])
+
+
+def test_an_interrupted_training_remembers_the_best_epoch(run):
+    scores = [0.2, 0.9, 0.3, 0.5]
+    first = Watch(scores, kill_after=3)
+    with pytest.raises(KeyboardInterrupt):
+        run(CNN, callbacks=[first], steps=4, steps_per_epoch=1)
+    model = run(CNN, callbacks=[Watch(scores)], steps=4, steps_per_epoch=1)
+    assert same(model.get_weights(), first.seen[1][2])
+
+
+def test_without_a_score_the_last_epoch_stays(tmp_path):
+    keep = KeepBest(str(tmp_path))
+    model = CNN.build(CNN.make_config("small", tiny(CNN)))
+    keep.set_model(model)
+    before = model.get_weights()
+    keep.on_epoch_end(0, {"loss": 1.0})
+    keep.on_epoch_end(1, {"val_f1": float("nan")})
+    keep.on_epoch_end(1, {"val_f1": 0.7, "loss": float("nan")})
+    keep.on_train_end()
+    assert same(model.get_weights(), before) and not list(tmp_path.iterdir())
+    keep.on_epoch_end(2, {"val_f1": 0.0})  # a score of zero is one
+    assert (tmp_path / "best.npz").exists()
+
+
+def test_phases(run, tmp_path):
+    watch = Watch()
+    options = {"steps": 8, "steps_per_epoch": 2, "cnn_share": 0.5, "lstm_share": 0.25}
+    model = run(CRNN, callbacks=[watch], **options)
+    assert [kind for kind, _, _ in watch.seen] == ["EcgPretraining", "EcgPretraining", "EcgCrnn", "EcgCrnn"]
+    entries = history(tmp_path / "a")
+    assert [(e["phase"], e["step"]) for e in entries] == [(0, 2), (0, 4), (1, 6), (2, 8)]
+    assert [e["seconds"] for e in entries] == sorted(e["seconds"] for e in entries)
+    assert all({"loss", "f1", "accuracy", "val_loss", "val_f1"} <= set(e) for e in entries)
+    best = max((0, 1), key=lambda n: (entries[n]["val_f1"], -n))
+    # Phase 1 has the CNN of the best epoch of phase 0, batch normalisation included, bit for bit; phase 2 changes it.
+    assert same(watch.seen[2][1], watch.seen[best][1]) and not same(watch.seen[3][1], watch.seen[2][1])
+    assert not any(np.array_equal(a, b) for a, b in zip(watch.seen[3][1], watch.seen[2][1], strict=True))
+    assert same(model.get_weights(), watch.seen[3][2]) and all(w.trainable for w in model.cnn.trainable_variables)
+    assert len(model.trainable_variables) == len(CRNN.build(model.config).trainable_variables)
+    assert model.optimizer.learning_rate < 0.31 * model.config.learning_rate / 0.3
+
+
+def test_killed_phases_go_on_and_end_where_they_would_have(run, tmp_path):
+    options = {"steps": 5, "steps_per_epoch": 1, "cnn_share": 0.4, "lstm_share": 0.2}
+    with pytest.raises(KeyboardInterrupt):
+        run(CRNN, callbacks=[Watch(kill_after=4)], **options)
+    watch = Watch()
+    run(CRNN, callbacks=[watch], **options)
+    assert [kind for kind, _, _ in watch.seen] == ["EcgCrnn"]
+    entries = history(tmp_path / "a")
+    assert [(e["phase"], e["step"]) for e in entries] == [(0, 1), (0, 2), (1, 3), (2, 4), (2, 5)]
+
+
+def test_plan():
+    config = CRNN.make_config("small", {"steps": 1000})
+    assert plan_of(CRNN, config) == [(0, 500), (1, 200), (2, 300)]
+    assert plan_of(CRNN, dataclasses.replace(config, cnn_share=0.0)) == [(1, 200), (2, 800)]
+    assert plan_of(CRNN, dataclasses.replace(config, steps=1, cnn_share=0.9, lstm_share=0.05)) == [(2, 1)]
+
+
+def test_a_pushed_model_is_a_start(run, tmp_path):
+    """A CRNN is only put through phase 2, a CNN of the same sizes gives its convolutions to phase 0."""
+    for recipe in (CRNN, CNN):
+        config = recipe.make_config("small", tiny(recipe) | {"layers": 1, "blocks": 1})
+        model = recipe.build(config)
+        pushed.save(tmp_path / recipe.name, recipe, config, model)
+        watch = Watch()
+        slow = {"learning_rate": 0.0, "steps": 3, "steps_per_epoch": 3, "cnn_share": 0.4, "lstm_share": 0.0}
+        found = run(CRNN, recipe.name + " run", [watch], init=str(tmp_path / recipe.name), **slow)
+        kinds = [kind for kind, _, _ in watch.seen]
+        assert kinds == (["EcgCrnn"] if recipe is CRNN else ["EcgPretraining", "EcgCrnn"])
+        for mine, given in zip(found.cnn.trainable_variables, model.cnn.trainable_variables, strict=True):
+            assert np.array_equal(mine, given)
+    with pytest.raises(ConfigError, match="init=.*: no pushed model at"):
+        run(CRNN, "c", init=str(tmp_path / "nothing"))

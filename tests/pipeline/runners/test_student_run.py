@@ -1,0 +1,70 @@
+"""A whole distillation here, for real and tiny: teacher, its outputs, student, control, table, int8 file."""
+
+import contextlib
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+
+from components import artifacts
+from models.classifiers import int8
+from pipeline import cli
+from tests.models.kinds import photograph, png
+
+TINY = (
+    "image_size=16", "batch_size=8", "steps=4", "steps_per_epoch=2", "teacher=small_cnn", "teacher_settings=width=8",
+    "student_settings=width=4", "terms=ce + logits + attention(layer=stage2)", "int8=true",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """The folder of a run that has ended, and what it printed."""
+    root = tmp_path_factory.mktemp("students")
+    for n in range(60):  # enough for every split to have some
+        folder = root / "pictures" / ("dark", "light")[n % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = photograph(18, 20, 5 * n) // 2 + (100 if n % 2 else 0)
+        (folder / f"{n}.png").write_bytes(png(pixels.astype(np.uint8)))
+    arguments = ["run", "distill", "--data", str(root / "pictures"), "--out", str(root / "out")]
+    for setting in TINY:
+        arguments += ["--set", setting]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert cli.main(arguments) == 0
+    return root / "out", printed.getvalue()
+
+
+def test_all_steps_were_run(done):
+    steps = re.findall(r"^\S+ (\S+) +[\d.]+ s", done[1], re.MULTILINE)
+    assert {"Teacher", "TeacherOutputs", "Trainer", "Control", "Comparison", "Pusher", "Report"} <= set(steps)
+
+
+def test_the_student_alone_is_pushed_with_what_trained_it(done):
+    (version,) = artifacts.pushed_versions(str(done[0] / "serving" / "distill"))
+    with open(f"{version.path}/assets.extra/kompakt.json", encoding="utf-8") as file:
+        about = json.load(file)
+    assert about["recipe"] == "small_cnn" and about["config"]["width"] == 4
+    assert about["trained_by"]["recipe"] == "distill" and about["trained_by"]["config"]["cached"]
+
+
+def test_the_table_stands_in_the_output_and_on_the_page(done):
+    out, printed = done
+    heads = next(line.split() for line in printed.splitlines() if "teacher" in line and "control" in line)
+    assert heads == ["teacher", "student", "control"]
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "Side by side" in page and "kl_to_teacher" in printed
+    rows = {row["role"]: row for row in json.loads((out / "report.json").read_text())["comparison"]}
+    assert rows["teacher"]["parameters"][0] > 2 * rows["student"]["parameters"][0]
+
+
+def test_the_int8_file_is_pushed_and_its_accuracy_told(done):
+    out, printed = done
+    (version,) = artifacts.pushed_versions(str(out / "serving" / "distill"))
+    content = open(f"{version.path}/assets.extra/{int8.FILE}", "rb").read()
+    measured = json.loads((out / "report.json").read_text())["int8"]
+    assert measured["size_bytes"] == len(content) and 0 <= measured["accuracy"] <= 1
+    assert f"int8 accuracy     {measured['accuracy']:.4f} ({len(content):,} bytes)" in printed
+    assert "The int8 TFLite file" in (out / "report.html").read_text(encoding="utf-8")
