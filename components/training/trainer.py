@@ -52,7 +52,7 @@ def run_fn(fn_args) -> None:
     print(f"  curves: tensorboard --logdir {log_dir} (later {fn_args.model_run_dir})", flush=True)
     route = KeepRoute(recipe, config, os.path.join(log_dir, ROUTE))
     kept = [route] if options.get("keep_route") else []
-    model = (recipe.train or loop.train)(
+    model = loop.train(
         recipe,
         config,
         train_files,

@@ -12,7 +12,7 @@ from tfx.v1 import dsl
 from components import artifacts
 from components.evaluation.comparison import Comparison
 from components.training import teacher
-from models.distillation import student
+from models.distillation import stages, student
 from pipeline.shapes import line
 
 
@@ -24,7 +24,7 @@ def create_pipeline(options: line.Options) -> dsl.Pipeline:
     validation = line.validate(examples, options.recipe)
     instructor = _teacher(options, examples)
     model, records, extra = instructor.outputs["model"], examples, [instructor]
-    needs_teacher = any(term.loss for term in config.objective)
+    needs_teacher = any(term.loss for term in stages.both(config).objective)
     if needs_teacher and not config.is_augmented:
         cached = teacher.TeacherOutputs(
             examples=examples,
@@ -76,6 +76,6 @@ def _teacher(options: line.Options, examples):
 
 def _without_training(config) -> dict:
     """The options on which the teacher's outputs depend: which features, which pictures."""
-    kept = ("classes", "class_names", "image_size", "teacher_range", "teacher_output", "terms", "student",
-            "student_settings", "alpha", "beta", "temperature")  # fmt: skip
+    kept = ("classes", "class_names", "image_size", "teacher_range", "teacher_output", "terms", "hint_terms",
+            "student", "student_settings", "alpha", "beta", "temperature")  # fmt: skip
     return {name: getattr(config, name) for name in kept}
