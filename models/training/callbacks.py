@@ -161,21 +161,12 @@ class History(keras.callbacks.Callback):
 
 
 class Summaries(keras.callbacks.TensorBoard):
-    """TensorBoard's scalars; and pictures, if the model has a method `pictures(batch) -> [B, H, W, 3] in [0, 1]`."""
+    """TensorBoard's scalars of each epoch."""
 
-    async_safe = True  # written once an epoch
+    async_safe = True
 
-    def __init__(self, validation, log_dir: str, every_epochs: int = 5):
+    def __init__(self, log_dir: str):
         super().__init__(log_dir, write_graph=False)
-        self.batch = next(iter(validation.take(1)), None)
-        self.every_epochs = every_epochs
-
-    def on_epoch_end(self, epoch, logs=None):
-        super().on_epoch_end(epoch, logs)
-        if self.batch is not None and hasattr(self.model, "pictures") and epoch % self.every_epochs == 0:
-            with self._val_writer.as_default():
-                images = keras.ops.convert_to_numpy(self.model.pictures(self.batch))
-                self.summary.image("reconstructions", images, step=epoch, max_outputs=4)
 
 
 class Progress(keras.callbacks.Callback):

@@ -165,7 +165,7 @@ class _Run:
                 history,
                 backup,
                 LastStep(config.steps - reached),
-                Summaries(validation, files.logs),
+                Summaries(files.logs),
                 *([Progress(self.config.steps, done + min(reached, config.steps))] if self.progress else []),
                 *(self.recipe.callbacks(model, config, files) if self.recipe.callbacks else []),
                 *self.callbacks,
