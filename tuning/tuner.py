@@ -5,9 +5,9 @@ import json
 import math
 import pathlib
 import shutil
+from typing import Any
 
 import keras_tuner
-from keras_tuner.src.engine import base_tuner
 
 from models.contract.recipe import Config, ConfigError, Recipe
 from models.training import loop
@@ -26,8 +26,17 @@ class _Oracle(keras_tuner.oracles.BayesianOptimizationOracle):
         return super().populate_space(trial_id)
 
 
-class ConfigTuner(base_tuner.BaseTuner):
-    """Searches a configuration's space for the lowest validation loss.
+def drawn(trials: int, options: int) -> int:
+    """How many of the trials are drawn before the others are chosen by what these have shown.
+
+    A third of them, the configuration as it stands among those, so that most of any search is Bayesian; three for each
+    searched option, keras-tuner's own number, where there are as many.
+    """
+    return max(2, min(3 * options, math.ceil(trials / 3)))
+
+
+class ConfigTuner(keras_tuner.engine.base_tuner.BaseTuner):
+    """Searches a configuration's space for what the recipe's judge likes best.
 
     The first trial is the configuration as it stands, so that the result is never worse than no tuning (as far as short
     trials tell). Trials are kept in `directory`: an interrupted search goes on with those that are missing.
@@ -44,27 +53,49 @@ class ConfigTuner(base_tuner.BaseTuner):
           ConfigError: no option has a search range.
         """
         self.recipe, self.config = recipe, config
+        searched, judge = space.space(config), recipe.judge
         oracle = _Oracle(
-            objective=keras_tuner.Objective("val_loss", "min"),
+            objective=keras_tuner.Objective(judge.name, "max" if judge.better == "higher" else "min"),
             max_trials=trials,
-            hyperparameters=space.space(config),
+            num_initial_points=drawn(trials, len(searched.space)),
+            hyperparameters=searched,
             seed=config.seed,
+            # Those that fail do so early; a search is given up when all have, see `on_search_end`.
+            max_consecutive_failed_trials=trials + 1,
         )
         super().__init__(oracle, directory=directory, project_name=recipe.name, overwrite=False)
 
     def on_search_end(self) -> None:
-        """Forgets the trials' files: the oracle still knows every result."""
+        """Forgets the trials' files: the oracle still knows every result.
+
+        Raises:
+          ConfigError: no trial came through.
+        """
         shutil.rmtree(self.directory, ignore_errors=True)
+        if not self.completed():
+            trials = list(self.oracle.trials.values())
+            last = _last_line(trials[-1].message) if trials else "none was begun"
+            raise ConfigError(f"none of {len(trials)} trials of {self.recipe.name} came through; the last: {last}")
+
+    def completed(self) -> list:
+        """The trials that came through, the best first."""
+        done = keras_tuner.engine.trial.TrialStatus.COMPLETED
+        return [t for t in self.oracle.get_best_trials(self.oracle.max_trials) if t.status == done]
+
+    def results_summary(self, num_trials: int = 10) -> None:
+        """Prints the best trials, as they were tried."""
+        done, judge = len(self.completed()), self.recipe.judge
+        print(f"{done} of {len(self.oracle.trials)} trials came through; {judge.name}, {judge.better} is better:")
+        for trial in self.completed()[:num_trials]:
+            values = " ".join(f"{name}={value}" for name, value in trial.hyperparameters.values.items())
+            print(f"  {trial.score:.5g}  {values}")
 
     def run_trial(self, trial, train_files: list[str], validation_files: list[str]) -> dict[str, float]:
-        """Trains one configuration briefly; returns its last validation loss."""
-        steps = max(1, self.config.steps // _SHARE)
-        config = space.apply(self.config, trial.hyperparameters.values)
-        config = dataclasses.replace(config, steps=steps, steps_per_epoch=min(config.steps_per_epoch, steps))
+        """Trains one configuration briefly; returns what the recipe's judge says of it."""
         folder = pathlib.Path(self.get_trial_dir(trial.trial_id))
         try:
-            (self.recipe.train or loop.train)(
-                self.recipe, config, train_files, validation_files,
+            loop.train(
+                self.recipe, self.shortened(trial.hyperparameters.values), train_files, validation_files,
                 work_dir=str(folder / "state"), log_dir=str(folder / "logs"),
             )  # fmt: skip
         except (ConfigError, loop.TrainingError) as error:
@@ -73,7 +104,19 @@ class ConfigTuner(base_tuner.BaseTuner):
         except Exception as error:
             raise keras_tuner.errors.FatalError(f"trial {trial.trial_id}: {error}") from error
         history = json.loads((folder / "logs" / "history.json").read_text(encoding="utf-8"))
-        losses = [entry["val_loss"] for entry in history if "val_loss" in entry]
-        if not losses or not math.isfinite(losses[-1]):
-            raise keras_tuner.errors.FailedTrialError(f"validation loss {losses[-1:] or 'missing'}")
-        return {"val_loss": losses[-1]}
+        score = self.recipe.judge.value(history)
+        if not math.isfinite(score):
+            raise keras_tuner.errors.FailedTrialError(f"{self.recipe.judge.name} is {score}")
+        return {self.recipe.judge.name: score}
+
+    def shortened(self, values: dict[str, Any]) -> Config:
+        """The configuration of a trial: with its values, and fewer steps."""
+        steps = max(1, self.config.steps // _SHARE)
+        config = space.apply(self.config, values)
+        return dataclasses.replace(config, steps=steps, steps_per_epoch=min(config.steps_per_epoch, steps))
+
+
+def _last_line(message: str | None) -> str:
+    """What went wrong, of a traceback."""
+    lines = [line for line in (message or "").splitlines() if line.strip()]
+    return lines[-1].partition(": ")[2] or lines[-1] if lines else "no reason known"

@@ -102,7 +102,7 @@ def trained(
 
     config = recipe.adapt(config, list(files["train"]))
     folder = pathlib.Path(folder)
-    model = (recipe.train or loop.train)(
+    model = loop.train(
         recipe, config, list(files["train"]), list(files["validation"]),
         work_dir=str(folder / "state"), log_dir=str(folder / "logs"), **options,
     )  # fmt: skip

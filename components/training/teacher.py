@@ -18,7 +18,7 @@ from components.training.trainer import ROUTE
 from models.classifiers import inputs as classifier_inputs
 from models.contract.recipe import ConfigError
 from models.distillation import route as routes
-from models.distillation import student, teacher
+from models.distillation import stages, student, teacher
 from models.records import pictures as picture_records
 
 SOURCES = ("models", "components/training/teacher.py")
@@ -116,7 +116,7 @@ def write_outputs(examples, model, outputs, config: str) -> None:
     """What `TeacherOutputs` does, with its artifacts."""
     train_files = artifacts.split_files([examples], picture_records.SPLITS[0])
     options = json.loads(config) | {"teacher": artifacts.saved_model_dir(model)}
-    adapted = student.adapt(student.StudentConfig(**options), train_files)
+    adapted = student.adapt(stages.both(student.StudentConfig(**options)), train_files)
     network = student.build(adapted).teacher
     for split in picture_records.SPLITS[:2]:
         folder = os.path.join(outputs.uri, f"Split-{split}")

@@ -17,17 +17,19 @@ ROUTE = "route"  # folder of the model run that holds a checkpoint for every epo
 
 
 def options_of(fn_args) -> tuple[Recipe, Config]:
-    """The recipe and the configuration of `custom_config`, with the Tuner's choices.
+    """The recipe and the configuration of `custom_config`, with the values that the Tuner found.
 
-    A base model is a student's teacher.
+    A search of another recipe's options, a student's for its teacher say, gives the values of the options that both
+    have, but of those that "settled" names. A base model is a student's teacher.
     """
     options = fn_args.custom_config
     recipe = registry.get(options["recipe"])
     config = recipe.config(**options["config"])
     if base := getattr(fn_args, "base_model", None):
         config = dataclasses.replace(config, teacher=base)
-    tuned = (getattr(fn_args, "hyperparameters", None) or {}).get("values", {})
-    return recipe, dataclasses.replace(config, **tuned)
+    found = (getattr(fn_args, "hyperparameters", None) or {}).get("values", {})
+    taken = {f.name for f in dataclasses.fields(config)} - set(options.get("settled", ()))
+    return recipe, dataclasses.replace(config, **{name: value for name, value in found.items() if name in taken})
 
 
 def run_fn(fn_args) -> None:
@@ -38,8 +40,8 @@ def run_fn(fn_args) -> None:
 
     Args:
       fn_args: TFX's FnArgs. `custom_config` holds "recipe", "config" (all options), "run" (digest of recipe, options,
-        data and sources), "resume_dir" (parent of the checkpoint folders) and "keep_route" (whether the model of every
-        epoch is kept).
+        data and sources), "resume_dir" (parent of the checkpoint folders), "keep_route" (whether the model of every
+        epoch is kept) and "settled" (options that no search changes).
     """
     recipe, config = options_of(fn_args)
     train_files = record_files(fn_args.train_files)
@@ -52,7 +54,7 @@ def run_fn(fn_args) -> None:
     print(f"  curves: tensorboard --logdir {log_dir} (later {fn_args.model_run_dir})", flush=True)
     route = KeepRoute(recipe, config, os.path.join(log_dir, ROUTE))
     kept = [route] if options.get("keep_route") else []
-    model = (recipe.train or loop.train)(
+    model = loop.train(
         recipe,
         config,
         train_files,

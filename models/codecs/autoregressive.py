@@ -14,6 +14,7 @@ from keras import ops
 from models.codecs import codec
 from models.codecs.inputs import inputs
 from models.codecs.mean_scale_hyperprior import MeanScaleHyperprior
+from models.codecs.reconstructions import callbacks
 from models.codecs.serving.serial_latents import ContextLatents
 from models.codecs.serving.server import signatures
 from models.contract.recipe import Recipe, option
@@ -82,4 +83,5 @@ RECIPE = Recipe(
     inputs=inputs,
     signatures=functools.partial(signatures, ContextLatents),
     evaluation=codec.EVALUATION,
+    callbacks=callbacks,
 )

@@ -146,10 +146,6 @@ class Codec(Configured):
         """Weight of distortion at real-valued rate points, any shape, float32; `config.lmbda` is the last one's."""
         return self.config.lmbda * 2.0 ** (rate - (self.config.rates - 1.0))
 
-    def pictures(self, x):
-        """Originals and reconstructions side by side, for TensorBoard: [B, H, W, 3] -> [B, H, 2W, 3] in [0, 1]."""
-        return ops.concatenate([x, ops.clip(self(x, training=False)["x_hat"], 0.0, 1.0)], axis=2)
-
     def _bpp_and_mse(self, x, outputs):
         """Of each example, [B] float32."""
         pixels = ops.cast(ops.shape(x)[1] * ops.shape(x)[2], "float32")

@@ -14,6 +14,7 @@ from keras import layers, ops
 from models.codecs import codec
 from models.codecs.hyperprior import Hyperprior, crop_like
 from models.codecs.inputs import inputs
+from models.codecs.reconstructions import callbacks
 from models.codecs.serving.server import MixtureLatents, signatures
 from models.contract.recipe import Recipe, Search, option
 from models.entropy.densities import gaussian, mixture
@@ -106,4 +107,5 @@ RECIPE = Recipe(
     inputs=inputs,
     signatures=functools.partial(signatures, MixtureLatents),
     evaluation=codec.EVALUATION,
+    callbacks=callbacks,
 )

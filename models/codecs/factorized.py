@@ -10,6 +10,7 @@ import keras
 
 from models.codecs import codec
 from models.codecs.inputs import inputs
+from models.codecs.reconstructions import callbacks
 from models.codecs.serving.server import FactorizedLatents, signatures
 from models.contract.recipe import Recipe
 from models.entropy.densities.factorized import FactorizedPrior
@@ -38,4 +39,5 @@ RECIPE = Recipe(
     inputs=inputs,
     signatures=functools.partial(signatures, FactorizedLatents),
     evaluation=codec.EVALUATION,
+    callbacks=callbacks,
 )

@@ -12,6 +12,7 @@ from keras import ops
 from models.codecs import codec
 from models.codecs.hyperprior import Hyperprior
 from models.codecs.inputs import inputs
+from models.codecs.reconstructions import callbacks
 from models.codecs.serving.server import GaussianLatents, signatures
 from models.contract.recipe import Recipe
 from models.layers.hyper import LEAK, hyper_analysis, hyper_synthesis
@@ -44,4 +45,5 @@ RECIPE = Recipe(
     inputs=inputs,
     signatures=functools.partial(signatures, GaussianLatents),
     evaluation=codec.EVALUATION,
+    callbacks=callbacks,
 )

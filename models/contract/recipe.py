@@ -12,6 +12,8 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from models.contract.training import Judge
+
 
 class ConfigError(ValueError):
     """A configuration that cannot be used; the message says which option and what is valid."""
@@ -168,7 +170,12 @@ class Recipe:
         the exported model that TensorFlow leaves alone.
       labelled: whether its records need class labels.
       data: what its records are of, "pictures" or "recordings" (`components.kinds`).
-      train: what trains it, if not `models.training.loop.train`; takes and gives the same.
+      judge: by what trials of a search are compared, and which epoch a training gives back.
+      phases: (config, Files) -> generator of the `Phase`s of its training, which is sent the model that each has left;
+        one phase if nothing is said.
+      compile: (model, config) -> None, with `model.compile` and optimizers of its own: one, or several as
+        `models.training.optimizers.Optimizers`; one as the configuration describes it if nothing is said.
+      callbacks: (model, config, Files) -> Keras callbacks of a phase that see the model, the options and the data.
     """
 
     name: str
@@ -185,7 +192,10 @@ class Recipe:
     beside: Callable | None = None
     labelled: bool = False
     data: str = "pictures"
-    train: Callable | None = None
+    judge: Judge = Judge()
+    phases: Callable | None = None
+    compile: Callable | None = None
+    callbacks: Callable | None = None
     source: str = dataclasses.field(default_factory=lambda: sys._getframe(2).f_globals.get("__file__", "?"))
 
     def make_config(self, preset: str = "small", overrides: Mapping[str, Any] | None = None) -> Config:

@@ -56,4 +56,6 @@ RECIPE = Recipe(
     adapt=student.adapt,
     served=student.served,
     labelled=True,
+    judge=student.JUDGE,
+    phases=student.stages,
 )

@@ -9,7 +9,7 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -18,11 +18,12 @@ from models.classifiers import classifier
 from models.classifiers import inputs as classifier_inputs
 from models.classifiers.serving import signatures
 from models.contract.recipe import Config, ConfigError, Recipe, Search, option
+from models.contract.training import Files, Phase
 from models.distillation import student
 from models.distillation import teacher as teachers
 from models.distillation.objective import LOGITS
+from models.distillation.stages import hand_on
 from models.publishing import pushed
-from models.training import loop
 
 SELECTORS = ("equal", "greedy")
 _VALIDATED = 10_000  # pictures at most on which the hardness is measured, as in the paper
@@ -37,6 +38,11 @@ class RouteConfig(student.StudentConfig):
     delta: float = option(
         0.8, "hardness ratio up to which the greedy search takes a further checkpoint", search=Search(0.1, 3.0), low=0.0
     )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.hint_terms:
+            raise ConfigError("hint_terms: a route has stages of its own; use the recipe distill")
 
 
 class KeepRoute(keras.callbacks.Callback):
@@ -96,64 +102,39 @@ def divergence(anchor: pathlib.Path, pixels: np.ndarray, log_student: np.ndarray
     return float((np.exp(log_teacher) * (log_teacher - log_student)).sum(1).mean())
 
 
-def train_along(
-    recipe: Recipe,
-    config: RouteConfig,
-    train_files: Sequence[str],
-    validation_files: Sequence[str],
-    *,
-    work_dir: str,
-    log_dir: str,
-    fit: Callable = loop.train,
-    **options,
-) -> student.Student:
-    """Trains a student along a route, in place of `models.training.loop.train`; goes on after an interruption.
+def stages(config: RouteConfig, files: Files):
+    """The phases of a training along a route: one for each anchor that is followed, the last with the teacher itself.
 
-    The anchors that were followed are written to `anchors.json` in `log_dir`: [{"epoch", "steps", "divergences"}], the
-    latter (nats, of every checkpoint, after the stage) only of the greedy search. The last stage is the teacher itself.
+    The anchors are written to `anchors.json` beside the history: [{"epoch", "steps", "divergences"}], the latter (nats,
+    of every checkpoint, after the stage) only of the greedy search.
 
     Args:
-      config: its `teacher` is the route's folder. The rest is as of `models.training.loop.train`.
-
-    Returns:
-      The trained student, with the last teacher beside it.
+      config: its `teacher` is the route's folder.
 
     Raises:
-      ConfigError: no route, or as `student.build`.
+      ConfigError: no route.
     """
     route = checkpoints(config.teacher)
-    stages = min(config.anchors, len(route), config.steps)
-    note = pathlib.Path(work_dir) / "anchors.json"
-    done = json.loads(note.read_text()) if note.exists() else []
-    planned = equal_epochs(len(route), stages)
-    weights, model, left = None, None, stages
-    current = None
-    while current != len(route) - 1:
-        stage = stages - left
-        current = _choose(config, route, planned, done, stage, current, left)
+    count = min(config.anchors, len(route), config.steps)
+    planned = equal_epochs(len(route), count)
+    notes = [pathlib.Path(folder) / "anchors.json" for folder in (files.work, files.logs)]
+    done = json.loads(notes[0].read_text()) if notes[0].exists() else []
+    current, before = None, 0
+    for stage in range(count):
+        current = _choose(config, route, planned, done, stage, current, count - stage)
+        is_last = current == len(route) - 1
         # The end may come early: what is left of the steps then goes to it.
-        steps = _steps(config.steps, stages, stage, last=current == len(route) - 1)
-        staged = dataclasses.replace(config, teacher=str(route[current]), steps=steps, seed=config.seed)
-        folder = pathlib.Path(work_dir) / f"stage-{stage}"
-        logs = pathlib.Path(log_dir) / f"stage-{stage}" if current != len(route) - 1 else pathlib.Path(log_dir)
-        model = fit(recipe, staged, train_files, validation_files, work_dir=str(folder), log_dir=str(logs),
-                    weights=weights, **options)  # fmt: skip
-        weights = model.student.get_weights()
-        left -= 1
+        steps = (config.steps if is_last else config.steps * (stage + 1) // count) - before
+        model = yield Phase(f"stage-{stage}", steps, {"teacher": str(route[current])}, inherit=hand_on)
+        before += steps
         if stage >= len(done):
-            entry = {"epoch": int(route[current].name), "steps": steps}
-            if config.selector == "greedy" and current != len(route) - 1:
-                entry["divergences"] = _divergences(model, route, config, train_files)
-            done.append(entry)
-            for path in (note, pathlib.Path(log_dir) / "anchors.json"):
-                path.write_text(json.dumps(done, indent=1))
-    return model
-
-
-def _steps(steps: int, stages: int, stage: int, last: bool) -> int:
-    """Steps of a stage: an equal share, or for the last one all that is left."""
-    before = steps * stage // stages
-    return (steps if last else steps * (stage + 1) // stages) - before
+            done.append({"epoch": int(route[current].name), "steps": steps})
+            if config.selector == "greedy" and not is_last:
+                done[-1]["divergences"] = _divergences(model, route, config, files.train)
+        for note in notes:
+            note.write_text(json.dumps(done, indent=1))
+        if is_last:
+            return
 
 
 def _choose(config, route, planned, done, stage, current, left) -> int:
@@ -189,5 +170,6 @@ RECIPE = Recipe(
     adapt=student.adapt,
     served=student.served,
     labelled=True,
-    train=train_along,
+    judge=student.JUDGE,
+    phases=stages,
 )

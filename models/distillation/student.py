@@ -18,8 +18,10 @@ from models.classifiers import inputs as classifier_inputs
 from models.classifiers.serving import signatures
 from models.contract import registry
 from models.contract.recipe import Config, ConfigError, Recipe, Search, option
+from models.contract.training import Judge
 from models.distillation import teacher as teachers
 from models.distillation.objective import LABELS, LOGITS, check_features, parse
+from models.distillation.stages import stages
 
 CACHED = "teacher/"  # prefix of a record's features that hold the teacher's outputs
 SHAPES = "teacher_outputs.json"
@@ -39,6 +41,8 @@ class StudentConfig(classifier.PicturesConfig):
     terms: str = option(
         "0.1*ce + alpha*logits(temperature=temperature)", "the objective, a sum of WEIGHT*TERM(KEY=VALUE, ...)"
     )
+    hint_terms: str = option("", "objective of a first stage, hint(layer=stage2) as in FitNets; empty: there is none")
+    hint_share: float = option(0.3, "share of the steps of that stage", low=0.0, high=0.9)
     alpha: float = option(0.9, "weight that the terms may name", search=Search(0.1, 2.0), low=0.0)
     beta: float = option(1.0, "weight that the terms may name", search=Search(1e-2, 1e3, log=True), low=0.0)
     temperature: float = option(4.0, "of the logits, where the terms name it", search=Search(1.0, 10.0), low=0.01)
@@ -48,7 +52,8 @@ class StudentConfig(classifier.PicturesConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        parse(self.terms, dataclasses.asdict(self))
+        for terms in filter(None, (self.terms, self.hint_terms)):
+            parse(terms, dataclasses.asdict(self))
         student_recipe(self)
 
     @property
@@ -268,6 +273,9 @@ def control_of(config: StudentConfig) -> StudentConfig:
     return StudentConfig(**kept | {"terms": LABELS, "sampler": "uniform", "superclasses": "", "int8": False})
 
 
+# The weights of the terms scale the loss, and temperatures change it; what counts is what the student gets right.
+JUDGE = Judge("val_accuracy", "higher")
+
 RECIPE = Recipe(
     name="distill",
     shape="student",
@@ -284,4 +292,6 @@ RECIPE = Recipe(
     adapt=adapt,
     served=served,
     labelled=True,
+    judge=JUDGE,
+    phases=stages,
 )

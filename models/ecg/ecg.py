@@ -15,6 +15,7 @@ from models.classifiers.classifier import cross_entropy, hits, json_list
 from models.contract.configured import Configured
 from models.contract.precision import policy_of
 from models.contract.recipe import Config, ConfigError, Evaluation, Metric, Search, option
+from models.contract.training import Judge
 from models.ecg.masked_layers import MaskedConvUnit, MaskedMean, halved
 from models.ecg.spectrogram import LogSpectrogram, frames_of
 from models.records import ecg_units
@@ -225,3 +226,5 @@ EVALUATION = Evaluation(
     ),
     slices=(ecg_records.LENGTH_CLASS, ecg_records.NOISE_CLASS),
 )
+# Rare classes weigh in the loss as an option says; the challenge's score does not ask for that.
+JUDGE = Judge("val_f1", "higher", keep="best")

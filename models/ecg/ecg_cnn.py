@@ -7,7 +7,6 @@ import keras
 from models.contract.recipe import Recipe
 from models.ecg import ecg
 from models.ecg.inputs import adapt, inputs
-from models.ecg.phases import train_best
 from models.ecg.serving import signatures
 
 
@@ -35,5 +34,5 @@ RECIPE = Recipe(
     adapt=adapt,
     labelled=True,
     data="recordings",
-    train=train_best,
+    judge=ecg.JUDGE,
 )

@@ -11,11 +11,12 @@ import functools
 import keras
 
 from models.contract.recipe import ConfigError, Recipe, Search, option
+from models.contract.training import Phase
 from models.ecg import ecg
 from models.ecg.inputs import adapt, inputs
 from models.ecg.masked_layers import MaskedBidirectionalLSTM, MaskedMean
-from models.ecg.phases import train_in_phases
 from models.ecg.serving import signatures
+from models.training import initial
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +60,28 @@ class EcgPretraining(ecg.Ecg):
         return ecg.dense_logits(hidden, config.classes)
 
 
+def phases(config: EcgCrnnConfig, files):
+    """The CNN alone under a mean and a dense layer; the LSTMs on top of it; everything, at a lower rate.
+
+    Each begins with the best epoch of the one before. While the LSTMs learn the CNN stays as it is, its batch
+    normalisation included. A share of 0 leaves a phase out. A pushed CRNN (`config.init`) is only put through the last
+    phase; a model of another recipe gives its CNN.
+    """
+    started = initial.recipe_of(config) == RECIPE.name
+    cnn, lstms = (0 if started else int(config.steps * share) for share in (config.cnn_share, config.lstm_share))
+    if cnn:
+        yield Phase("cnn", cnn, build=functools.partial(ecg.build, EcgPretraining))
+    if lstms:
+        yield Phase("lstms", lstms, {"seed": config.seed + 1}, inherit=_of_cnn, frozen=lambda model: [model.cnn])
+    options = {"seed": config.seed + 2, "learning_rate": config.learning_rate * config.joint_rate}
+    yield Phase("all", config.steps - cnn - lstms, options, **{} if lstms else {"inherit": _of_cnn})
+
+
+def _of_cnn(model: EcgCrnn, before: EcgPretraining) -> None:
+    """What the first phase hands on."""
+    model.cnn.set_weights(before.cnn.get_weights())
+
+
 RECIPE = Recipe(
     name="ecg_crnn",
     shape="transformed",
@@ -77,5 +100,6 @@ RECIPE = Recipe(
     adapt=adapt,
     labelled=True,
     data="recordings",
-    train=functools.partial(train_in_phases, functools.partial(ecg.build, EcgPretraining)),
+    judge=ecg.JUDGE,
+    phases=phases,
 )  # fmt: skip

@@ -36,18 +36,20 @@ def sweep(recipe, out, verbose, **chosen) -> None:
             )  # fmt: skip
             steps = local.run(pipeline_of(options), console, up_to=_STEP)
     results = pathlib.Path(steps[-1].outputs["tuner_results"].uri) / "tuner_results.json"
-    click.echo(table(json.loads(results.read_text(encoding="utf-8"))))
+    click.echo(table(json.loads(results.read_text(encoding="utf-8")), found.judge))
 
 
-def table(trials: Sequence[dict[str, Any]]) -> str:
-    """Trials as lines of text, the lowest validation loss first, and the settings of the best."""
-    trials = sorted(trials, key=lambda trial: trial["score"])
+def table(trials: Sequence[dict[str, Any]], judge) -> str:
+    """Trials as lines of text, the best by the judge first, and the settings of the best as they were found."""
+    trials = sorted(trials, key=lambda trial: trial["score"], reverse=judge.better == "higher")
+    head = judge.name.replace("val_", "validation ", 1).replace("_", " ")
     names = [name for name in trials[0] if name not in ("trial_id", "score")]
     width = max(12, *(len(name) + 2 for name in names))
-    lines = ["validation loss" + "".join(f"{name:>{width}}" for name in names)]
+    lines = [head + "".join(f"{name:>{width}}" for name in names)]
     for trial in trials:
-        lines.append(f"{trial['score']:15.5f}" + "".join(f"{_value(trial[name]):>{width}}" for name in names))
-    best = " ".join(f"--set {name}={_value(trials[0][name])}" for name in names)
+        score = f"{trial['score']:{len(head)}.5f}"
+        lines.append(score + "".join(f"{_value(trial[name]):>{width}}" for name in names))
+    best = " ".join(f"--set {name}={trials[0][name]}" for name in names)
     return "\n".join([*lines, "", f"the best: {best}"])
 
 

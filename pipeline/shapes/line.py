@@ -7,6 +7,7 @@ TfdsExampleGen -> StatisticsGen -> SchemaGen -> ExampleValidator
 
 import dataclasses
 import json
+from collections.abc import Collection
 
 from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.v1 import components as tfx_components
@@ -79,7 +80,7 @@ def create_pipeline(options: Options) -> dsl.Pipeline:
     ingest = ingest_of(options)
     examples = ingest.outputs["examples"]
     validation = validate(examples, options.recipe)
-    training = train(options, examples)
+    training = tuned(options, examples)
     return assemble(options, [ingest, *validation, *training, *judge(options, examples, validation, training[-1])])
 
 
@@ -161,6 +162,22 @@ def validate(examples, recipe: Recipe) -> tuple:
     return statistics, schema, validator
 
 
+def tuned(options: Options, examples) -> tuple:
+    """The Trainer of the run's own model, behind a Tuner if the run is tuned."""
+    if not options.tune:
+        return train(options, examples)
+    found = search(options, examples)
+    return found, *train(options, examples, found=found)
+
+
+def search(options: Options, examples, teacher=None):
+    """A Tuner of the run's own model; `teacher` is the channel of the model that it learns from."""
+    custom, common = _training(options, options.recipe, options.config, examples, teacher)
+    return tfx_components.Tuner(
+        tuner_fn="components.training.tuner.tuner_fn", custom_config=custom | {"trials": options.tune}, **common
+    )
+
+
 def train(
     options: Options,
     examples,
@@ -170,37 +187,41 @@ def train(
     teacher=None,
     name: str = "Trainer",
     keep_route: bool = False,
+    found=None,
+    settled: Collection[str] = (),
 ) -> tuple:
-    """A Trainer; that of the run's own model behind a Tuner if the run is tuned.
+    """A Trainer.
 
     Args:
       recipe, config: what is trained (None: what the run is for). teacher: channel of the model that it learns from.
       keep_route: whether the model of every epoch stays in the model run.
       name: of the step; only the run's own model is trained by the step named Trainer.
+      found: the Tuner whose values it takes (None: the configuration's own). settled: options that stay even so.
     """
-    recipe, config = recipe or options.recipe, config or options.config
+    custom, common = _training(options, recipe or options.recipe, config or options.config, examples, teacher)
+    if keep_route:
+        custom["keep_route"] = True
+    if settled:
+        custom["settled"] = sorted(settled)
+    trainer_ = tfx_components.Trainer(
+        run_fn="components.training.trainer.run_fn",
+        hyperparameters=found.outputs["best_hyperparameters"] if found else None,
+        custom_config=custom,
+        **common,
+    )
+    return (trainer_.with_id(name) if name != "Trainer" else trainer_,)
+
+
+def _training(options: Options, recipe: Recipe, config: Config, examples, teacher) -> tuple[dict, dict]:
+    """What Tuner and Trainer are told: in `custom_config`, and in arguments."""
     custom = {
         "recipe": recipe.name,
         "config": dataclasses.asdict(config),
         "run": options.run_of(recipe, config),
         "resume_dir": options.resume_dir,
     }
-    if keep_route:
-        custom["keep_route"] = True
-    common = {"examples": examples, "base_model": teacher, "train_args": proto.TrainArgs(splits=[TRAIN]),
-              "eval_args": proto.EvalArgs(splits=[VALIDATION])}  # fmt: skip
-    search = ()
-    if options.tune and name == "Trainer":
-        search = (
-            tfx_components.Tuner(
-                tuner_fn="components.training.tuner.tuner_fn", custom_config=custom | {"trials": options.tune}, **common
-            ),
-        )
-    hyperparameters = search[0].outputs["best_hyperparameters"] if search else None
-    trainer_ = tfx_components.Trainer(
-        run_fn="components.training.trainer.run_fn", hyperparameters=hyperparameters, custom_config=custom, **common
-    )
-    return *search, trainer_.with_id(name) if name != "Trainer" else trainer_
+    return custom, {"examples": examples, "base_model": teacher, "train_args": proto.TrainArgs(splits=[TRAIN]),
+                    "eval_args": proto.EvalArgs(splits=[VALIDATION])}  # fmt: skip
 
 
 def _baseline(options: Options):

@@ -2,17 +2,21 @@
 
 TfdsExampleGen -> Teacher | GivenTeacher -> TeacherOutputs -> Trainer [, Trainer-2, ...] -> as in `pipeline.shapes.line`
               \\-> Control [, Control-2, ...] ------------------------> Comparison
+
+A tuned run has [Teacher-Search -> TeacherOutputs-Search ->] Tuner before all that; teacher, students and controls are
+then trained with the values that were found, so that the table compares like with like.
 """
 
 import dataclasses
 import json
+from typing import NamedTuple
 
 from tfx.v1 import dsl
 
 from components import artifacts
 from components.evaluation.comparison import Comparison
 from components.training import teacher
-from models.distillation import student
+from models.distillation import stages, student
 from pipeline.shapes import line
 
 
@@ -22,29 +26,27 @@ def create_pipeline(options: line.Options) -> dsl.Pipeline:
     ingest = line.ingest_of(options)
     examples = ingest.outputs["examples"]
     validation = line.validate(examples, options.recipe)
-    instructor = _teacher(options, examples)
-    model, records, extra = instructor.outputs["model"], examples, [instructor]
-    needs_teacher = any(term.loss for term in config.objective)
-    if needs_teacher and not config.is_augmented:
-        cached = teacher.TeacherOutputs(
-            examples=examples,
-            model=model,
-            config=json.dumps(_without_training(config), sort_keys=True),
-            sources=artifacts.source_digest(*teacher.SOURCES),
-        )
-        records, extra = cached.outputs["outputs"], [instructor, cached]
+    found, learned = None, student.is_trained_here(config)
+    lesson = _lesson(options, examples, "-Search" if options.tune and learned else "")
+    extra = [*lesson.steps]
+    if options.tune:
+        found = line.search(options, lesson.records, lesson.model)
+        extra.append(found)
+        if learned:
+            lesson = _lesson(options, examples, found=found)
+            extra += lesson.steps
+    model, records = lesson.model, lesson.records
     students, controls = [], []
     for n in range(config.seeds):
         seeded = dataclasses.replace(config, seed=config.seed + n)
-        students += line.train(options, records, config=seeded, teacher=model, name=numbered("Trainer", n))
+        students += line.train(options, records, config=seeded, teacher=model, name=numbered("Trainer", n), found=found)
         if config.control:
             control = student.control_of(seeded)
             controls += line.train(
-                options, examples, recipe=student.RECIPE, config=control, name=numbered("Control", n)
+                options, examples, recipe=student.RECIPE, config=control, name=numbered("Control", n), found=found
             )
-    trainers = [s for s in students if "model" in s.outputs]
-    comparison = compare(options, examples, model, trainers, controls)
-    judged = line.judge(options, examples, validation, trainers[0])
+    comparison = compare(options, examples, model, students, controls)
+    judged = line.judge(options, examples, validation, students[0])
     return line.assemble(options, [ingest, *validation, *extra, *students, *controls, comparison, *judged])
 
 
@@ -65,17 +67,44 @@ def numbered(name: str, n: int) -> str:
     return name if n == 0 else f"{name}-{n + 1}"
 
 
-def _teacher(options: line.Options, examples):
+class _Lesson(NamedTuple):
+    """The steps that bring a teacher and say what it makes of the pictures; its channel, and that of the records."""
+
+    steps: list
+    model: object
+    records: object
+
+
+def _lesson(options: line.Options, examples, suffix: str = "", found=None) -> _Lesson:
+    """What students learn from: a teacher and the records, with its outputs if the pictures stay as they are."""
+    config = options.config
+    instructor = _teacher(options, examples, suffix, found)
+    model = instructor.outputs["model"]
+    if config.is_augmented or not any(term.loss for term in stages.both(config).objective):
+        return _Lesson([instructor], model, examples)
+    cached = teacher.TeacherOutputs(
+        examples=examples,
+        model=model,
+        config=json.dumps(_without_training(config), sort_keys=True),
+        sources=artifacts.source_digest(*teacher.SOURCES),
+    ).with_id("TeacherOutputs" + suffix)
+    return _Lesson([instructor, cached], model, cached.outputs["outputs"])
+
+
+def _teacher(options: line.Options, examples, suffix: str, found):
     """The step that makes the teacher, or brings the one that was given."""
     config = options.config
     if student.is_trained_here(config):
         recipe, of_teacher = student.teacher_recipe(config)
-        return line.train(options, examples, recipe=recipe, config=of_teacher, name="Teacher")[-1]
+        settled = student.settings_of("teacher_settings", config.teacher_settings)
+        (step,) = line.train(options, examples, recipe=recipe, config=of_teacher, name="Teacher" + suffix, found=found,
+                             settled=settled)  # fmt: skip
+        return step
     return teacher.GivenTeacher(path=config.teacher, content=teacher.digest(config.teacher))
 
 
 def _without_training(config) -> dict:
     """The options on which the teacher's outputs depend: which features, which pictures."""
-    kept = ("classes", "class_names", "image_size", "teacher_range", "teacher_output", "terms", "student",
-            "student_settings", "alpha", "beta", "temperature")  # fmt: skip
+    kept = ("classes", "class_names", "image_size", "teacher_range", "teacher_output", "terms", "hint_terms",
+            "student", "student_settings", "alpha", "beta", "temperature")  # fmt: skip
     return {name: getattr(config, name) for name in kept}

@@ -31,6 +31,6 @@ def create_pipeline(options: line.Options) -> dsl.Pipeline:
         disable_analyzer_cache=True,
         disable_statistics=True,  # they would hold every signal in memory; StatisticsGen has the side features
     )
-    training = line.train(options, transform.outputs["transformed_examples"])
+    training = line.tuned(options, transform.outputs["transformed_examples"])
     judged = line.judge(options, examples, validation, training[-1])
     return line.assemble(options, [ingest, *validation, schema, transform, *training, *judged])

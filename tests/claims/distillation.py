@@ -223,10 +223,10 @@ def unexplained(teacher: np.ndarray, student: np.ndarray) -> float:
     return float(((y_new - x_new @ weights) ** 2).sum() / ((y_new - y.mean(0)) ** 2).sum())
 
 
-def fit(recipe, config, files: dict, folder: pathlib.Path, trainer=loop.train, **options):
+def fit(recipe, config, files: dict, folder: pathlib.Path):
     """Trains, going on with what an interrupted call left in the folder."""
-    return trainer(recipe, config, [files["train"]], [files["validation"]], work_dir=str(folder / "state"),
-                   log_dir=str(folder / "logs"), **options)  # fmt: skip
+    return loop.train(recipe, config, [files["train"]], [files["validation"]], work_dir=str(folder / "state"),
+                      log_dir=str(folder / "logs"))  # fmt: skip
 
 
 def students(e: Experiment, seed: int) -> Iterator[tuple[str, Callable]]:
@@ -246,14 +246,8 @@ def students(e: Experiment, seed: int) -> Iterator[tuple[str, Callable]]:
         def along(folder, selector=selector):
             recipe = registry.get("route")
             options = common | {"terms": KD, "selector": selector, "teacher": str(e.teacher())}
-
-            def stage(recipe, config, *_, work_dir, log_dir, **more):
-                config, files = e.with_outputs(config.teacher, config)
-                return loop.train(recipe, config, [files["train"]], [files["validation"]], work_dir=work_dir,
-                                   log_dir=log_dir, **more)  # fmt: skip
-
             config = recipe.make_config("small", options)
-            return fit(recipe, config, e.files, folder, recipe.train, fit=stage).student
+            return fit(recipe, config, e.files, folder).student
 
         yield name, along
 

@@ -30,7 +30,9 @@ from PIL import Image  # noqa: E402
 from models.contract import registry  # noqa: E402
 from models.contract.recipe import Config, ConfigError  # noqa: E402
 from models.publishing import released  # noqa: E402
-from models.training.loop import TrainingError, load_initial, optimizer, schedule  # noqa: E402
+from models.training import initial  # noqa: E402
+from models.training.loop import TrainingError  # noqa: E402
+from models.training.optimizers import optimizer, schedule  # noqa: E402
 
 _SAVE_SECONDS = 30.0
 _TICKS = 100_000  # of the learning rate's schedule, over all of the time
@@ -79,7 +81,7 @@ class Training:
         keras.utils.set_random_seed(config.seed)
         self.config, self.data, self.model = config, data, recipe.build(config)
         if config.init:
-            load_initial(recipe, self.model, config.init)
+            initial.load(recipe, self.model, config.init)
         self.schedule = schedule(dataclasses.replace(config, steps=_TICKS))
         self.optimizer = optimizer(config, config.learning_rate)
         self.optimizer.build(self.model.trainable_variables)

@@ -3,9 +3,11 @@
     python -m tests.models.contract.jax_worker FOLDER
 
 writes records/KIND, and NAME.npz for every recipe: the weights of its tiny model, a training batch, and what the model
-gives for that. Those of `TRAINED` are trained as well, a few steps; their histories are in FOLDER/NAME.
+gives for that. Those of `TRAINED` are trained as well, a few steps; their histories are in FOLDER/NAME. And game.npz:
+what a game of two optimizers ends with that was killed, and one that was not.
 """
 
+import contextlib
 import pathlib
 import sys
 
@@ -15,13 +17,34 @@ import numpy as np
 from models.contract import registry
 from models.training.loop import train
 from tests.models.kinds import KINDS, tiny
+from tests.models.training import game
 
 TRAINED = ("edic", "small_cnn", "distill", "ecg_crnn")
+
+
+class Kill(keras.callbacks.Callback):
+    """Stops the process, as a kill does, after the first epoch."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        raise KeyboardInterrupt
+
+
+def play(folder: pathlib.Path) -> dict[str, np.ndarray]:
+    """Weights and the optimizers' variables of a killed game that went on, and of one in one go."""
+    recipe, found = game.RECIPE_OF_TESTS, {}
+    for name, callbacks in (("killed", [Kill()]), ("killed", []), ("whole", [])):
+        with contextlib.suppress(KeyboardInterrupt):
+            model = train(recipe, recipe.make_config("small"), [], [], work_dir=str(folder / name),
+                          log_dir=str(folder / name / "logs"), callbacks=callbacks, progress=False)  # fmt: skip
+            arrays = (*model.weights, *model.optimizer.variables)
+            found |= {f"{name} {n:04}": np.array(v) for n, v in enumerate(arrays)}
+    return found
 
 
 def main(folder: pathlib.Path) -> None:
     """Builds, runs and trains."""
     assert keras.backend.backend() == "jax"
+    np.savez(folder / "game.npz", **play(folder / "game"))
     written = {}
     for name, recipe in sorted(registry.recipes().items()):
         kind = KINDS[recipe.shape]

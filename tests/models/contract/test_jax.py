@@ -45,5 +45,11 @@ def test_training_runs(folder, name):
     assert all(np.isfinite(entry["loss"]) and np.isfinite(entry["val_loss"]) for entry in history)
 
 
+def test_a_killed_game_of_two_optimizers_ends_where_it_would_have(folder):
+    with np.load(folder / "game.npz") as file:
+        whole = {name.partition(" ")[2]: file[name] for name in file.files if name.startswith("whole")}
+        assert len(whole) > 10 and all(np.array_equal(file[f"killed {n}"], whole[n]) for n in whole)
+
+
 def test_here_keras_runs_on_tensorflow():
     assert keras.backend.backend() == "tensorflow"

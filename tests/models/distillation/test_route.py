@@ -3,6 +3,7 @@
 import json
 import math
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -82,52 +83,59 @@ def test_the_route_holds_the_teacher_after_every_epoch(kept):
         route.checkpoints(str(folder / "1" / "assets.extra"))
 
 
-def along(files, kept, tmp_path, fit=loop.train, **options):
+class Watch(keras.callbacks.Callback):
+    """Notes of every stage its teacher, and the student before and behind it; interrupts where a teacher is met."""
+
+    def __init__(self, stop_at: str = ""):
+        super().__init__()
+        self.stop_at, self.seen, self.trained = stop_at, [], set()
+
+    def on_train_begin(self, logs=None):
+        self.seen.append([self.model.config.teacher, self.model.student.get_weights(), None])
+        if self.stop_at and self.model.config.teacher.endswith(self.stop_at):
+            raise KeyboardInterrupt
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.trained.add(self.model.config.teacher[-1])
+
+    def on_train_end(self, logs=None):
+        self.seen[-1][2] = self.model.student.get_weights()
+
+
+def along(files, kept, tmp_path, watch=None, **options):
     values = {"classes": 3, "image_size": 16, "batch_size": 8, "steps": 5, "steps_per_epoch": 2, "anchors": 2,
               "teacher": str(kept[0]), "student_settings": "width=4", "terms": "ce + logits"}  # fmt: skip
     config = RECIPE.make_config("small", values | options)
-    model = RECIPE.train(RECIPE, config, files, files, work_dir=str(tmp_path / "w"), log_dir=str(tmp_path / "l"),
-                         progress=False, fit=fit)  # fmt: skip
+    model = loop.train(RECIPE, config, files, files, work_dir=str(tmp_path / "w"), log_dir=str(tmp_path / "l"),
+                       progress=False, callbacks=[watch or Watch()])  # fmt: skip
     return model, json.loads((tmp_path / "l" / "anchors.json").read_text())
 
 
 @pytest.mark.parametrize("selector", ["equal", "greedy"])
 def test_a_student_goes_along_within_its_steps(files, kept, tmp_path, selector):
-    seen = []
-
-    def fit(recipe, config, *args, weights=None, **kwargs):
-        model = loop.train(recipe, config, *args, weights=weights, **kwargs)
-        seen.append((config.teacher, config.steps, weights, model.student.get_weights()))
-        return model
-
-    model, anchors = along(files, kept, tmp_path, fit, selector=selector)
+    watch = Watch()
+    model, anchors = along(files, kept, tmp_path, watch, selector=selector)
     assert sum(a["steps"] for a in anchors) == 5 and anchors[-1]["epoch"] == 3 and len(anchors) <= 2
     assert [a["epoch"] for a in anchors] == sorted({a["epoch"] for a in anchors})
-    assert [t for t, *_ in seen] == [str(kept[0] / str(a["epoch"])) for a in anchors]
-    assert seen[0][2] is None  # fresh; then from where it stands
-    assert all(np.array_equal(a, b) for a, b in zip(seen[1][2], seen[0][3], strict=True))
+    assert [t for t, *_ in watch.seen] == [str(kept[0] / str(a["epoch"])) for a in anchors]
+    (_, fresh, first), (_, second, last) = watch.seen  # the second begins where the first ended
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    for one, two in ((fresh, first), (second, last)):
+        assert not all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+    history = json.loads((tmp_path / "l" / "history.json").read_text())
+    assert [(e["phase"], e["step"]) for e in history] == [("stage-0", 2), ("stage-1", 4), ("stage-1", 5)]
     assert ("divergences" in anchors[0]) == (selector == "greedy")
     if selector == "greedy":
         assert len(anchors[0]["divergences"]) == 3 and min(anchors[0]["divergences"]) > 0
 
 
 def test_it_goes_on_after_a_stop(files, kept, tmp_path):
-    def stopped(recipe, config, *args, **kwargs):
-        if config.teacher.endswith("3"):
-            raise KeyboardInterrupt
-        return loop.train(recipe, config, *args, **kwargs)
-
     with pytest.raises(KeyboardInterrupt):
-        along(files, kept, tmp_path, stopped)
-    trained = []
-
-    def counting(recipe, config, *args, **kwargs):
-        trained.append(config.teacher)
-        return loop.train(recipe, config, *args, **kwargs)
-
-    _, anchors = along(files, kept, tmp_path, counting)
-    assert [a["epoch"] for a in anchors] == [2, 3] and len(trained) == 2
-    assert json.loads((tmp_path / "l" / "history.json").read_text())[-1]["step"] == 3
+        along(files, kept, tmp_path, Watch("3"))
+    watch = Watch()
+    _, anchors = along(files, kept, tmp_path, watch)
+    assert [a["epoch"] for a in anchors] == [2, 3] and watch.trained == {"3"}
+    assert json.loads((tmp_path / "l" / "history.json").read_text())[-1]["step"] == 5
 
 
 def test_a_route_of_one_anchor_is_the_plain_distillation(files, kept, tmp_path):
@@ -159,3 +167,8 @@ def test_only_what_is_pushed_gets_an_int8_file(push, files):
 def test_one_generation_is_no_ensemble():
     with pytest.raises(ConfigError, match="push=ensemble: an ensemble takes two generations or more"):
         registry.get("born_again").make_config("small", {"generations": 1, "push": "ensemble"})
+
+
+def test_hints_and_a_route_are_not_mixed():
+    with pytest.raises(ConfigError, match="hint_terms: a route has stages of its own"):
+        RECIPE.make_config("small", {"hint_terms": "hint(layer=stage2)"})

@@ -1,6 +1,5 @@
 """Training of the models of electrocardiograms: the best epoch is kept; a CRNN goes through three phases."""
 
-import dataclasses
 import json
 
 import keras
@@ -10,8 +9,10 @@ import tensorflow as tf
 
 from models.contract import registry
 from models.contract.recipe import ConfigError
-from models.ecg.phases import KeepBest, plan_of
+from models.ecg import ecg
 from models.publishing import pushed
+from models.training import loop
+from models.training.callbacks import KeepBest
 from tests.models.kinds import tiny
 
 CNN, CRNN = registry.get("ecg_cnn"), registry.get("ecg_crnn")
@@ -32,7 +33,7 @@ def run(records, tmp_path):
 
     def start(recipe, to="a", callbacks=(), **options):
         config = recipe.make_config("small", tiny(recipe) | {"layers": 1, "blocks": 1} | options)
-        return recipe.train(
+        return loop.train(
             recipe, config, files["train"], files["validation"], work_dir=str(tmp_path / to / "work"),
             log_dir=str(tmp_path / to / "logs"), callbacks=callbacks, progress=False,
         )  # fmt: skip
@@ -46,7 +47,10 @@ class Watch(keras.callbacks.Callback):
     def __init__(self, scores=(), kill_after: int = 0):
         super().__init__()
         self.scores, self.kill_after = list(scores), kill_after
-        self.seen = []
+        self.seen, self.rates = [], []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.rates.append(float(self.model.optimizer.learning_rate))
 
     def on_epoch_end(self, epoch, logs=None):
         if self.scores:
@@ -83,7 +87,7 @@ def test_an_interrupted_training_remembers_the_best_epoch(run):
 
 
 def test_without_a_score_the_last_epoch_stays(tmp_path):
-    keep = KeepBest(str(tmp_path))
+    keep = KeepBest(str(tmp_path), ecg.JUDGE)
     model = CNN.build(CNN.make_config("small", tiny(CNN)))
     keep.set_model(model)
     before = model.get_weights()
@@ -102,16 +106,20 @@ def test_phases(run, tmp_path):
     model = run(CRNN, callbacks=[watch], **options)
     assert [kind for kind, _, _ in watch.seen] == ["EcgPretraining", "EcgPretraining", "EcgCrnn", "EcgCrnn"]
     entries = history(tmp_path / "a")
-    assert [(e["phase"], e["step"]) for e in entries] == [(0, 2), (0, 4), (1, 6), (2, 8)]
+    assert [(e["phase"], e["step"]) for e in entries] == [("cnn", 2), ("cnn", 4), ("lstms", 6), ("all", 8)]
     assert [e["seconds"] for e in entries] == sorted(e["seconds"] for e in entries)
     assert all({"loss", "f1", "accuracy", "val_loss", "val_f1"} <= set(e) for e in entries)
     best = max((0, 1), key=lambda n: (entries[n]["val_f1"], -n))
-    # Phase 1 has the CNN of the best epoch of phase 0, batch normalisation included, bit for bit; phase 2 changes it.
+    # The LSTMs learn on the CNN of its best epoch, batch normalisation included; the last phase changes it.
     assert same(watch.seen[2][1], watch.seen[best][1]) and not same(watch.seen[3][1], watch.seen[2][1])
     assert not any(np.array_equal(a, b) for a, b in zip(watch.seen[3][1], watch.seen[2][1], strict=True))
-    assert same(model.get_weights(), watch.seen[3][2]) and all(w.trainable for w in model.cnn.trainable_variables)
+    assert same(model.get_weights(), watch.seen[3][2]) and model.cnn.trainable
     assert len(model.trainable_variables) == len(CRNN.build(model.config).trainable_variables)
-    assert model.optimizer.learning_rate < 0.31 * model.config.learning_rate / 0.3
+    # Each phase has a schedule of its own, whose peak the second of its steps sees; the last one's is lower.
+    peak = CRNN.make_config("small").learning_rate
+    first, second, last = watch.rates[:4], watch.rates[4:6], watch.rates[6:]
+    assert len(last) == 2 and [max(rates) for rates in (first, second)] == pytest.approx([peak, peak])
+    assert max(last) == pytest.approx(model.config.joint_rate * peak) and model.config.joint_rate == 0.3
 
 
 def test_killed_phases_go_on_and_end_where_they_would_have(run, tmp_path):
@@ -122,18 +130,21 @@ def test_killed_phases_go_on_and_end_where_they_would_have(run, tmp_path):
     run(CRNN, callbacks=[watch], **options)
     assert [kind for kind, _, _ in watch.seen] == ["EcgCrnn"]
     entries = history(tmp_path / "a")
-    assert [(e["phase"], e["step"]) for e in entries] == [(0, 1), (0, 2), (1, 3), (2, 4), (2, 5)]
+    assert [(e["phase"], e["step"]) for e in entries] == [("cnn", 1), ("cnn", 2), ("lstms", 3), ("all", 4), ("all", 5)]
+
+
+def plan(**options) -> list[tuple[str, int]]:
+    return [(phase.name, phase.steps) for phase in CRNN.phases(CRNN.make_config("small", options), None)]
 
 
 def test_plan():
-    config = CRNN.make_config("small", {"steps": 1000})
-    assert plan_of(CRNN, config) == [(0, 500), (1, 200), (2, 300)]
-    assert plan_of(CRNN, dataclasses.replace(config, cnn_share=0.0)) == [(1, 200), (2, 800)]
-    assert plan_of(CRNN, dataclasses.replace(config, steps=1, cnn_share=0.9, lstm_share=0.05)) == [(2, 1)]
+    assert plan(steps=1000) == [("cnn", 500), ("lstms", 200), ("all", 300)]
+    assert plan(steps=1000, cnn_share=0.0) == [("lstms", 200), ("all", 800)]
+    assert plan(steps=1, cnn_share=0.9, lstm_share=0.05) == [("all", 1)]
 
 
 def test_a_pushed_model_is_a_start(run, tmp_path):
-    """A CRNN is only put through phase 2, a CNN of the same sizes gives its convolutions to phase 0."""
+    """A CRNN is only put through the last phase, a CNN of the same sizes gives its convolutions to the first."""
     for recipe in (CRNN, CNN):
         config = recipe.make_config("small", tiny(recipe) | {"layers": 1, "blocks": 1})
         model = recipe.build(config)

@@ -24,6 +24,7 @@ from models.training import replicas
 from models.training.loop import compiled_model, strategy_scope, train
 from tests.models import line
 from tests.models.kinds import KINDS, tiny, write_records
+from tests.models.training import game
 
 # Four examples, two a device; no noise, which is never the same, and what reaches the optimizer is the gradient.
 SAME = {"batch_size": 4, "steps": 3, "steps_per_epoch": 2, "quantisation": "rounded", "gradient_clip_norm": 0.0}
@@ -156,6 +157,15 @@ def interrupted(folder: pathlib.Path) -> dict:
     return {"steps": int(np.array(model.optimizer.iterations)), "answers": [np.array(a).tolist() for a in answers]}
 
 
+def played(folder: pathlib.Path) -> dict:
+    """Weights and updates of each optimizer after a game."""
+    recipe = game.RECIPE_OF_TESTS
+    model = train(recipe, recipe.make_config("small"), [], [], work_dir=str(folder / "game" / "work"),
+                  log_dir=str(folder / "game"), progress=False)  # fmt: skip
+    updates = [int(np.array(group.optimizer.iterations)) for group in model.optimizer.groups]
+    return {"weights": [w.tolist() for w in model.get_weights()], "updates": updates}
+
+
 def refused() -> str:
     """What is said of a batch that cannot be shared."""
     try:
@@ -180,7 +190,8 @@ def main(folder: pathlib.Path) -> None:
         if name == "small_cnn":
             export(recipe, config, model, str(folder / "exported"))
             np.save(folder / "weights.npy", np.concatenate([w.ravel() for w in model.get_weights()]))
-    found |= {"noise": noise(), "half": half_precision(), "interrupted": interrupted(folder), "refused": refused()}
+    found |= {"noise": noise(), "half": half_precision(), "interrupted": interrupted(folder), "refused": refused(),
+              "game": played(folder)}  # fmt: skip
     (folder / "found.json").write_text(json.dumps(found))
 
 

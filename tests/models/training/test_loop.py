@@ -9,7 +9,8 @@ import pytest
 from models.contract import registry
 from models.contract.recipe import ConfigError
 from models.publishing.export import export
-from models.training.loop import TrainingError, compiled_model, schedule, train
+from models.training.loop import TrainingError, compiled_model, train
+from models.training.optimizers import schedule
 from tests.models import line
 from tests.models.kinds import KINDS
 

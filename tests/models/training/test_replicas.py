@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from models.training import replicas
 from tests.models.kinds import photograph, png
-from tests.models.training.replicas_worker import CASES, TRAINED, train_one
+from tests.models.training.replicas_worker import CASES, TRAINED, played, train_one
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +88,13 @@ def test_an_infinite_gradient_of_one_device_is_a_step_of_none(found):
 
 def test_goes_on_after_an_interruption(found):
     assert found["interrupted"]["steps"] == 4
+
+
+def test_several_optimizers_learn_what_they_learn_on_one_device(found, tmp_path):
+    one = played(tmp_path)
+    assert found["game"]["updates"] == one["updates"] == [6, 3]
+    for ours, theirs in zip(found["game"]["weights"], one["weights"], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
 def test_every_example_is_answered(found):

@@ -43,7 +43,7 @@ def steps_of(printed: str) -> list[str]:
 def test_a_sweep_does_what_the_search_needs_and_lists_the_trials(done):
     assert set(steps_of(done[2])) == {"TfdsExampleGen", "RecordSchema", "Transform", "Tuner"}
     *_, heads, trial, _, best = done[2].splitlines()
-    assert heads.startswith("validation loss") and "learning_rate" in heads and float(trial.split()[0]) > 0
+    assert heads.startswith("validation f1") and "learning_rate" in heads and 0 <= float(trial.split()[0]) <= 1
     assert best.startswith("the best: --set ") and "--set dropout=" in best
 
 

@@ -143,3 +143,21 @@ def test_the_reports_type_can_be_imported_by_its_name():
 
     package, name = HtmlReport.TYPE_NAME.split(".")
     assert getattr(importlib.import_module(package), name) is HtmlReport
+
+
+def test_a_tuned_distillation_compares_what_was_trained_with_one_set_of_values(tmp_path):
+    options = ("seeds=2", "teacher_settings=depth=14,learning_rate=0.01")
+    spec = compiled(tmp_path, "distill", "--tune", "2", *(w for o in options for w in ("--set", o)))
+    tasks = spec["root"]["dag"]["tasks"]
+    compared = {"Teacher", "Trainer", "Trainer-2", "Control", "Control-2"}
+    takes_values = {
+        name for name, task in tasks.items() if "hyperparameters" in task.get("inputs", {}).get("artifacts", {})
+    }
+    assert takes_values == compared
+    assert set(tasks) == STEPS | MORE["student"] | {"Trainer-2", "Control-2", "Tuner", "Teacher-Search",
+                                                    "TeacherOutputs-Search"}  # fmt: skip
+    artifacts = tasks["Tuner"]["inputs"]["artifacts"]
+    sources = {name: artifacts[name]["taskOutputArtifact"]["producerTask"] for name in ("examples", "base_model")}
+    assert sources == {"examples": "TeacherOutputs-Search", "base_model": "Teacher-Search"}
+    custom = tasks["Teacher"]["inputs"]["parameters"]["custom_config"]["runtimeValue"]["constant"]
+    assert json.loads(custom)["settled"] == ["depth", "learning_rate"]  # what was asked for in so many words
