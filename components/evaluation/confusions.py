@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from components.evaluation.evaluator import BINS
+from components.evaluation import class_scores
+from components.evaluation.aggregates.calibration_error import reliability
 
 _BATCH = 64
 
@@ -44,32 +45,27 @@ def probabilities(model_dir: str | os.PathLike, files: Sequence[str]) -> tuple[n
     return np.concatenate(found), np.concatenate(labels)
 
 
-def reliability(confidence: np.ndarray, hit: np.ndarray) -> list[dict[str, float]]:
-    """Bins of equal width by confidence [N]: "confidence" and "accuracy" (means) and "count", empty ones left out."""
-    places = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
-    bins = [np.flatnonzero(places == b) for b in range(BINS)]
-    return [
-        {"confidence": float(confidence[b].mean()), "accuracy": float(hit[b].mean()), "count": len(b)}
-        for b in bins
-        if len(b)
-    ]
+def judged(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Which pictures have a class that the model knows, bool [N].
 
-
-def calibration_error(confidence: np.ndarray, hit: np.ndarray) -> float:
-    """Expected calibration error of confidences [N] and hits [N], 0 or 1 (arXiv:1706.04599, eq. 3)."""
-    bins = reliability(confidence, hit)
-    return sum(b["count"] * abs(b["accuracy"] - b["confidence"]) for b in bins) / len(confidence)
+    Raises:
+      ClassifierError: none has.
+    """
+    known = (labels >= 0) & (labels < classes)
+    if not known.any():
+        raise ClassifierError("no picture of the test split has a class that the model knows")
+    return known
 
 
 def measure_int8(model_dir: str, files: Sequence[str]) -> dict[str, float] | None:
     """How the int8 TFLite file beside a SavedModel does on record files beside that.
 
     Returns:
-      None without such a file; else "accuracy" and "float_accuracy" (of the SavedModel), "agreement" (share of the
-      pictures with the same answer), "size_bytes" (of the file).
+      None without such a file; else "accuracy" and "float_accuracy" (of the SavedModel) on the pictures with a label,
+      "agreement" (share of all pictures with the same answer), "size_bytes" (of the file).
 
     Raises:
-      ClassifierError: as `probabilities`.
+      ClassifierError: as `probabilities`, or no picture has a label.
     """
     from models.classifiers import int8
     from models.publishing import pushed
@@ -79,9 +75,12 @@ def measure_int8(model_dir: str, files: Sequence[str]) -> dict[str, float] | Non
         return None
     p, labels = probabilities(model_dir, files)
     served, quantized = p.argmax(1), int8.probabilities(path, files).argmax(1)
+    known = labels >= 0
+    if not known.any():
+        raise ClassifierError("no picture of the test split has a label")
     return {
-        "accuracy": float((quantized == labels).mean()),
-        "float_accuracy": float((served == labels).mean()),
+        "accuracy": float((quantized == labels)[known].mean()),
+        "float_accuracy": float((served == labels)[known].mean()),
         "agreement": float((quantized == served).mean()),
         "size_bytes": path.stat().st_size,
     }
@@ -98,14 +97,10 @@ def measure(model_dir: str, files: Sequence[str], names: Sequence[str]) -> dict[
       ClassifierError: as `probabilities`, or no picture has a class that the model knows.
     """
     p, labels = probabilities(model_dir, files)
-    known = (labels >= 0) & (labels < p.shape[1])
-    if not known.any():
-        raise ClassifierError("no picture of the test split has a class that the model knows")
+    known = judged(labels, p.shape[1])
     p, labels = p[known], labels[known]
-    confusion = np.zeros((p.shape[1], p.shape[1]), int)
-    np.add.at(confusion, (labels, p.argmax(1)), 1)
     return {
         "names": list(names) or [str(c) for c in range(p.shape[1])],
-        "confusion": confusion.tolist(),
+        "confusion": class_scores.counted(labels, p.argmax(1), p.shape[1]).tolist(),
         "reliability": reliability(p.max(1), p.argmax(1) == labels),
     }

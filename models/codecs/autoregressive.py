@@ -82,4 +82,6 @@ RECIPE = Recipe(
     inputs=inputs,
     signatures=functools.partial(signatures, ContextLatents),
     evaluation=codec.EVALUATION,
+    report=("rate_distortion",),
+    batching=False,
 )

@@ -106,4 +106,6 @@ RECIPE = Recipe(
     inputs=inputs,
     signatures=functools.partial(signatures, MixtureLatents),
     evaluation=codec.EVALUATION,
+    report=("rate_distortion",),
+    batching=False,
 )

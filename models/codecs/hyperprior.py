@@ -75,4 +75,6 @@ RECIPE = Recipe(
     inputs=inputs,
     signatures=functools.partial(signatures, GaussianLatents),
     evaluation=codec.EVALUATION,
+    report=("rate_distortion",),
+    batching=False,
 )

@@ -44,4 +44,6 @@ RECIPE = Recipe(
     inputs=inputs,
     signatures=functools.partial(signatures, GaussianLatents),
     evaluation=codec.EVALUATION,
+    report=("rate_distortion",),
+    batching=False,
 )

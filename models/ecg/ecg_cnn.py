@@ -32,6 +32,7 @@ RECIPE = Recipe(
     inputs=inputs,
     signatures=signatures,
     evaluation=ecg.EVALUATION,
+    report=("mistakes",),
     adapt=adapt,
     labelled=True,
     data="recordings",

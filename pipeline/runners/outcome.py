@@ -15,8 +15,6 @@ from pipeline.runners import serving
 from pipeline.runners.local import Step
 from pipeline.shapes.line import Options
 
-_ON_THE_PAGE = ("precision", "recall")  # aggregates of single classes, which are too many for the table
-
 
 def finish(steps: list[Step], options: Options, out: pathlib.Path, console: Console) -> int:
     """Completes the report and prints what came of the run; returns the exit code (0 pushed, 1 not blessed)."""
@@ -34,14 +32,13 @@ def finish(steps: list[Step], options: Options, out: pathlib.Path, console: Cons
     rows = []
     if not reasons:
         path = pushed["pushed_destination"].string_value
-        serving.write_configuration(pathlib.Path(path).parent, options.recipe.name, options.recipe.shape)
+        serving.write_configuration(pathlib.Path(path).parent, options.recipe.name, options.recipe.batching)
         rows.append(("pushed model", path))
     means = evaluator.means(outputs["Evaluator"]["evaluation"].uri)
     for metric in options.recipe.evaluation.metrics:
-        if metric.aggregate in _ON_THE_PAGE:
-            continue
-        value = means[metric.name]
-        rows.append((metric.name, "-" if math.isnan(value) else f"{value:.4f} {metric.unit}".rstrip()))
+        if not metric.detail:
+            value = means[metric.name]
+            rows.append((metric.name, "-" if math.isnan(value) else f"{value:.4f} {metric.unit}".rstrip()))
     if found := build.load(report.parent).get("int8"):
         rows.append(("int8 accuracy", f"{found['accuracy']:.4f} ({found['size_bytes']:,} bytes)"))
     kind = "simulated, " if options.dataset == SAMPLE else ""
