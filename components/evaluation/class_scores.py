@@ -49,7 +49,7 @@ def challenge_f1(confusion: np.ndarray, names: Sequence[str]) -> float:
 def bootstrap(
     labels: np.ndarray, predicted: np.ndarray, names: Sequence[str], draws: int = 1000, seed: int = 1
 ) -> tuple[float, float]:
-    """The 95 % interval of the challenge's F1 over recordings drawn anew with replacement (percentiles); NaN of none."""
+    """The 95 % interval of the challenge's F1 over recordings drawn anew with replacement (percentiles), or NaN."""
     if not (labels >= 0).any():
         return float("nan"), float("nan")
     random, found = np.random.default_rng(seed), []

@@ -14,7 +14,7 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 
 from components import artifacts
-from components.evaluation import confusions
+from components.evaluation import classifier_answers
 from components.evaluation.aggregates.calibration_error import CalibrationError
 from models.classifiers import cost
 from models.classifiers import inputs as classifier_inputs
@@ -28,7 +28,7 @@ SOURCES = (
     "components/evaluation/aggregates",
     "components/evaluation/class_scores.py",
     "components/evaluation/comparison.py",
-    "components/evaluation/confusions.py",
+    "components/evaluation/classifier_answers.py",
 )
 FILE = "comparison.json"
 ROLES = ("student", "control")
@@ -126,7 +126,7 @@ def compare(
     for role in ROLES:
         for n in range(artifacts.MOST):
             if path := models.get(f"{role}_{n}"):
-                p, labels = confusions.probabilities(path, files)
+                p, labels = classifier_answers.probabilities(path, files)
                 rows.append({"role": role, **_scores(p, by_teacher, labels), **_costs(path, files)})
                 answers += [p] if role == "student" else []
     if ensemble and answers:

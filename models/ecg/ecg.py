@@ -222,9 +222,7 @@ def _class_metrics(score: str) -> tuple[Metric, ...]:
 
 EVALUATION = Evaluation(
     metrics=(
-        Metric(
-            "challenge_f1", "", "higher", lower_bound=0.0, tolerance=0.02, aggregate="challenge_f1", title="challenge F1"
-        ),
+        Metric("challenge_f1", "", "higher", 0.0, tolerance=0.02, aggregate="challenge_f1", title="challenge F1"),
         *(metric for score in ("f1", "precision", "recall") for metric in _class_metrics(score)),
         Metric("accuracy", "", "higher"),
         Metric("cross_entropy", "nats", "lower"),

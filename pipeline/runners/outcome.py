@@ -10,7 +10,6 @@ from rich.markup import escape
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from components.evaluation import evaluator
-from components.kinds.recordings.sources import SAMPLE
 from pipeline.runners import serving
 from pipeline.runners.local import Step
 from pipeline.shapes.line import Options
@@ -18,7 +17,7 @@ from pipeline.shapes.line import Options
 
 def finish(steps: list[Step], options: Options, out: pathlib.Path, console: Console) -> int:
     """Completes the report and prints what came of the run; returns the exit code (0 pushed, 1 not blessed)."""
-    from components.report import build
+    from components.report import build, section
 
     noun = options.recipe.data
     outputs = {step.name: step.outputs for step in steps}
@@ -39,9 +38,10 @@ def finish(steps: list[Step], options: Options, out: pathlib.Path, console: Cons
         if not metric.detail:
             value = means[metric.name]
             rows.append((metric.name, "-" if math.isnan(value) else f"{value:.4f} {metric.unit}".rstrip()))
-    if found := build.load(report.parent).get("int8"):
-        rows.append(("int8 accuracy", f"{found['accuracy']:.4f} ({found['size_bytes']:,} bytes)"))
-    kind = "simulated, " if options.dataset == SAMPLE else ""
+    page = build.load(report.parent)
+    for name, measured in page["sections"].items():
+        rows += section.get(name).rows(measured)
+    kind = "simulated, " if (page["ingest"] or {}).get("simulated") else ""
     rows += [(noun, f"{means['example_count']:.0f} ({kind}test split)"), ("report", str(report))]
     for name, value in rows:  # no rich table: it cuts paths to the terminal's width, which is 80 in a pipe
         console.print(f"{name:18}{escape(value)}", soft_wrap=True)

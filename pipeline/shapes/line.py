@@ -18,6 +18,7 @@ from components.evaluation.evaluator import Evaluator, eval_config
 from components.ingest.example_gen import TfdsExampleGen
 from components.ingest.statistics import side_feature_options
 from components.report import component as report_component
+from components.report import section
 from components.serving import check as serving_check
 from components.training import trainer, tuner
 from models.contract.recipe import Config, Recipe
@@ -212,6 +213,7 @@ def _baseline(options: Options):
 
 
 def _report_settings(options: Options) -> str:
+    section.check(options.recipe)
     return json.dumps(
         {
             "recipe": options.recipe.name,

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from tfx.types import standard_artifacts
 
-from components.evaluation import comparison, confusions
+from components.evaluation import classifier_answers, comparison
 from components.training import teacher
 from models.contract import registry
 from models.contract.recipe import ConfigError
@@ -60,8 +60,8 @@ def test_the_table_tells_what_the_models_answer(examples, models):
     assert [r["role"] for r in rows] == ["teacher", "student", "student", "control", "ensemble"]
     teacher_row, same, other, control, ensemble = rows
     assert same["agreement"] == 1 and abs(same["kl_to_teacher"]) < 1e-6 and other["kl_to_teacher"] > 1e-4
-    p, labels = confusions.probabilities(paths[1], files)
-    t, _ = confusions.probabilities(paths[0], files)
+    p, labels = classifier_answers.probabilities(paths[1], files)
+    t, _ = classifier_answers.probabilities(paths[0], files)
     assert other["accuracy"] == control["accuracy"] == (p.argmax(1) == labels).mean()
     assert other["agreement"] == (p.argmax(1) == t.argmax(1)).mean()
     assert other["kl_to_teacher"] == pytest.approx((t * np.log(t / p)).sum(1).mean(), rel=1e-3)
