@@ -31,6 +31,7 @@ SOURCES = (
     "components/evaluation/class_scores.py",
     "components/evaluation/classic.py",
     "components/evaluation/classifier_answers.py",
+    "components/evaluation/comparison.py",
     "components/evaluation/rate_distortion.py",
     "components/serving/loaded_model.py",
     "components/native_model.py",
@@ -52,6 +53,7 @@ def Report(  # noqa: N802 (TFX components are nouns)
     pushed_model: InputArtifact[PushedModel],
     report: OutputArtifact[artifacts.HtmlReport],
     settings: Parameter[str],
+    comparison: InputArtifact[artifacts.ComparisonTable] = None,
 ) -> None:
     """Writes `report.json` and `report.html`.
 
@@ -60,6 +62,7 @@ def Report(  # noqa: N802 (TFX components are nouns)
       report: the output.
       settings: JSON text: "recipe", "preset", "config" (all options), "split" ("test"), "pictures" (how many to measure
         on, 8) and "sources" (digest of this step's code, for the cache).
+      comparison: table of a run that compares models.
     """
     options = json.loads(settings)
     notes = section.Notes()
@@ -85,6 +88,7 @@ def Report(  # noqa: N802 (TFX components are nouns)
     run = section.Run(
         recipe=options["recipe"], config=config, model_dir=model_dir, pushed=pushed["path"], notes=notes,
         files=artifacts.split_files([examples], options.get("split", "test")), count=int(options.get("pictures", 8)),
+        comparison=comparison.uri if comparison else "",
     )  # fmt: skip
     data["noun"] = recipe.data if recipe else "examples"
     data["sections"] = section.measured(recipe.report if recipe else (), run)

@@ -32,4 +32,5 @@ def _sections(data: Mapping[str, Any]) -> dict[str, Any]:
         return {"rate_distortion": measured | {"earlier": data.get("earlier") or []} if measured else None}
     if kind == "transformed":
         return {"mistakes": data.get("classified")}
-    return {"comparison": None, "confusions": {name: data.get(name) for name in ("classified", "int8")}}
+    confusions = {name: data.get(name) for name in ("classified", "int8")}
+    return {"comparison": data.get("comparison"), "confusions": confusions}

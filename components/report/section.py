@@ -35,6 +35,7 @@ class Run:
       recipe: its name. config: the options that the model was trained with.
       model_dir: SavedModel. pushed: folder of the version that was pushed ("": none).
       files: of the test split's records. count: of those that are enough where all would take too long.
+      comparison: folder of the table of a run that compares models ("": it does not).
       notes: take what a section cannot measure while it can go on.
     """
 
@@ -44,6 +45,7 @@ class Run:
     pushed: str
     files: Sequence[str]
     count: int
+    comparison: str
     notes: Notes
 
     @property
@@ -97,6 +99,11 @@ class Section(abc.ABC):
 
     def rows(self, measured: Any) -> list[tuple[str, str]]:
         """(name, value) of what is printed at the end of a run as well."""
+        del measured
+        return []
+
+    def lines(self, measured: Any) -> list[str]:
+        """What is printed below, as it stands."""
         del measured
         return []
 

@@ -94,11 +94,12 @@ def ingest_of(options: Options) -> TfdsExampleGen:
     )
 
 
-def judge(options: Options, examples, validation: tuple, training, model=None) -> list:
+def judge(options: Options, examples, validation: tuple, training, model=None, comparison=None) -> list:
     """What comes behind the training of the model that is served: baseline, evaluation, check, push, report.
 
     Args:
       training: step of the last training. model: channel of what is served, if not that step's.
+      comparison: step that compares models, if there is one.
     """
     model = model or training.outputs["model"]
     baseline = _baseline(options)
@@ -127,6 +128,7 @@ def judge(options: Options, examples, validation: tuple, training, model=None) -
         infra_blessing=check.outputs["blessing"],
         pushed_model=pusher.outputs["pushed_model"],
         anomalies=validation[-1].outputs["anomalies"],
+        comparison=comparison.outputs["table"] if comparison else None,
         settings=_report_settings(options),
     )
     return [baseline, evaluator, check, pusher, report]

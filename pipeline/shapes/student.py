@@ -44,7 +44,7 @@ def create_pipeline(options: line.Options) -> dsl.Pipeline:
             )
     trainers = [s for s in students if "model" in s.outputs]
     comparison = compare(options, examples, model, trainers, controls)
-    judged = line.judge(options, examples, validation, trainers[0])
+    judged = line.judge(options, examples, validation, trainers[0], comparison=comparison)
     return line.assemble(options, [ingest, *validation, *extra, *students, *controls, comparison, *judged])
 
 

@@ -1,10 +1,13 @@
 """Teacher, students and controls side by side, of a run that compares models."""
 
+import json
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.evaluation import comparison
 from components.report.markup import counted, number, template
-from components.report.section import Section
+from components.report.section import Run, Section
 
 _HTML = """\
 <section><h2>Side by side</h2>
@@ -15,15 +18,40 @@ _HTML = """\
 
 
 class Comparison(Section):
-    """The table of `components.evaluation.comparison.summary`, which the end of a run puts into the report."""
+    """The table of `components.evaluation.comparison`, one column a role."""
 
-    def render(self, measured: Any, data: Mapping[str, Any]) -> str:
-        """The section; nothing before the run has ended."""
-        rows = data.get("comparison") or ()
-        return template(_HTML).render(_table(rows)) if rows else ""
+    what = "comparison"
+
+    def measure(self, run: Run) -> list[dict[str, Any]] | None:
+        """The rows of `comparison.summary`; None of a run that compares nothing."""
+        if not run.comparison:
+            return None
+        path = pathlib.Path(run.comparison) / comparison.FILE
+        return comparison.summary(json.loads(path.read_text(encoding="utf-8")))
+
+    def render(self, measured: Sequence[Mapping[str, Any]] | None, data: Mapping[str, Any]) -> str:
+        """The section; nothing without a table."""
+        del data
+        return template(_HTML).render(_table(measured)) if measured else ""
+
+    def lines(self, measured: Sequence[Mapping[str, Any]] | None) -> list[str]:
+        """The table as text: a figure a line, a role a column."""
+        if not measured:
+            return []
+        lines = ["", " " * 18 + "".join(f"{row['role']:>20}" for row in measured)]
+        for name in (n for n in measured[0] if n not in ("role", "models")):
+            lines.append(f"{name:18}" + "".join(f"{_figure(*row[name]):>20}" for row in measured))
+        return lines + [f"{'models':18}" + "".join(f"{row['models']:>20}" for row in measured)]
 
 
 SECTION = Comparison()
+
+
+def _figure(mean: float | None, spread: float | None) -> str:
+    if mean is None:
+        return "-"
+    digits = ",.0f" if mean >= 1000 else ".4f"
+    return f"{mean:{digits}} ± {spread:{digits}}" if spread is not None else f"{mean:{digits}}"
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

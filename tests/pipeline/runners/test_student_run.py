@@ -56,7 +56,7 @@ def test_the_table_stands_in_the_output_and_on_the_page(done):
     assert heads == ["teacher", "student", "control"]
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "Side by side" in page and "kl_to_teacher" in printed
-    rows = {row["role"]: row for row in json.loads((out / "report.json").read_text())["comparison"]}
+    rows = {row["role"]: row for row in json.loads((out / "report.json").read_text())["sections"]["comparison"]}
     assert rows["teacher"]["parameters"][0] > 2 * rows["student"]["parameters"][0]
 
 

@@ -1,4 +1,4 @@
-"""The page of a classifier and of a distillation: confusions, reliability, models side by side."""
+"""The page of a classifier: confusions, reliability, its int8 file; what of the test split counts for them."""
 
 import json
 
@@ -19,14 +19,10 @@ CLASSIFIED = {
                     {"confidence": 0.95, "accuracy": 0.9, "count": 30}],
 }  # fmt: skip
 DATA = {
-    "recipe": "distill", "noun": "pictures",
+    "recipe": "small_cnn", "noun": "pictures",
     "slices": [{"slice": "all", "examples": 40, "values": {"accuracy": 0.9, "calibration_error": 0.031}}],
     "metrics": [{"name": "accuracy", "unit": "", "better": "higher", "title": "", "detail": False}],
-    "sections": {"comparison": None, "confusions": {"int8": None, "classified": CLASSIFIED}},
-    "comparison": [
-        {"role": "teacher", "models": 1, "accuracy": (0.95, None), "parameters": (272474, None)},
-        {"role": "student", "models": 3, "accuracy": (0.9, 0.012), "parameters": (4854, 0.0)},
-    ],
+    "sections": {"confusions": {"int8": None, "classified": CLASSIFIED}},
 }  # fmt: skip
 
 
@@ -37,13 +33,6 @@ def test_a_classifiers_page_has_confusions_and_no_rates():
     assert html.count("<svg") >= 1 and "share of right answers" in html
     assert "taken for &lt;dog&gt;" in html and ">18<" in html
     assert "noisy latents" not in html
-
-
-def test_models_stand_side_by_side_with_their_spread():
-    html = page.render(DATA)
-    assert "Side by side" in html and "student (3 models)" in html
-    assert "0.9000 ± 0.012" in html and "272,474" in html
-    assert "Side by side" not in page.render({k: v for k, v in DATA.items() if k != "comparison"})
 
 
 def test_many_classes_show_their_worst_pairs_alone():
