@@ -2,21 +2,18 @@
 
     F1_c = 2 TP_c / (recordings taken for c + recordings of c)
 
-The numbers of `serving_default` are `label` and `predicted`, places in CLASSES; classes of other names follow there,
-and -1 is a recording without a label, which is left out. A class that nothing belongs to and nothing was taken for has
+A recording without a label, -1, is left out. A class that nothing belongs to and nothing was taken for has
 no F1 (NaN) and is left out of the mean; the same holds for the precision of a class that nothing was taken for and the
 recall of a class that nothing belongs to.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from models.records.ecg_units import CLASSES, SCORED
 
-CHALLENGE_F1 = "challenge_f1"
 KINDS = ("f1", "precision", "recall")
-NAMES = (CHALLENGE_F1, *(f"{kind}_{title}" for kind in KINDS for title in CLASSES.values()))
 
 
 def counted(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -52,22 +49,11 @@ def challenge_f1(confusion: np.ndarray, names: Sequence[str]) -> float:
 def bootstrap(
     labels: np.ndarray, predicted: np.ndarray, names: Sequence[str], draws: int = 1000, seed: int = 1
 ) -> tuple[float, float]:
-    """The 95 % interval of the challenge's F1 over recordings drawn anew with replacement (percentiles)."""
+    """The 95 % interval of the challenge's F1 over recordings drawn anew with replacement (percentiles), or NaN."""
+    if not (labels >= 0).any():
+        return float("nan"), float("nan")
     random, found = np.random.default_rng(seed), []
     for _ in range(draws):
         chosen = random.integers(0, len(labels), len(labels))
         found.append(challenge_f1(counted(labels[chosen], predicted[chosen], len(names)), names))
     return float(np.nanpercentile(found, 2.5)), float(np.nanpercentile(found, 97.5))
-
-
-def score_of(counts: Mapping[tuple[int, int], int], name: str) -> float:
-    """The score of a name, from counts of (label, predicted), places as in the module's first lines."""
-    classes = 1 + max([len(CLASSES) - 1, *(place for pair in counts for place in pair)])
-    confusion = np.zeros((classes, classes), int)
-    for pair, count in counts.items():
-        confusion[pair] = count
-    names = [*CLASSES, *map(str, range(len(CLASSES), classes))]
-    if name == CHALLENGE_F1:
-        return challenge_f1(confusion, names)
-    kind, _, title = name.partition("_")
-    return float(class_scores(confusion)[kind][list(CLASSES.values()).index(title)])

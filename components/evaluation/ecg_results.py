@@ -14,7 +14,8 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 
 from components.evaluation import class_scores
-from components.evaluation.confusions import calibration_error
+from components.evaluation.aggregates.calibration_error import CalibrationError
+from components.evaluation.aggregates.mean import Mean
 from components.ingest.example_gen import REPORT_FILE, Executor
 from models.contract.recipe import Config, Recipe
 from models.records import pictures as picture_records
@@ -60,10 +61,15 @@ def answers(recipe: Recipe, config: Config, model: keras.Model, files: Sequence[
 def figures(labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
     """The figures of answers, fit for JSON (None where one is not defined).
 
+    Args:
+      labels: int [N]; recordings with -1 have none and are left out. probabilities: [N, K]. names: of the K classes.
+
     Returns:
       "names"; "recordings": their number; "challenge_f1" and "interval": its 95 % bootstrap interval; "f1", "precision"
       and "recall": of each class by its name; "accuracy"; "calibration_error"; "confusion": counts [K][K].
     """
+    known = labels >= 0
+    labels, probabilities = labels[known], probabilities[known]
     predicted = probabilities.argmax(1)
     confusion = class_scores.counted(labels, predicted, len(names))
     hit = predicted == labels
@@ -77,8 +83,8 @@ def figures(labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str])
         "challenge_f1": _number(class_scores.challenge_f1(confusion, names)),
         "interval": [_number(bound) for bound in class_scores.bootstrap(labels, predicted, names)],
         **by_class,
-        "accuracy": float(hit.mean()),
-        "calibration_error": float(calibration_error(probabilities.max(1), hit)),
+        "accuracy": _number(Mean("accuracy").of({"accuracy": hit})),
+        "calibration_error": _number(CalibrationError().of({"confidence": probabilities.max(1), "accuracy": hit})),
         "confusion": confusion.tolist(),
     }
 

@@ -1,6 +1,5 @@
-"""Evaluation by TFMA: means of what `serving_default` measures per example, and the thresholds that bless a model."""
+"""Evaluation by TFMA: aggregates of what `serving_default` gives per example, and the thresholds that bless a model."""
 
-import collections
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -16,176 +15,76 @@ from tfx.dsl.io import fileio
 from tfx.types import standard_component_specs as keys
 
 from components.artifacts import saved_model_dir
-from components.evaluation import class_scores
+from components.evaluation import aggregate as aggregates
 from models.contract.recipe import Evaluation
 from models.contract.recipe import Metric as RecipeMetric
-from models.records import recordings as ecg_records
 
 # A mean that is not a number lies within no bounds, so every metric gets some.
 _UNBOUNDED = 1e30
 
 
-class MeanOutput(tfma.metrics.Metric):
-    """Mean over examples of one output of the evaluated signature (float [B, 1] or [B]).
+class AggregateMetric(tfma.metrics.Metric):
+    """An aggregate (`components.evaluation.aggregate`) of the outputs of the evaluated signature, in TFMA."""
 
-    The mean of a set's PSNR is thus the mean of its pictures' PSNRs, not the PSNR of the mean error.
-    """
-
-    def __init__(self, output: str, name: str | None = None):
+    def __init__(self, name: str, aggregate: str, arguments: Mapping[str, Any]):
         """
         Args:
-          output: key in the signature's outputs.
-          name: what results call it (the key, if None).
-        """
-        compute = tfma.metrics.merge_per_key_computations(_mean_of_output)
-        super().__init__(compute, name=name or output, output=output)
-
-
-def _mean_of_output(name: str, output: str, model_name: str = "") -> list:
-    key = tfma.metrics.MetricKey(name=name, model_name=model_name)
-    return [tfma.metrics.MetricComputation(keys=[key], preprocessors=None, combiner=_Mean(key, output, model_name))]
-
-
-def _judged(outputs: Mapping[str, Any]) -> slice | np.ndarray:
-    """Which of a signature's numbers count: all but those of examples whose output `label`, if there is one, is -1."""
-    return np.asarray(outputs["label"]).ravel() >= 0 if "label" in outputs else slice(None)
-
-
-class _Mean(beam.CombineFn):
-    """Sum and count of one output's values, float64."""
-
-    def __init__(self, key, output: str, model_name: str):
-        self._key, self._output, self._model_name = key, output, model_name
-
-    def create_accumulator(self) -> tuple[float, int]:
-        return 0.0, 0
-
-    def add_input(self, accumulator: tuple[float, int], element: Any) -> tuple[float, int]:
-        outputs = element.get_predictions(model_name=self._model_name or None)
-        if self._output not in outputs:
-            raise KeyError(f"serving_default gives no '{self._output}'; it gives {', '.join(sorted(outputs))}")
-        values = np.asarray(outputs[self._output], np.float64).ravel()[_judged(outputs)]
-        return accumulator[0] + float(values.sum()), accumulator[1] + values.size
-
-    def merge_accumulators(self, accumulators: Iterable[tuple[float, int]]) -> tuple[float, int]:
-        sums, counts = zip(*accumulators, strict=True)
-        return sum(sums), sum(counts)
-
-    def extract_output(self, accumulator: tuple[float, int]) -> dict:
-        total, count = accumulator
-        return {self._key: total / count if count else float("nan")}
-
-
-class CalibrationError(tfma.metrics.Metric):
-    """Expected calibration error: how far the confidence of the answers is from the share of right ones.
-
-    Examples go into BINS bins of equal width by the output `confidence`; the error is the mean over examples of
-    |mean accuracy - mean confidence| of their bin (Guo et al., arXiv:1706.04599, eq. 3).
-    """
-
-    def __init__(self, name: str = "calibration_error"):
-        super().__init__(tfma.metrics.merge_per_key_computations(_calibration), name=name)
-
-
-BINS = 15
-
-
-def _calibration(name: str, model_name: str = "") -> list:
-    key = tfma.metrics.MetricKey(name=name, model_name=model_name)
-    return [tfma.metrics.MetricComputation(keys=[key], preprocessors=None, combiner=_Bins(key, model_name))]
-
-
-class _Bins(beam.CombineFn):
-    """Count, sum of confidences and sum of accuracies of each bin, float64 [BINS, 3]."""
-
-    def __init__(self, key, model_name: str):
-        self._key, self._model_name = key, model_name
-
-    def create_accumulator(self) -> np.ndarray:
-        return np.zeros((BINS, 3))
-
-    def add_input(self, accumulator: np.ndarray, element: Any) -> np.ndarray:
-        outputs = element.get_predictions(model_name=self._model_name or None)
-        judged = _judged(outputs)
-        confidence, accuracy = (np.asarray(outputs[k], np.float64).ravel()[judged] for k in ("confidence", "accuracy"))
-        places = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
-        np.add.at(accumulator, places, np.stack([np.ones_like(confidence), confidence, accuracy], 1))
-        return accumulator
-
-    def merge_accumulators(self, accumulators: Iterable[np.ndarray]) -> np.ndarray:
-        return sum(accumulators, np.zeros((BINS, 3)))
-
-    def extract_output(self, accumulator: np.ndarray) -> dict:
-        count = accumulator[:, 0].sum()
-        difference = np.abs(accumulator[:, 1] - accumulator[:, 2]).sum()
-        return {self._key: float(difference / count) if count else float("nan")}
-
-
-class ClassScore(tfma.metrics.Metric):
-    """A score of an evaluation, by its name: `challenge_f1`, or "f1", "precision" or "recall" with the class behind.
-
-    All scores of a model come from one count of confusions.
-    """
-
-    def __init__(self, name: str):
-        """
-        Args:
-          name: "challenge_f1", "f1_normal", "recall_noise" and so on.
+          name: of the metric. aggregate, arguments: as of `aggregates.make`.
 
         Raises:
-          ValueError: no such score.
+          LookupError, TypeError, ValueError: as `aggregates.make`.
         """
-        if name not in class_scores.NAMES:
-            raise ValueError(f"no score {name!r}; there are {', '.join(class_scores.NAMES)}")
-        super().__init__(tfma.metrics.merge_per_key_computations(_score), name=name)
+        aggregates.make(aggregate, name, arguments)
+        compute = tfma.metrics.merge_per_key_computations(_computations)
+        super().__init__(compute, name=name, aggregate=aggregate, arguments=arguments)
 
 
-def _score(name: str, model_name: str = "") -> list:
-    counts = tfma.metrics.MetricKey(name="_confusions", model_name=model_name)  # a leading _ keeps it out of results
+def _computations(name: str, aggregate: str, arguments: Mapping[str, Any], model_name: str = "") -> list:
+    """What is gathered, under a private name, which TFMA does once for all that share it; and the number made of it."""
+    made = aggregates.make(aggregate, name, arguments)
+    gathered = tfma.metrics.MetricKey(name=f"_{made.gatherer()}", model_name=model_name)
     key = tfma.metrics.MetricKey(name=name, model_name=model_name)
 
     def result(metrics: Mapping) -> dict:
-        return {key: class_scores.score_of(metrics[counts], name)}
+        return {key: made.result(metrics[gathered])}
 
+    combiner = _Gather(gathered, made.gatherer(), model_name)
     return [
-        tfma.metrics.MetricComputation(keys=[counts], preprocessors=None, combiner=_Confusions(counts, model_name)),
+        tfma.metrics.MetricComputation(keys=[gathered], preprocessors=None, combiner=combiner),
         tfma.metrics.DerivedMetricComputation(keys=[key], result=result),
     ]
 
 
-class _Confusions(beam.CombineFn):
-    """Counts of (label, predicted)."""
+class _Gather(beam.CombineFn):
+    """An aggregate as Beam takes it; what comes out is its state."""
 
-    def __init__(self, key, model_name: str):
-        self._key, self._model_name = key, model_name
+    def __init__(self, key, aggregate: aggregates.Aggregate, model_name: str):
+        self._key, self._aggregate, self._model_name = key, aggregate, model_name
 
-    def create_accumulator(self) -> collections.Counter:
-        return collections.Counter()
+    def create_accumulator(self) -> Any:
+        return self._aggregate.empty()
 
-    def add_input(self, accumulator: collections.Counter, element: Any) -> collections.Counter:
+    def add_input(self, accumulator: Any, element: Any) -> Any:
         outputs = element.get_predictions(model_name=self._model_name or None)
-        labels, predicted = (np.rint(np.asarray(outputs[k])).astype(int).ravel() for k in ("label", "predicted"))
-        pairs = zip(labels.tolist(), predicted.tolist(), strict=True)
-        accumulator.update(pair for pair in pairs if pair[0] != ecg_records.NO_LABEL)
-        return accumulator
+        if not isinstance(outputs, Mapping):
+            raise ValueError("serving_default gives one output alone, whose name is lost in TFMA; let it give two")
+        # An element is one example, whose outputs have lost their first dimension.
+        batch = {name: np.asarray(value)[np.newaxis] for name, value in outputs.items()}
+        return self._aggregate.add(accumulator, aggregates.labelled(batch))
 
-    def merge_accumulators(self, accumulators: Iterable[collections.Counter]) -> collections.Counter:
-        return sum(accumulators, collections.Counter())
+    def merge_accumulators(self, accumulators: Iterable[Any]) -> Any:
+        return self._aggregate.of_parts(accumulators)
 
-    def extract_output(self, accumulator: collections.Counter) -> dict:
+    def extract_output(self, accumulator: Any) -> dict:
         return {self._key: accumulator}
 
 
-# Class of an aggregate and what its argument is called; the metric's name goes there.
-_AGGREGATES = {
-    "mean": (MeanOutput, "output"),
-    "calibration_error": (CalibrationError, "name"),
-    **{kind: (ClassScore, "name") for kind in class_scores.KINDS},
-}
-
-
 def eval_config(evaluation: Evaluation) -> tfma.EvalConfig:
-    """What TFMA computes for a recipe: overall and per slice, with bounds and the comparison with the pushed model."""
+    """What TFMA computes for a recipe: overall and per slice, with bounds and the comparison with the pushed model.
+
+    Raises:
+      LookupError, TypeError, ValueError: a metric asks for an aggregate that there is not, or as it cannot be had.
+    """
     metrics = [_metric_config(m) for m in evaluation.metrics]
     # At least one example: an empty split must not bless a model.
     one = tfma.GenericValueThreshold(lower_bound=DoubleValue(value=1))
@@ -200,13 +99,12 @@ def eval_config(evaluation: Evaluation) -> tfma.EvalConfig:
 
 
 def _metric_config(metric: RecipeMetric) -> tfma.MetricConfig:
-    kind, argument = _AGGREGATES[metric.aggregate]
+    made = aggregates.make(metric.aggregate, metric.name, metric.arguments)
     low = -_UNBOUNDED if metric.lower_bound is None else metric.lower_bound
     high = _UNBOUNDED if metric.upper_bound is None else metric.upper_bound
     bounds = {"lower_bound": DoubleValue(value=low), "upper_bound": DoubleValue(value=high)}
     threshold = tfma.MetricThreshold(value_threshold=tfma.GenericValueThreshold(**bounds))
-    # A score of a class that the data lack is no number, which says nothing against the model.
-    unbounded = metric.aggregate in class_scores.KINDS and metric.lower_bound is metric.upper_bound is None
+    unbounded = made.may_be_undefined and metric.lower_bound is metric.upper_bound is None
     if unbounded:
         threshold.ClearField("value_threshold")
     if metric.tolerance is not None:
@@ -218,9 +116,9 @@ def _metric_config(metric: RecipeMetric) -> tfma.MetricConfig:
         )
         threshold.change_threshold.CopyFrom(change)
     return tfma.MetricConfig(
-        class_name=kind.__name__,
-        module=kind.__module__,
-        config=json.dumps({argument: metric.name}),
+        class_name=AggregateMetric.__name__,
+        module=AggregateMetric.__module__,
+        config=json.dumps({"name": metric.name, "aggregate": metric.aggregate, "arguments": dict(metric.arguments)}),
         per_slice_thresholds=_overall(threshold) if metric.tolerance is not None or not unbounded else [],
     )
 

@@ -108,9 +108,9 @@ class TfdsExampleGen(base_beam_component.BaseBeamComponent):
     "unreadable": [{"path", "reason"}], "duplicates": [{"path", "same_as"}], "ignored": {kind: count},
     "lent": [{"id", "from", "to"}], "source_splits": {name: [name]} for data sets of TFDS}. Of recordings
     "recordings" and "seconds" are counted in place of "pictures" and "pixels", and it also holds "label_version",
-    "unlabelled" and "unknown_records" (see `components.kinds.recordings.places.Place`). The main counts are custom
-    properties
-    of the artifact: pictures_<split> or recordings_<split>, unreadable, duplicates (integers), digest.
+    "unlabelled" and "unknown_records" (see `components.kinds.recordings.places.Place`), or "simulated". The main counts
+    are custom properties of the artifact: pictures_<split> or recordings_<split>, unreadable, duplicates (integers),
+    digest.
     """
 
     SPEC_CLASS = TfdsExampleGenSpec

@@ -46,25 +46,18 @@ def load(folder: pathlib.Path) -> dict[str, Any]:
     return data
 
 
-def finish(
-    report_uri: str,
-    path: str | os.PathLike,
-    steps: Sequence[Mapping[str, Any]],
-    comparison: Sequence[Mapping[str, Any]] = (),
-) -> pathlib.Path:
+def finish(report_uri: str, path: str | os.PathLike, steps: Sequence[Mapping[str, Any]]) -> pathlib.Path:
     """Completes the page of a Report artifact with the steps of the run and writes it where a person looks for it.
 
     Args:
       report_uri: the artifact's folder.
       path: of the page (OUT/report.html); its numbers go beside it (OUT/report.json).
       steps: as for `dag.draw`: "name", "seconds", "state", "upstream".
-      comparison: rows of `components.evaluation.comparison.summary`, for a run that compares models.
 
     Returns:
       Path of the page.
     """
-    told = {"steps": list(steps)} | ({"comparison": list(comparison)} if comparison else {})
-    return write(load(pathlib.Path(report_uri)) | told, pathlib.Path(path))
+    return write(load(pathlib.Path(report_uri)) | {"steps": list(steps)}, pathlib.Path(path))
 
 
 def rebuild(run: str | os.PathLike) -> pathlib.Path:

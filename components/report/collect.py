@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from models.contract import registry
@@ -36,8 +36,9 @@ def options(recipe: Recipe, values: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def metrics(recipe: Recipe) -> list[dict[str, str]]:
-    """Name, unit and better direction of each metric that a recipe reports."""
-    return [{"name": m.name, "unit": m.unit, "better": m.better} for m in recipe.evaluation.metrics]
+    """Name, unit, better direction, title and whether it is a detail, of each metric that a recipe reports."""
+    kept = ("name", "unit", "better", "title", "detail")
+    return [{name: getattr(m, name) for name in kept} for m in recipe.evaluation.metrics]
 
 
 def slices(evaluation_uri: str) -> list[dict[str, Any]]:
@@ -66,15 +67,6 @@ def anomalies(uri: str) -> list[dict[str, str]]:
                 where = split.name.removeprefix("Split-")
                 rows.append({"split": where, "feature": feature, "about": info.description or info.short_description})
     return rows
-
-
-def earlier_versions(model_dir: pathlib.Path, recipe: str, limit: int = 3) -> Iterator[pathlib.Path]:
-    """Version folders beside a pushed model, newest first: older pushes of the same recipe."""
-    from components.serving.served_codec import describe
-
-    found = [p for p in model_dir.parent.glob("*") if p.name.isdecimal() and (p / "saved_model.pb").is_file()]
-    older = sorted((p for p in found if int(p.name) < int(model_dir.name)), key=lambda p: -int(p.name))
-    yield from [p for p in older if describe(p).get("recipe") == recipe][:limit]
 
 
 def recipe_or_none(name: str) -> Recipe | None:

@@ -1,4 +1,4 @@
-"""The pipeline's last step: measures the model as its kind is measured and writes the page."""
+"""The pipeline's last step: measures the model as its recipe's sections do and writes the page."""
 
 import datetime
 import json
@@ -19,18 +19,19 @@ from tfx.v1.types.standard_artifacts import (
 )
 
 from components import artifacts
-from components.evaluation import confusions
 from components.evaluation import evaluator as evaluation_
-from components.kinds.recordings.sources import SAMPLE
-from components.report import build, collect
-from components.report.sections import mistakes
-from components.report.sections import rate_distortion as rate_distortion_section
+from components.report import build, collect, section
 from components.serving import served_codec
 
 SOURCES = (
     "components/report",
+    "components/found.py",
+    "components/evaluation/aggregate.py",
+    "components/evaluation/aggregates",
     "components/evaluation/class_scores.py",
     "components/evaluation/classic.py",
+    "components/evaluation/classifier_answers.py",
+    "components/evaluation/comparison.py",
     "components/evaluation/rate_distortion.py",
     "components/serving/loaded_model.py",
     "components/native_model.py",
@@ -52,6 +53,7 @@ def Report(  # noqa: N802 (TFX components are nouns)
     pushed_model: InputArtifact[PushedModel],
     report: OutputArtifact[artifacts.HtmlReport],
     settings: Parameter[str],
+    comparison: InputArtifact[artifacts.ComparisonTable] = None,
 ) -> None:
     """Writes `report.json` and `report.html`.
 
@@ -60,9 +62,10 @@ def Report(  # noqa: N802 (TFX components are nouns)
       report: the output.
       settings: JSON text: "recipe", "preset", "config" (all options), "split" ("test"), "pictures" (how many to measure
         on, 8) and "sources" (digest of this step's code, for the cache).
+      comparison: table of a run that compares models.
     """
     options = json.loads(settings)
-    notes: list[str] = []
+    notes = section.Notes()
     model_dir = artifacts.saved_model_dir(model)
     described = served_codec.describe(model_dir)
     recipe = collect.recipe_or_none(options["recipe"])
@@ -79,47 +82,20 @@ def Report(  # noqa: N802 (TFX components are nouns)
         "metrics": collect.metrics(recipe) if recipe else [],
         "history": collect.find_json(model_run.uri, "history.json") or [],
         "ingest": collect.find_json(examples.uri, "ingest.json"),
-        "slices": _or_note(notes, "evaluation", lambda: collect.slices(evaluation.uri)) or [],
-        "anomalies": _or_note(notes, "validation", lambda: collect.anomalies(anomalies.uri)),
+        "slices": notes.attempt("evaluation", lambda: collect.slices(evaluation.uri)) or [],
+        "anomalies": notes.attempt("validation", lambda: collect.anomalies(anomalies.uri)),
     }
-    count = int(options.get("pictures", 8))
-    files = artifacts.split_files([examples], options.get("split", "test"))
-    data |= {"kind": recipe.shape, "noun": recipe.data} if recipe else {"kind": "codec", "noun": "pictures"}
-    data["earlier"], data["measured"] = [], None
-    names = json.loads(config.get("class_names") or "[]")
-    data |= _measured(notes, data["kind"], model_dir, files, count, names)
-    if pushed["path"] and data["measured"]:
-        for version in collect.earlier_versions(pathlib.Path(pushed["path"]), options["recipe"]):
-            title = f"version {version.name}"
-            point = _or_note(notes, title, lambda v=version: rate_distortion_section.measure_mean(str(v), files, count))
-            data["earlier"] += [{"version": version.name, **point}] if point else []
-    if (data["ingest"] or {}).get("dataset") == SAMPLE:
-        notes.append("The recordings of this run are simulated: its figures say nothing about real ones.")
+    run = section.Run(
+        recipe=options["recipe"], config=config, model_dir=model_dir, pushed=pushed["path"], notes=notes,
+        files=artifacts.split_files([examples], options.get("split", "test")), count=int(options.get("pictures", 8)),
+        comparison=comparison.uri if comparison else "",
+    )  # fmt: skip
+    data["noun"] = recipe.data if recipe else "examples"
+    data["sections"] = section.measured(recipe.report if recipe else (), run)
+    if (data["ingest"] or {}).get("simulated"):
+        notes.append(f"The {data['noun']} of this run are simulated: its figures say nothing about real ones.")
     data["notes"] = notes
     build.write(data, pathlib.Path(report.uri) / "report.html")
-
-
-def _measured(notes: list[str], kind: str, model_dir: str, files: list[str], count: int, names: list[str]) -> dict:
-    """What is measured of a model as its kind is measured, by the page's keys."""
-    if kind == "codec":
-        return {
-            "measured": _or_note(notes, "pictures", lambda: rate_distortion_section.measure(model_dir, files, count))
-        }
-    if kind == "transformed":
-        return {"classified": _or_note(notes, "confusions", lambda: mistakes.measure(model_dir, files, names))}
-    return {
-        "classified": _or_note(notes, "confusions", lambda: confusions.measure(model_dir, files, names)),
-        "int8": _or_note(notes, "int8 file", lambda: confusions.measure_int8(model_dir, files)),
-    }
-
-
-def _or_note(notes: list[str], what: str, read) -> Any:
-    """What `read` returns; or None and a sentence in the notes, since a page with a gap is better than none."""
-    try:
-        return read()
-    except Exception as error:  # noqa: BLE001
-        notes.append(f"No {what} on this page: {type(error).__name__}: {served_codec.one_line(error)}")
-        return None
 
 
 def _push_state(blessing, infra_blessing, pushed_model, evaluation_uri: str) -> dict[str, Any]:

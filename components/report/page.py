@@ -1,42 +1,20 @@
 """Turns the numbers of a run into one HTML page that needs nothing from outside: no script, font or picture."""
 
-import functools
-import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jinja2
-
-from components.evaluation import class_scores, rate_distortion
-from components.report import dag, plots
-from components.report.sections import ecg_plots
-from models.records.ecg_units import CLASSES
+from components.report import dag, earlier, plots, section
+from components.report.markup import counted, number, template
 
 _HERE = pathlib.Path(__file__).parent
-_LABELS = {
-    "bpp": "real rate", "estimated_bpp": "estimated rate", "psnr_db": "PSNR", "ms_ssim": "MS-SSIM",
-    "rd_cost": "RD cost", "challenge_f1": "challenge F1",
-    **{f"f1_{title}": f"F1 {title}" for title in CLASSES.values()},
-}  # fmt: skip
-_IN_CLASS_TABLE = ("precision_", "recall_")  # figures of a class, which have a table of their own
-_SCORES = ("recordings", *class_scores.KINDS)
-
-
-def number(value: Any, digits: int = 4) -> str:
-    """A value as it stands in a table: `digits` significant digits, a dash for what is no number."""
-    if isinstance(value, bool) or value is None:
-        return "–" if value is None else str(value).lower()
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            return "–" if math.isnan(value) else "∞" if value > 0 else "−∞"
-        if value and not 1e-3 <= abs(value) < 1e6:
-            return f"{value:.{digits - 1}g}"
-        whole = len(str(int(abs(value)))) if abs(value) >= 1 else 0
-        return f"{value:,.{max(0, digits - whole)}f}"
-    return str(value)
+_TRAINING_ABOUT = (
+    "Training values are of the training batches as they were drawn and augmented, validation values of the validation "
+    "split as it is."
+)
+_EVALUATION_ABOUT = "Over the test split, from the exported model."
+_LARGE_UNITS = {"pixels": ("megapixels", 1e6), "seconds": ("hours", 3600)}  # of the amounts that an ingest counts
+_CARDS = 4  # of the first metrics, where no section has its own
 
 
 def render(data: Mapping[str, Any]) -> str:
@@ -45,47 +23,39 @@ def render(data: Mapping[str, Any]) -> str:
     Args:
       data: what `component.Report` writes to report.json; everything but "recipe" may be missing.
     """
-    measured = data.get("measured") or {}
+    data = earlier.brought_up(data)
+    shown, unknown = _shown(data["sections"])
     steps = data.get("steps") or []
-    classified = data.get("classified") or {}
-    cards, cards_about = _cards(data)
-    known = dict.fromkeys(("summary", "preset", "created", "fingerprint", "pushed", "notes", "anomalies"))
-    return _template().render(
+    cards, cards_about = _cards(data, shown)
+    known = dict.fromkeys(("summary", "preset", "created", "fingerprint", "pushed", "anomalies"))
+    return template((_HERE / "page.html").read_text(encoding="utf-8")).render(
         d=known | dict(data),
         style=(_HERE / "page.css").read_text(encoding="utf-8"),
+        notes=[*(data.get("notes") or ()), *unknown],
         badges=_badges(data.get("pushed")),
         cards=cards,
         cards_about=cards_about,
-        plot=_plot(data) if measured else "",
-        rates=_rates(measured) if measured else None,
-        is_codec=data.get("kind", "codec") == "codec",
-        thing=data.get("noun", "pictures").removesuffix("s"),
-        confusion=_confusion(classified),
-        calibration=plots.calibration(classified["reliability"]) if classified else "",
-        scores=[[s["title"], s["name"], *map(number, [s[k] for k in _SCORES])] for s in classified.get("scores", ())],
-        mistakes=ecg_plots.drawn(classified.get("mistakes", ())),
-        int8=_int8(data.get("int8")),
-        comparison=_comparison(data.get("comparison") or ()),
-        measured_count=_count(len(measured.get("each", ())), "picture"),
-        pictures=[_picture(p) for p in measured.get("pictures", ())],
-        each=[{"key": p["key"], "values": _point(p)} for p in measured.get("each", ())],
+        sections=[one.render(measured, data) for one, measured in shown],
         history=plots.history(data.get("history") or ()),
+        training_about=next((s.training_about for s, _ in shown if s.training_about), _TRAINING_ABOUT),
         slices=_slices(data),
+        evaluation_about=next((s.evaluation_about for s, _ in shown if s.evaluation_about), _EVALUATION_ABOUT),
         dag=dag.draw(steps),
         steps_about=_steps_about(steps),
-        data=_data(data.get("ingest")),
+        data=_data(data.get("ingest"), data["noun"]),
         config=_config(data.get("config") or ()),
     )
 
 
-@functools.cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string((_HERE / "page.html").read_text(encoding="utf-8"))
-
-
-def _count(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+def _shown(sections: Mapping[str, Any]) -> tuple[list[tuple[section.Section, Any]], list[str]]:
+    """The sections with what they measured, and a sentence on each that there is no more."""
+    shown, unknown = [], []
+    for name, measured in sections.items():
+        try:
+            shown.append((section.get(name), measured))
+        except LookupError as error:
+            unknown.append(f"A section is missing from this page: {error.args[0]}")
+    return shown, unknown
 
 
 def _badges(pushed: Mapping[str, Any] | None) -> list[tuple[str, str]]:
@@ -94,142 +64,45 @@ def _badges(pushed: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     return [("pushed", "good")] if pushed.get("pushed") else [("not pushed", "bad")]
 
 
-def _point(point: Mapping[str, float]) -> list[str]:
-    return [f"{point['bpp']:.4f}", f"{point['psnr_db']:.2f}", f"{point['ms_ssim']:.4f}"]
-
-
-def _overall(data: Mapping[str, Any]) -> tuple[Mapping[str, float], str]:
-    """The figures of the whole test split, or of the measured pictures where there is no evaluation."""
+def _overall(data: Mapping[str, Any]) -> tuple[Mapping[str, float], int | None]:
+    """The figures of the whole test split and its number of examples; none without an evaluation."""
     for row in data.get("slices") or ():
         if row["slice"] == "all":
-            how = ", from streams that were really written and read" if "bpp" in row["values"] else ""
-            count = f" ({_count(int(row['examples']), 'example')})" if row.get("examples") else ""
-            return row["values"], f"Means over the test split{count}{how}."
-    measured = data.get("measured")
-    if measured:
-        return measured["mean"], f"Means over {_count(len(measured['each']), 'picture')} of the test split."
-    return {}, ""
+            return row["values"], int(row["examples"]) if row.get("examples") else None
+    return {}, None
 
 
-def _cards(data: Mapping[str, Any]) -> tuple[list[dict[str, str]], str]:
-    values, about = _overall(data)
-    cards = []
-    if "bpp" in values:
-        rate = f"{values['bpp']:.3f}"
-        cards.append({"label": "Rate", "value": rate, "unit": "bpp", "about": "all bytes of the stream"})
-    if "psnr_db" in values:
-        cards.append({"label": "PSNR", "value": number(values["psnr_db"]), "unit": "dB", "about": "RGB, peak 255"})
-    if "ms_ssim" in values:
-        cards.append({"label": "MS-SSIM", "value": f"{values['ms_ssim']:.4f}", "unit": "", "about": "1 is identical"})
-    if values.get("estimated_bpp") and "bpp" in values:
-        excess = 100 * (values["bpp"] / values["estimated_bpp"] - 1)
-        told = f"estimated {values['estimated_bpp']:.3f} bpp"
-        shown = f"{excess:+.2f}".replace("-", "−")
-        cards.append({"label": "Real over estimated", "value": shown, "unit": "%", "about": told})
-    if not cards:
-        units = {m["name"]: m["unit"] for m in data.get("metrics") or ()}
-        names = [*(n for n in units if n in values), *(n for n in values if n not in units)]
-        names = [n for n in names if not n.startswith(_IN_CLASS_TABLE)][:4]
-        cards = [{"label": _LABELS.get(n, n), "value": number(values[n]), "unit": units.get(n, ""), "about": ""}
-                 for n in names]  # fmt: skip
-    rates = _rates(data["measured"])["rows"] if data.get("measured") else []
-    for row in rates:
-        if row["name"] == "JPEG" and row["change"] != "–":
-            change = row["change"].removesuffix(" %")
-            cards.append({"label": "Against JPEG", "value": change, "unit": "%", "about": "rate at equal PSNR"})
-    return cards, about
+def _cards(data: Mapping[str, Any], shown: Sequence[tuple[section.Section, Any]]) -> section.Cards:
+    """Those of the first section that has its own, else of the first metrics."""
+    values, examples = _overall(data)
+    for one, measured in shown:
+        found = one.cards(measured, values, examples)
+        if found and found.cards:
+            return found
+    count = f" ({counted(examples, 'example')})" if examples else ""
+    about = f"Means over the test split{count}." if values else ""
+    metrics = _metrics(data, values)[:_CARDS]
+    cards = [{"label": m["title"] or m["name"], "value": number(values[m["name"]]), "unit": m["unit"], "about": ""}
+             for m in metrics]  # fmt: skip
+    return section.Cards(cards, about)
 
 
-def _plot(data: Mapping[str, Any]) -> str:
-    measured = data["measured"]
-    learned = {f"{data['recipe']}, this run": [measured["mean"]]}
-    if data.get("earlier"):
-        learned["earlier pushes"] = data["earlier"]
-    fig, (ax,) = plots.axes((6.4, 4.3))
-    plots.rate_distortion(ax, measured["classic"], learned)
-    return plots.to_svg(fig, "rate-distortion")
-
-
-def _confusion(classified: Mapping[str, Any] | None, limit: int = 20) -> dict[str, Any] | None:
-    """The confusion matrix as rows of (count, shade 0 to 1); past `limit` classes only the worst pairs."""
-    if not classified:
-        return None
-    names, counts = classified["names"], classified["confusion"]
-    pairs = [(n, names[i], names[j]) for i, row in enumerate(counts) for j, n in enumerate(row) if n and i != j]
-    pairs = sorted(pairs, reverse=True)[:limit]
-    rows = [
-        {"name": name, "cells": [(n, round(n / max(1, sum(row)), 2)) for n in row]}
-        for name, row in zip(names, counts, strict=True)
-    ]
-    return {"names": names, "rows": rows if len(names) <= limit else [], "pairs": pairs}
-
-
-def _int8(measured: Mapping[str, float] | None) -> str:
-    """A sentence on the int8 file; empty without one."""
-    if not measured:
-        return ""
-    return (
-        f"The int8 TFLite file ({measured['size_bytes'] / 1e3:.0f} kB) is right on {measured['accuracy']:.2%} of the "
-        f"test split, the SavedModel on {measured['float_accuracy']:.2%}; they agree on {measured['agreement']:.2%}."
-    )
-
-
-def _comparison(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The table of a run that compares models: a figure a row, a role a column."""
-    if not rows:
-        return None
-
-    def text(mean, spread):
-        if mean is not None and mean >= 1000:  # counts
-            return f"{mean:,.0f}" + (f" ± {spread:,.0f}" if spread is not None else "")
-        return number(mean) + (f" ± {number(spread, 3)}" if spread is not None else "")
-
-    names = [n for n in rows[0] if n not in ("role", "models")]
-    heads = [f"{r['role']} ({_count(r['models'], 'model')})" for r in rows]
-    return {"heads": heads, "rows": [(n.replace("_", " "), [text(*r[n]) for r in rows]) for n in names]}
-
-
-def _rates(measured: Mapping[str, Any]) -> dict[str, Any]:
-    """What each classic codec needs for the model's PSNR, and how much more or less the model needs."""
-    mean = measured["mean"]
-    rows = []
-    for name, curve in measured["classic"].items():
-        rate = rate_distortion.rate_at([(p["bpp"], p["psnr_db"]) for p in curve], mean["psnr_db"])
-        change = 100 * (mean["bpp"] / rate - 1) if rate else None
-        rows.append({
-            "name": name, "about": measured.get("about", {}).get(name, ""),
-            "bpp": f"{rate:.3f}" if rate else "outside its curve",
-            "change": "–" if change is None else f"{change:+.0f} %".replace("-", "−"),
-            "kind": "" if change is None or abs(change) < 0.5 else "good" if change < 0 else "bad",
-        })  # fmt: skip
-    rows.append({"name": "this model", "about": "", "bpp": f"{mean['bpp']:.3f}", "change": "", "kind": ""})
-    return {"quality": f"{mean['psnr_db']:.2f}", "rows": rows}
-
-
-def _picture(picture: Mapping[str, Any]) -> dict[str, Any]:
-    def told(point: Mapping[str, float]) -> str:
-        return f"{point['bpp']:.3f} bpp · {point['psnr_db']:.2f} dB · MS-SSIM {point['ms_ssim']:.4f}"
-
-    columns = [{"title": "original", "src": picture["crops"]["original"], "text": "24 bpp before any coding"}]
-    for title, key in (("this model", "model"), ("JPEG", "jpeg")):
-        columns.append({"title": title, "src": picture["crops"][key], "text": told(picture[key])})
-    rank = {"best": "Best PSNR", "median": "Median", "worst": "Worst PSNR"}.get(picture["rank"], picture["rank"])
-    return {**picture, "rank": rank, "columns": columns}
+def _metrics(data: Mapping[str, Any], found: Mapping[str, Any] | set[str]) -> list[dict[str, Any]]:
+    """The metrics of the recipe that were found, without details, and then what else was found."""
+    known = data.get("metrics") or ()
+    others = [{"name": n, "unit": "", "title": ""} for n in found if n not in {m["name"] for m in known}]
+    return [m for m in known if m["name"] in found and not m.get("detail")] + others
 
 
 def _slices(data: Mapping[str, Any]) -> dict[str, Any]:
     rows = data.get("slices") or []
-    known = [m["name"] for m in data.get("metrics") or ()]
-    found = {name for row in rows for name in row["values"]}
-    names = [n for n in known if n in found] + sorted(found - set(known))
-    names = [n for n in names if not n.startswith(_IN_CLASS_TABLE)]
-    units = {m["name"]: m["unit"] for m in data.get("metrics") or ()}
-    titles = [", ".join(t for t in (_LABELS.get(n, n), units.get(n)) if t) for n in names]
+    metrics = _metrics(data, dict.fromkeys(sorted({name for row in rows for name in row["values"]})))
+    titles = [", ".join(t for t in (m["title"] or m["name"], m["unit"]) if t) for m in metrics]
     cells = [
         {
             "slice": r["slice"],
             "examples": number(int(r["examples"])) if r.get("examples") is not None else "–",
-            "values": [number(r["values"].get(n)) for n in names],
+            "values": [number(r["values"].get(m["name"])) for m in metrics],
         }
         for r in rows
     ]
@@ -243,14 +116,18 @@ def _steps_about(steps: Sequence[Mapping[str, Any]]) -> str:
     return f"All steps together: {dag.seconds_text(sum(told))}{from_cache}. The bars compare their times."
 
 
-def _data(ingest: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Counts of the examples by split, what else is known in a line each, and the lists of files that need a look."""
+def _data(ingest: Mapping[str, Any] | None, noun: str) -> dict[str, Any]:
+    """Counts of the examples by split, what else is known in a line each, and the lists of files that need a look.
+
+    Args:
+      ingest: of a split it counts the examples, under their own name, their bytes, and how much else they are.
+      noun: what the examples are where it counts none.
+    """
     if not ingest:
         return {}
     found = ingest.get("splits") or {}
-    noun, size, unit, scale = ("pictures", "pixels", "megapixels", 1e6)
-    if any("recordings" in counts for counts in found.values()):
-        noun, size, unit, scale = ("recordings", "seconds", "hours", 3600)
+    noun, size, *_ = *(name for counts in found.values() for name in counts if name != "bytes"), noun, "pixels"
+    unit, scale = _LARGE_UNITS.get(size, (size, 1))
     splits = [
         [name, number(c.get(noun)), f"{c.get('bytes', 0) / 1e6:,.1f}", f"{c.get(size, 0) / scale:,.1f}"]
         for name, c in found.items()
@@ -264,8 +141,8 @@ def _data(ingest: Mapping[str, Any] | None) -> dict[str, Any]:
     titles = {
         "unreadable": "unreadable file",
         "duplicates": "duplicate",
-        "unlabelled": "recording without a label",
-        "unknown_records": "labelled recording that is not there",
+        "unlabelled": f"{noun[:-1]} without a label",
+        "unknown_records": f"labelled {noun[:-1]} that is not there",
         "lent": f"{noun[:-1]} lent to an empty split",
     }
     lists = [
@@ -273,7 +150,7 @@ def _data(ingest: Mapping[str, Any] | None) -> dict[str, Any]:
         for key, title in titles.items()
         if (rows := ingest.get(key) or [])
     ]
-    clean = [_count(0, titles[key]) for key in ("unreadable", "duplicates") if ingest.get(key) == []]
+    clean = [counted(0, titles[key]) for key in ("unreadable", "duplicates") if ingest.get(key) == []]
     return {"heads": [noun, "MB", unit], "splits": splits, "facts": facts, "lists": lists, "clean": ", ".join(clean)}
 
 

@@ -93,6 +93,7 @@ RECIPE = Recipe(
     inputs=inputs,
     signatures=signatures,
     evaluation=classifier.EVALUATION,
+    report=("confusions",),
     adapt=adapt,
     beside=int8.write,
     labelled=True,

@@ -63,6 +63,7 @@ RECIPE = Recipe(
     inputs=inputs,
     signatures=signatures,
     evaluation=classifier.EVALUATION,
+    report=("confusions",),
     adapt=adapt,
     beside=int8.write,
     labelled=True,

@@ -53,8 +53,9 @@ class ClassifierServer(tf.Module):
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Serialised records, string [B] -> numbers of each, float32 [B, 1].
 
-        accuracy and top5_accuracy are 0 or 1, cross_entropy is in nats, confidence is the largest probability. A label
-        that the model does not know counts as wrong, at a probability of 1e-7.
+        accuracy and top5_accuracy are 0 or 1, cross_entropy is in nats, confidence is the largest probability, `label`
+        is the record's, -1 if it has none. A label that the model does not know counts as wrong, at a probability of
+        1e-7.
         """
         features = picture_records.parse(examples)
         labels, logits = features[picture_records.LABEL], self._logits(features[picture_records.ENCODED])
@@ -70,5 +71,6 @@ class ClassifierServer(tf.Module):
             "top5_accuracy": tf.logical_and(known, near),
             "cross_entropy": -tf.where(known, wanted, tf.math.log(_LEAST)),
             "confidence": tf.exp(tf.reduce_max(log_probabilities, axis=-1)),
+            "label": labels,
         }
         return {name: tf.cast(value, tf.float32)[:, None] for name, value in numbers.items()}

@@ -84,4 +84,6 @@ RECIPE = Recipe(
     signatures=functools.partial(signatures, ContextLatents),
     evaluation=codec.EVALUATION,
     callbacks=callbacks,
+    report=("rate_distortion",),
+    batching=False,
 )

@@ -185,11 +185,11 @@ def build(model_class: type[Codec], config: CodecConfig) -> Codec:
 
 EVALUATION = Evaluation(
     metrics=(
-        Metric("bpp", "bpp", "lower", upper_bound=24.0),
-        Metric("psnr_db", "dB", "higher", lower_bound=15.0),
-        Metric("ms_ssim", "", "higher", lower_bound=0.3),
-        Metric("estimated_bpp", "bpp", "lower"),
-        Metric("rd_cost", "bpp", "lower", tolerance=0.05),
+        Metric("bpp", "bpp", "lower", upper_bound=24.0, title="real rate"),
+        Metric("psnr_db", "dB", "higher", lower_bound=15.0, title="PSNR"),
+        Metric("ms_ssim", "", "higher", lower_bound=0.3, title="MS-SSIM"),
+        Metric("estimated_bpp", "bpp", "lower", title="estimated rate"),
+        Metric("rd_cost", "bpp", "lower", tolerance=0.05, title="RD cost"),
     ),
     slices=("image/size_class",),
     comparable=("lmbda", "rates"),

@@ -108,4 +108,6 @@ RECIPE = Recipe(
     signatures=functools.partial(signatures, MixtureLatents),
     evaluation=codec.EVALUATION,
     callbacks=callbacks,
+    report=("rate_distortion",),
+    batching=False,
 )

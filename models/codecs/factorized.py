@@ -40,4 +40,6 @@ RECIPE = Recipe(
     signatures=functools.partial(signatures, FactorizedLatents),
     evaluation=codec.EVALUATION,
     callbacks=callbacks,
+    report=("rate_distortion",),
+    batching=False,
 )

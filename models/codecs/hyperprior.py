@@ -77,4 +77,6 @@ RECIPE = Recipe(
     signatures=functools.partial(signatures, GaussianLatents),
     evaluation=codec.EVALUATION,
     callbacks=callbacks,
+    report=("rate_distortion",),
+    batching=False,
 )

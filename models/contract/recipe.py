@@ -107,19 +107,20 @@ def _converted(name: str, value: Any, kind: type) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """A number of `serving_default` that is reported, and what of it blesses a model.
+    """A number of a set of examples that is reported, and what of it blesses a model.
 
     Attributes:
-      name: key in the signature's outputs, float32 [B, 1], if `aggregate` is "mean".
+      name: of the number; where `aggregate` is "mean" and has no arguments, the output of `serving_default` it is of.
       unit: as it is printed ("dB", "bpp", "" if dimensionless).
       better: "higher" or "lower".
-      lower_bound, upper_bound: the mean over the evaluation split must lie within them (None: no bound).
+      lower_bound, upper_bound: what the evaluation split gives must lie within them (None: no bound).
       tolerance: how much worse than the last pushed model it may be, in its unit (None: not compared).
-      aggregate: how examples become one number: "mean" of the output `name`; "calibration_error" of the outputs
-        `confidence` and `accuracy` (expected calibration error, 15 bins of equal width, arXiv:1706.04599); or "f1",
-        "precision" or "recall" of a class, from the outputs `label` and `predicted`, with the class in the name
-        ("f1_normal", see `components.evaluation.class_scores`; "challenge_f1" is the mean of three). Where a signature
-        gives `label`, examples with label -1 have none and are left out of everything.
+      aggregate: how the outputs of `serving_default` for the examples become one number: the name of a file in
+        components/evaluation/aggregates/. Where there is an output `label` of one number an example, examples with
+        label -1 have none and are left out of everything.
+      arguments: of the aggregate, as JSON has them.
+      title: what tables call it (empty: its name).
+      detail: whether it is one of many that only a table of their own shows, left out of summaries.
     """
 
     name: str
@@ -129,6 +130,9 @@ class Metric:
     upper_bound: float | None = None
     tolerance: float | None = None
     aggregate: str = "mean"
+    arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    title: str = ""
+    detail: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,8 +164,9 @@ class Recipe:
       build: config -> keras.Model, with every variable made and `compute_loss` of its own.
       inputs: (files, config, training) -> tf.data.Dataset of batches; infinite and shuffled when training.
       signatures: (model, config) -> tf.Module with `functions`, name -> tf.function, that are saved as signatures, and
-        an integer `fingerprint`; one function is `serving_default`: examples string [B] -> dict of float32 [B, 1]. A
-        codec's has `tables` and `reads` as well (`models.codecs.serving.server`).
+        an integer `fingerprint`; one function is `serving_default`: examples string [B] -> dict of [B, 1] and, for
+        aggregates that take more than a number an example, of [B, ...]. A codec's has `tables` and `reads` as well
+        (`models.codecs.serving.server`).
       evaluation: what is measured and what blesses a model.
       adapt: (config, training files) -> config, with the options filled in that the data decide (the number of classes,
         say); called once, before the model is built.
@@ -176,6 +181,8 @@ class Recipe:
       compile: (model, config) -> None, with `model.compile` and optimizers of its own: one, or several as
         `models.training.optimizers.Optimizers`; one as the configuration describes it if nothing is said.
       callbacks: (model, config, Files) -> Keras callbacks of a phase that see the model, the options and the data.
+      report: what the page of a run shows of the model, names of files in components/report/sections/, in their order.
+      batching: whether a server may put the requests of several clients into one batch.
     """
 
     name: str
@@ -196,6 +203,8 @@ class Recipe:
     phases: Callable | None = None
     compile: Callable | None = None
     callbacks: Callable | None = None
+    report: tuple[str, ...] = ()
+    batching: bool = True
     source: str = dataclasses.field(default_factory=lambda: sys._getframe(2).f_globals.get("__file__", "?"))
 
     def make_config(self, preset: str = "small", overrides: Mapping[str, Any] | None = None) -> Config:

@@ -53,6 +53,7 @@ RECIPE = Recipe(
     inputs=student.inputs,
     signatures=signatures,
     evaluation=classifier.EVALUATION,
+    report=("comparison", "confusions"),
     adapt=student.adapt,
     served=student.served,
     labelled=True,

@@ -289,6 +289,7 @@ RECIPE = Recipe(
     inputs=inputs,
     signatures=signatures,
     evaluation=classifier.EVALUATION,
+    report=("comparison", "confusions"),
     adapt=adapt,
     served=served,
     labelled=True,

@@ -212,14 +212,19 @@ def build(model_class: type[Ecg], config: EcgConfig) -> Ecg:
     return model
 
 
-def _class_metrics(kind: str) -> tuple[Metric, ...]:
-    return tuple(Metric(f"{kind}_{name}", "", "higher", aggregate=kind) for name in ecg_units.CLASSES.values())
+def _class_metrics(score: str) -> tuple[Metric, ...]:
+    """A score of each class; there are too many of them for a summary, but for the F1."""
+    return tuple(
+        Metric(f"{score}_{name}", "", "higher", aggregate="class_score", arguments={"score": score, "place": place},
+               title=f"F1 {name}" if score == "f1" else "", detail=score != "f1")
+        for place, name in enumerate(ecg_units.CLASSES.values())
+    )  # fmt: skip
 
 
 EVALUATION = Evaluation(
     metrics=(
-        Metric("challenge_f1", "", "higher", lower_bound=0.0, tolerance=0.02, aggregate="f1"),
-        *(metric for kind in ("f1", "precision", "recall") for metric in _class_metrics(kind)),
+        Metric("challenge_f1", "", "higher", 0.0, tolerance=0.02, aggregate="challenge_f1", title="challenge F1"),
+        *(metric for score in ("f1", "precision", "recall") for metric in _class_metrics(score)),
         Metric("accuracy", "", "higher"),
         Metric("cross_entropy", "nats", "lower"),
         Metric("calibration_error", "", "lower", aggregate="calibration_error"),

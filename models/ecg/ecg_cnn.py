@@ -31,6 +31,7 @@ RECIPE = Recipe(
     inputs=inputs,
     signatures=signatures,
     evaluation=ecg.EVALUATION,
+    report=("mistakes",),
     adapt=adapt,
     labelled=True,
     data="recordings",

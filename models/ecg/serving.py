@@ -99,13 +99,15 @@ class EcgServer(tf.Module):
         """Serialised records, string [B] -> numbers of each, float32 [B, 1].
 
         accuracy is 0 or 1, cross_entropy is in nats, confidence is the largest probability. `label` and `predicted` are
-        places in N, A, O, ~ and then the model's other classes; -1 is a label that is neither. A label that the model
-        does not know counts as wrong, at a probability of 1e-7.
+        places in N, A, O, ~ and then the model's other classes; a label that is neither has the place behind them, -1
+        is a recording without one. A label that the model does not know counts as wrong, at a probability of 1e-7.
         """
         features = ecg_records.parse(examples)
         log_probabilities = tf.nn.log_softmax(self._logits(*ecg_records.decode_batch(features[ecg_records.SIGNAL])))
-        same = tf.equal(features[ecg_records.LABEL_NAME][:, None], self.known)
-        label = tf.where(tf.reduce_any(same, axis=1), tf.argmax(tf.cast(same, tf.int32), axis=1), ecg_records.NO_LABEL)
+        name = features[ecg_records.LABEL_NAME]
+        same = tf.equal(name[:, None], self.known)
+        place = tf.where(tf.reduce_any(same, axis=1), tf.argmax(tf.cast(same, tf.int32), axis=1), len(self.known))
+        label = tf.where(tf.equal(name, ""), tf.cast(ecg_records.NO_LABEL, place.dtype), place)
         hits = tf.equal(label[:, None], tf.cast(self.places, tf.int64))
         given = tf.reduce_sum(tf.where(hits, log_probabilities, 0.0), axis=1)
         predicted = tf.gather(self.places, tf.argmax(log_probabilities, axis=1))

@@ -1,7 +1,6 @@
 """The end of a run: warnings, the report with its times, the table, the exit code."""
 
 import dataclasses
-import json
 import math
 import pathlib
 
@@ -10,23 +9,19 @@ from rich.markup import escape
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from components.evaluation import evaluator
-from components.kinds.recordings.sources import SAMPLE
 from pipeline.runners import serving
 from pipeline.runners.local import Step
 from pipeline.shapes.line import Options
 
-_ON_THE_PAGE = ("precision", "recall")  # aggregates of single classes, which are too many for the table
-
 
 def finish(steps: list[Step], options: Options, out: pathlib.Path, console: Console) -> int:
     """Completes the report and prints what came of the run; returns the exit code (0 pushed, 1 not blessed)."""
-    from components.report import build
+    from components.report import build, section
 
     noun = options.recipe.data
     outputs = {step.name: step.outputs for step in steps}
     known = [{f.name: getattr(s, f.name) for f in dataclasses.fields(s) if f.name != "outputs"} for s in steps]
-    table = compared(outputs["Comparison"]["table"].uri) if "Comparison" in outputs else []
-    report = build.finish(outputs["Report"]["report"].uri, out / "report.html", steps=known, comparison=table)
+    report = build.finish(outputs["Report"]["report"].uri, out / "report.html", steps=known)
     for line in anomalies(outputs["ExampleValidator"]["anomalies"].uri):
         console.print(f"[yellow]warning:[/] the {noun} differ between splits: {escape(line)}")
     pushed = outputs["Pusher"]["pushed_model"].custom_properties
@@ -34,49 +29,25 @@ def finish(steps: list[Step], options: Options, out: pathlib.Path, console: Cons
     rows = []
     if not reasons:
         path = pushed["pushed_destination"].string_value
-        serving.write_configuration(pathlib.Path(path).parent, options.recipe.name, options.recipe.shape)
+        serving.write_configuration(pathlib.Path(path).parent, options.recipe.name, options.recipe.batching)
         rows.append(("pushed model", path))
     means = evaluator.means(outputs["Evaluator"]["evaluation"].uri)
     for metric in options.recipe.evaluation.metrics:
-        if metric.aggregate in _ON_THE_PAGE:
-            continue
-        value = means[metric.name]
-        rows.append((metric.name, "-" if math.isnan(value) else f"{value:.4f} {metric.unit}".rstrip()))
-    if found := build.load(report.parent).get("int8"):
-        rows.append(("int8 accuracy", f"{found['accuracy']:.4f} ({found['size_bytes']:,} bytes)"))
-    kind = "simulated, " if options.dataset == SAMPLE else ""
+        if not metric.detail:
+            value = means[metric.name]
+            rows.append((metric.name, "-" if math.isnan(value) else f"{value:.4f} {metric.unit}".rstrip()))
+    page = build.load(report.parent)
+    sections = [(section.get(name), measured) for name, measured in page["sections"].items()]
+    rows += [row for one, measured in sections for row in one.rows(measured)]
+    kind = "simulated, " if (page["ingest"] or {}).get("simulated") else ""
     rows += [(noun, f"{means['example_count']:.0f} ({kind}test split)"), ("report", str(report))]
     for name, value in rows:  # no rich table: it cuts paths to the terminal's width, which is 80 in a pipe
         console.print(f"{name:18}{escape(value)}", soft_wrap=True)
-    for line in side_by_side(table):
+    for line in (line for one, measured in sections for line in one.lines(measured)):
         console.print(escape(line), soft_wrap=True)
     for reason in reasons:
         console.print(f"[red]not pushed:[/] {escape(reason)}", soft_wrap=True)
     return 1 if reasons else 0
-
-
-def compared(uri: str) -> list[dict]:
-    """The rows of a comparison, one a role."""
-    from components.evaluation import comparison
-
-    return comparison.summary(json.loads((pathlib.Path(uri) / comparison.FILE).read_text(encoding="utf-8")))
-
-
-def side_by_side(table: list[dict]) -> list[str]:
-    """A comparison as lines of text: a figure a line, a role a column; empty without one."""
-    if not table:
-        return []
-    lines = ["", " " * 18 + "".join(f"{row['role']:>20}" for row in table)]
-    for name in (n for n in table[0] if n not in ("role", "models")):
-        lines.append(f"{name:18}" + "".join(f"{_figure(*row[name]):>20}" for row in table))
-    return lines + [f"{'models':18}" + "".join(f"{row['models']:>20}" for row in table)]
-
-
-def _figure(mean: float | None, spread: float | None) -> str:
-    if mean is None:
-        return "-"
-    digits = ",.0f" if mean >= 1000 else ".4f"
-    return f"{mean:{digits}} ± {spread:{digits}}" if spread is not None else f"{mean:{digits}}"
 
 
 def refusals(outputs: dict) -> list[str]:

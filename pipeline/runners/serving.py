@@ -14,16 +14,17 @@ allowed_batch_sizes: 8
 """
 
 
-def write_configuration(push_dir: pathlib.Path, name: str, kind: str) -> tuple[pathlib.Path, ...]:
-    """Writes `<name>.models.config` and, but for codecs, `<name>.batching.config` beside a serving folder.
+def write_configuration(push_dir: pathlib.Path, name: str, batching: bool) -> tuple[pathlib.Path, ...]:
+    """Writes `<name>.models.config` and, if requests may be batched, `<name>.batching.config` beside a serving folder.
 
-    A codec takes the pictures of a batch one after the other, so a batch saves nothing, and one picture or stream that
-    is refused would fail the whole batch, which the server makes of the requests of several clients.
+    A codec, for one, takes the pictures of a batch one after the other, so a batch saves nothing, and one picture or
+    stream that is refused would fail the whole batch, which the server makes of the requests of several clients.
 
     The two newest versions are served: `canary` is the newest, `stable` the one before it (the same, if alone).
 
     Args:
-      push_dir: the serving folder, with one numbered folder a version. name: of the served model. kind: its recipe's.
+      push_dir: the serving folder, with one numbered folder a version. name: of the served model.
+      batching: its recipe's.
 
     Returns:
       The files.
@@ -46,7 +47,7 @@ def write_configuration(push_dir: pathlib.Path, name: str, kind: str) -> tuple[p
         "  }\n}\n"
     )
     texts = {f"{name}.models.config": models, f"{name}.batching.config": _BATCHING.format(cores=os.cpu_count() or 1)}
-    if kind == "codec":
+    if not batching:
         # One of an earlier version would go on mixing requests.
         (push_dir.parent / f"{name}.batching.config").unlink(missing_ok=True)
         del texts[f"{name}.batching.config"]

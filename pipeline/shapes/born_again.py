@@ -42,7 +42,7 @@ def create_pipeline(options: line.Options) -> dsl.Pipeline:
     comparison = compare(options, examples, first.outputs["model"], chain[1:], controls, ensemble=True)
     together = [_ensemble(options, examples, chain[1:])] if config.push == "ensemble" else []
     model = together[0].outputs["model"] if together else None
-    judged = line.judge(options, examples, validation, chain[-1], model)
+    judged = line.judge(options, examples, validation, chain[-1], model, comparison)
     return line.assemble(options, [ingest, *validation, *chain, *controls, comparison, *together, *judged])
 
 

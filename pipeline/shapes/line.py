@@ -19,6 +19,7 @@ from components.evaluation.evaluator import Evaluator, eval_config
 from components.ingest.example_gen import TfdsExampleGen
 from components.ingest.statistics import side_feature_options
 from components.report import component as report_component
+from components.report import section
 from components.serving import check as serving_check
 from components.training import trainer, tuner
 from models.contract.recipe import Config, Recipe
@@ -94,11 +95,12 @@ def ingest_of(options: Options) -> TfdsExampleGen:
     )
 
 
-def judge(options: Options, examples, validation: tuple, training, model=None) -> list:
+def judge(options: Options, examples, validation: tuple, training, model=None, comparison=None) -> list:
     """What comes behind the training of the model that is served: baseline, evaluation, check, push, report.
 
     Args:
       training: step of the last training. model: channel of what is served, if not that step's.
+      comparison: step that compares models, if there is one.
     """
     model = model or training.outputs["model"]
     baseline = _baseline(options)
@@ -127,6 +129,7 @@ def judge(options: Options, examples, validation: tuple, training, model=None) -
         infra_blessing=check.outputs["blessing"],
         pushed_model=pusher.outputs["pushed_model"],
         anomalies=validation[-1].outputs["anomalies"],
+        comparison=comparison.outputs["table"] if comparison else None,
         settings=_report_settings(options),
     )
     return [baseline, evaluator, check, pusher, report]
@@ -233,6 +236,7 @@ def _baseline(options: Options):
 
 
 def _report_settings(options: Options) -> str:
+    section.check(options.recipe)
     return json.dumps(
         {
             "recipe": options.recipe.name,

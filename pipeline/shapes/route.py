@@ -43,5 +43,5 @@ def create_pipeline(options: line.Options) -> dsl.Pipeline:
                 options, examples, recipe=student.RECIPE, config=control, name=numbered("Control", n)
             )
     comparison = compare(options, examples, teacher.outputs["model"], students, controls)
-    judged = line.judge(options, examples, validation, students[0])
+    judged = line.judge(options, examples, validation, students[0], comparison=comparison)
     return line.assemble(options, [ingest, *validation, teacher, anchors, *students, *controls, comparison, *judged])

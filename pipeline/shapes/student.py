@@ -46,7 +46,7 @@ def create_pipeline(options: line.Options) -> dsl.Pipeline:
                 options, examples, recipe=student.RECIPE, config=control, name=numbered("Control", n), found=found
             )
     comparison = compare(options, examples, model, students, controls)
-    judged = line.judge(options, examples, validation, students[0])
+    judged = line.judge(options, examples, validation, students[0], comparison=comparison)
     return line.assemble(options, [ingest, *validation, *extra, *students, *controls, comparison, *judged])
 
 

@@ -155,6 +155,7 @@ class Classifier:
         numbers = {k: v.numpy()[:, 0] for k, v in numbers.items()}
         assert {m.name for m in recipe.evaluation.metrics if m.aggregate == "mean"} <= set(numbers)
         np.testing.assert_allclose(numbers["confidence"], p.max(1), rtol=1e-4)
+        assert np.array_equal(numbers["label"], labels)
         assert np.array_equal(numbers["accuracy"], p.argmax(1) == labels)
         assert np.array_equal(numbers["top5_accuracy"], [1, 1, 0])  # three classes
         expected = -np.log([p[0, 0], p[1, 1], 1e-7])

@@ -66,7 +66,7 @@ class SampleSource:
         self._builder = _module(SAMPLE) and tfds.builder(SAMPLE)
         self.labels = list(self._builder.info.features["label"].names)
         self.digest = self._builder.info.full_name
-        self.facts: dict[str, Any] = {}
+        self.facts: dict[str, Any] = {"simulated": True}
 
     def prepare(self, work_dir: str, beam_args: list[str]) -> None:
         """Simulates them into `work_dir`."""

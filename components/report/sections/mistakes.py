@@ -1,13 +1,17 @@
-"""What the report measures of a model of electrocardiograms: confusions, scores by class, and its worst mistakes."""
+"""What the report shows of a model of electrocardiograms: confusions, scores by class, and its worst mistakes."""
 
 import base64
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from components.evaluation import class_scores, confusions
+from components.evaluation import class_scores
+from components.evaluation.aggregates.calibration_error import reliability
+from components.report import classified, recording_plots
+from components.report.markup import number, template
+from components.report.section import Run, Section
 from components.serving.served_ecg import ServedEcg
 from models.records import ecg_units
 from models.records import recordings as ecg_records
@@ -15,6 +19,41 @@ from models.records import recordings as ecg_records
 MISTAKES = 6
 _BATCH = 16
 _LONGEST = 60 * ecg_units.RATE  # samples of a mistake that are kept for its drawing
+_COLUMNS = ("recordings", *class_scores.KINDS)
+_SCORES = """\
+{% if scores %}<h3>Scores of the classes</h3>
+<table class="narrow"><thead><tr><th>class<th>name<th class="n">recordings<th class="n">F1<th class="n">precision<th class="n">recall</thead>
+<tbody>{% for row in scores %}<tr>{% for v in row %}<td{% if loop.index > 2 %} class="n"{% endif %}>{{ v }}{% endfor %}{% endfor %}</tbody></table>
+<p class="caption">F1 is twice the hits over the recordings of the class and those taken for it together. The challenge's score is the mean F1 of N, A and O; noise is left out of it.</p>{% endif %}
+"""  # noqa: E501
+_MISTAKES = """\
+{% if mistakes %}<section><h2>Worst mistakes</h2>
+{% for m in mistakes %}<h3>{{ m.id }} <span class="faint">{{ m.length }} · {{ m.told }}</span></h3>
+<figure class="wide">{{ m.svg|safe }}</figure>{% endfor %}
+<p class="caption">The wrong answers on the test split with the highest probability. Above: the signal at 300 Hz in millivolts. Below: the logarithm of its power spectral density in windows of 64 samples, which is what the model sees.</p></section>{% endif %}
+"""  # noqa: E501
+
+
+class Mistakes(Section):
+    """Measured on all of the test split that has a label."""
+
+    what = "confusions"
+    evaluation_about = classified.EVALUATION_ABOUT
+
+    def measure(self, run: Run) -> dict[str, Any]:
+        """As of the function `measure`."""
+        return measure(run.model_dir, run.files, run.class_names)
+
+    def render(self, measured: Mapping[str, Any] | None, data: Mapping[str, Any]) -> str:
+        """The matrix beside the reliability, the scores of the classes, and the drawings of the mistakes."""
+        found = measured or {}
+        scores = [[s["title"], s["name"], *(number(s[k]) for k in _COLUMNS)] for s in found.get("scores", ())]
+        drawn = recording_plots.drawn(found.get("mistakes", ()))
+        html = classified.render(measured, data["noun"], template(_SCORES).render(scores=scores))
+        return html + template(_MISTAKES).render(mistakes=drawn)
+
+
+SECTION = Mistakes()
 
 
 class EcgError(ValueError):
@@ -28,9 +67,9 @@ def measure(model_dir: str, files: Sequence[str], names: Sequence[str]) -> dict[
       model_dir: SavedModel. files: of records. names: of the model's classes, in its order.
 
     Returns:
-      "names", "confusion" and "reliability" as of `classified.measure`; "scores": for each class "name", "title",
-      "recordings", "f1", "precision", "recall" (None where undefined); "mistakes": the MISTAKES wrong answers of the
-      highest probability, each with "id", "is", "taken", "probability" (of the wrong class), "own_probability",
+      "names", "confusion" and "reliability" as `classified.render` takes them; "scores": for each class "name",
+      "title", "recordings", "f1", "precision", "recall" (None where undefined); "mistakes": the MISTAKES wrong answers
+      of the highest probability, each with "id", "is", "taken", "probability" (of the wrong class), "own_probability",
       "seconds", "rate" (samples a second) and "signal" (base64 of little-endian int16, microvolts, a minute at most).
 
     Raises:
@@ -60,7 +99,7 @@ def measure(model_dir: str, files: Sequence[str], names: Sequence[str]) -> dict[
     return {
         "names": list(names),
         "confusion": confusion.tolist(),
-        "reliability": confusions.reliability(p.max(1), p.argmax(1) == labels),
+        "reliability": reliability(p.max(1), p.argmax(1) == labels),
         "scores": _scores(confusion, names),
         "mistakes": [_mistake(record, names) for _, _, record in sorted(worst, reverse=True)],
     }

@@ -1,20 +1,90 @@
-"""What the report measures itself: the model and the classic codecs on the same pictures of the test split."""
+"""What the report shows of a codec: the model and the classic codecs on the same pictures of the test split."""
 
 import base64
 import dataclasses
 import io
-from collections.abc import Sequence
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from components.evaluation import classic, rate_distortion
+from components.report import plots
+from components.report.markup import counted, number, template
+from components.report.section import Cards, Run, Section
 from components.serving import served_codec
 
 CROP = 256  # pixels, side of the crops that are shown
 _PIXEL_BUDGET = 4_000_000  # of all pictures together: the classic encoders need about 2 s a megapixel for their curves
 _SETTINGS = slice(0, 7)  # of the classic codecs; the higher ones lie outside the plot
+_HTML = """\
+<section><h2>Rate and distortion</h2>
+{% if plot %}<div class="split"><figure>{{ plot|safe }}</figure>
+<div><table><thead><tr><th>codec<th class="n">bpp for {{ rates.quality }} dB<th class="n">this model needs</thead>
+<tbody>{% for r in rates.rows %}<tr><td>{{ r.name }}<div class="faint">{{ r.about }}</div><td class="n">{{ r.bpp }}<td class="n {{ r.kind }}">{{ r.change }}{% endfor %}</tbody></table>
+<p class="caption">All codecs coded the same {{ measured_count }} in this run; every byte of the file or stream counts. PSNR is over RGB, the mean of the pictures' values. A classic codec's rate is interpolated on its curve at this model's PSNR.</p></div></div>
+{% else %}<p class="missing">No picture was coded in this run, so there is nothing to compare.</p>{% endif %}</section>
+
+<section><h2>Pictures</h2>
+{% if pictures %}
+{% for p in pictures %}<h3>{{ p.rank }} <span class="faint">{{ p.key }} · {{ p.width }} × {{ p.height }} pixels</span></h3>
+<div class="row">{% for c in p.columns %}<figure><img src="{{ c.src }}" alt="{{ c.title }}, {{ p.key }}"><figcaption><b>{{ c.title }}</b><br>{{ c.text }}</figcaption></figure>{% endfor %}</div>{% endfor %}
+<p class="caption">Crops of at most 256 × 256 pixels, where the picture has most detail. The JPEG is the best one in at most as many bytes as the model's stream; where even quality 1 needs more, that one.</p>
+<details><summary>All measured pictures</summary><div class="scroll"><table><thead><tr><th>picture<th class="n">bpp<th class="n">PSNR, dB<th class="n">MS-SSIM</thead>
+<tbody>{% for p in each %}<tr><td>{{ p.key }}{% for v in p["values"] %}<td class="n">{{ v }}{% endfor %}{% endfor %}</tbody></table></div></details>
+{% else %}<p class="missing">No picture was coded in this run.</p>{% endif %}</section>
+"""  # noqa: E501
+
+
+class RateDistortion(Section):
+    """Measured on the first pictures of the test split, with the versions that were pushed before."""
+
+    what = "pictures"
+    training_about = (
+        "Training values are of noisy latents on crops, validation values of rounded latents on the validation split."
+    )
+    evaluation_about = (
+        "Means over the test split, measured by the signature that really codes and decodes. “estimated” is what the "
+        "model's own probabilities promise."
+    )
+
+    def measure(self, run: Run) -> dict[str, Any]:
+        """As of the function `measure`; "earlier": "version" and mean point of older pushes, newest first."""
+        measured = measure(run.model_dir, run.files, run.count)
+        measured["earlier"] = []
+        for version in earlier_versions(pathlib.Path(run.pushed), run.recipe) if run.pushed else ():
+            title = f"version {version.name}"
+            point = run.notes.attempt(title, lambda v=version: measure_mean(str(v), run.files, run.count))
+            measured["earlier"] += [{"version": version.name, **point}] if point else []
+        return measured
+
+    def render(self, measured: Mapping[str, Any] | None, data: Mapping[str, Any]) -> str:
+        """The plot beside the rates at equal quality, and the pictures."""
+        found = measured or {}
+        return template(_HTML).render(
+            plot=_plot(found, data["recipe"]) if found else "",
+            rates=_rates(found) if found else None,
+            measured_count=counted(len(found.get("each", ())), "picture"),
+            pictures=[_picture(p) for p in found.get("pictures", ())],
+            each=[{"key": p["key"], "values": _point(p)} for p in found.get("each", ())],
+        )
+
+    def cards(self, measured: Mapping[str, Any] | None, values: Mapping[str, float], examples: int | None) -> Cards:
+        """Rate, quality, what coding adds to the estimate, and the rate against JPEG's at equal quality."""
+        about = ""
+        if values:
+            count = f" ({counted(examples, 'example')})" if examples else ""
+            how = ", from streams that were really written and read" if "bpp" in values else ""
+            about = f"Means over the test split{count}{how}."
+        elif measured:
+            values = measured["mean"]
+            about = f"Means over {counted(len(measured['each']), 'picture')} of the test split."
+        return Cards(_value_cards(values) + (_jpeg_cards(measured) if measured else []), about)
+
+
+SECTION = RateDistortion()
 
 
 def choose_pictures(files: Sequence[str], count: int) -> tuple[list[str], list[np.ndarray]]:
@@ -124,3 +194,76 @@ def measure_mean(model_dir: str, files: Sequence[str], count: int) -> dict[str, 
     _, pictures = choose_pictures(files, count)
     codec = served_codec.ServedCodec(model_dir)
     return dataclasses.asdict(rate_distortion.mean(codec.measure(p)[0] for p in pictures))
+
+
+def earlier_versions(model_dir: pathlib.Path, recipe: str, limit: int = 3) -> Iterator[pathlib.Path]:
+    """Version folders beside a pushed model, newest first: older pushes of the same recipe."""
+    found = [p for p in model_dir.parent.glob("*") if p.name.isdecimal() and (p / "saved_model.pb").is_file()]
+    older = sorted((p for p in found if int(p.name) < int(model_dir.name)), key=lambda p: -int(p.name))
+    yield from [p for p in older if served_codec.describe(p).get("recipe") == recipe][:limit]
+
+
+def _value_cards(values: Mapping[str, float]) -> list[dict[str, str]]:
+    cards = []
+    if "bpp" in values:
+        rate = f"{values['bpp']:.3f}"
+        cards.append({"label": "Rate", "value": rate, "unit": "bpp", "about": "all bytes of the stream"})
+    if "psnr_db" in values:
+        cards.append({"label": "PSNR", "value": number(values["psnr_db"]), "unit": "dB", "about": "RGB, peak 255"})
+    if "ms_ssim" in values:
+        cards.append({"label": "MS-SSIM", "value": f"{values['ms_ssim']:.4f}", "unit": "", "about": "1 is identical"})
+    if values.get("estimated_bpp") and "bpp" in values:
+        excess = 100 * (values["bpp"] / values["estimated_bpp"] - 1)
+        told = f"estimated {values['estimated_bpp']:.3f} bpp"
+        shown = f"{excess:+.2f}".replace("-", "−")
+        cards.append({"label": "Real over estimated", "value": shown, "unit": "%", "about": told})
+    return cards
+
+
+def _jpeg_cards(measured: Mapping[str, Any]) -> list[dict[str, str]]:
+    changes = [row["change"] for row in _rates(measured)["rows"] if row["name"] == "JPEG" and row["change"] != "–"]
+    return [
+        {"label": "Against JPEG", "value": change.removesuffix(" %"), "unit": "%", "about": "rate at equal PSNR"}
+        for change in changes
+    ]
+
+
+def _plot(measured: Mapping[str, Any], recipe: str) -> str:
+    learned = {f"{recipe}, this run": [measured["mean"]]}
+    if measured.get("earlier"):
+        learned["earlier pushes"] = measured["earlier"]
+    fig, (ax,) = plots.axes((6.4, 4.3))
+    plots.rate_distortion(ax, measured["classic"], learned)
+    return plots.to_svg(fig, "rate-distortion")
+
+
+def _rates(measured: Mapping[str, Any]) -> dict[str, Any]:
+    """What each classic codec needs for the model's PSNR, and how much more or less the model needs."""
+    mean = measured["mean"]
+    rows = []
+    for name, curve in measured["classic"].items():
+        rate = rate_distortion.rate_at([(p["bpp"], p["psnr_db"]) for p in curve], mean["psnr_db"])
+        change = 100 * (mean["bpp"] / rate - 1) if rate else None
+        rows.append({
+            "name": name, "about": measured.get("about", {}).get(name, ""),
+            "bpp": f"{rate:.3f}" if rate else "outside its curve",
+            "change": "–" if change is None else f"{change:+.0f} %".replace("-", "−"),
+            "kind": "" if change is None or abs(change) < 0.5 else "good" if change < 0 else "bad",
+        })  # fmt: skip
+    rows.append({"name": "this model", "about": "", "bpp": f"{mean['bpp']:.3f}", "change": "", "kind": ""})
+    return {"quality": f"{mean['psnr_db']:.2f}", "rows": rows}
+
+
+def _picture(picture: Mapping[str, Any]) -> dict[str, Any]:
+    def told(point: Mapping[str, float]) -> str:
+        return f"{point['bpp']:.3f} bpp · {point['psnr_db']:.2f} dB · MS-SSIM {point['ms_ssim']:.4f}"
+
+    columns = [{"title": "original", "src": picture["crops"]["original"], "text": "24 bpp before any coding"}]
+    for title, key in (("this model", "model"), ("JPEG", "jpeg")):
+        columns.append({"title": title, "src": picture["crops"][key], "text": told(picture[key])})
+    rank = {"best": "Best PSNR", "median": "Median", "worst": "Worst PSNR"}.get(picture["rank"], picture["rank"])
+    return {**picture, "rank": rank, "columns": columns}
+
+
+def _point(point: Mapping[str, float]) -> list[str]:
+    return [f"{point['bpp']:.4f}", f"{point['psnr_db']:.2f}", f"{point['ms_ssim']:.4f}"]

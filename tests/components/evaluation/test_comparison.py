@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from tfx.types import standard_artifacts
 
-from components.evaluation import comparison, confusions
+from components.evaluation import classifier_answers, comparison
 from components.training import teacher
 from models.contract import registry
 from models.contract.recipe import ConfigError
@@ -60,8 +60,8 @@ def test_the_table_tells_what_the_models_answer(examples, models):
     assert [r["role"] for r in rows] == ["teacher", "student", "student", "control", "ensemble"]
     teacher_row, same, other, control, ensemble = rows
     assert same["agreement"] == 1 and abs(same["kl_to_teacher"]) < 1e-6 and other["kl_to_teacher"] > 1e-4
-    p, labels = confusions.probabilities(paths[1], files)
-    t, _ = confusions.probabilities(paths[0], files)
+    p, labels = classifier_answers.probabilities(paths[1], files)
+    t, _ = classifier_answers.probabilities(paths[0], files)
     assert other["accuracy"] == control["accuracy"] == (p.argmax(1) == labels).mean()
     assert other["agreement"] == (p.argmax(1) == t.argmax(1)).mean()
     assert other["kl_to_teacher"] == pytest.approx((t * np.log(t / p)).sum(1).mean(), rel=1e-3)
@@ -77,11 +77,26 @@ def test_the_table_tells_what_the_models_answer(examples, models):
     assert mean == np.mean(both) and spread == pytest.approx(np.std(both, ddof=1)) and table[0]["accuracy"][1] is None
 
 
-def test_the_calibration_error_is_that_of_its_bins():
-    confidence, hit = np.array([0.95, 0.95, 0.95, 0.55, 0.05]), np.array([1, 1, 0, 1, 0])
-    expected = (3 * abs(2 / 3 - 0.95) + abs(1 - 0.55) + 0.05) / 5
-    assert confusions.calibration_error(confidence, hit) == pytest.approx(expected)
-    assert [b["count"] for b in confusions.reliability(confidence, hit)] == [1, 1, 3]
+def test_pictures_without_a_label_are_not_counted_as_wrong():
+    random = np.random.default_rng(1)
+    p, teacher = (random.dirichlet(np.ones(7), 6) for _ in range(2))
+    labels = p.argmax(1)
+    found = comparison._scores(p, teacher, labels)
+    assert found["accuracy"] == found["top5_accuracy"] == 1.0
+    more_p, more_t = np.concatenate([p, teacher]), np.concatenate([teacher, p])
+    more = comparison._scores(more_p, more_t, np.concatenate([labels, np.full(6, -1)]))
+    by_label = ("accuracy", "top5_accuracy", "cross_entropy", "calibration_error")
+    assert all(more[name] == pytest.approx(found[name]) for name in by_label)
+    assert more["kl_to_teacher"] == pytest.approx((found["kl_to_teacher"] + _kl(p, teacher)) / 2)
+    unknown = comparison._scores(p, teacher, np.append(labels[:5], 7))  # of a class that no model knows
+    assert unknown["accuracy"] == unknown["top5_accuracy"] == pytest.approx(5 / 6)
+    assert unknown["cross_entropy"] == pytest.approx(-np.log(np.append(p.max(1)[:5], 1e-12)).mean())
+    none = comparison._scores(p, teacher, np.full(6, -1))
+    assert all(none[name] is None for name in by_label) and none["agreement"] == found["agreement"]
+
+
+def _kl(t, p):
+    return (t * np.log(t / p)).sum(1).mean()
 
 
 def options() -> str:

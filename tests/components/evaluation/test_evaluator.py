@@ -1,6 +1,5 @@
 """The Evaluator as the pipeline runs it: means of the signature's outputs, bounds, comparison with a pushed model."""
 
-import numpy as np
 import pytest
 from tfx.components.evaluator import executor as stock
 from tfx.dsl.components.base import base_beam_executor
@@ -92,28 +91,3 @@ def test_worse_than_the_pushed_model(tmp_path, tolerance, expected):
     assert evaluator.means(uri)["psnr_db"] == pytest.approx(31.0)
     if not expected:
         assert evaluator.failures(uri) == ["psnr_db changed by -1 against the last pushed model; allowed is -0.5"]
-
-
-def test_the_calibration_error_is_that_of_its_bins_however_they_are_merged():
-    """Against the direct formula; bins are (0, 1/15], (1/15, 2/15], ..."""
-
-    class Element:
-        def __init__(self, confidence, accuracy):
-            self.outputs = {"confidence": np.array([confidence]), "accuracy": np.array([accuracy])}
-
-        def get_predictions(self, model_name):
-            return self.outputs
-
-    random = np.random.default_rng(1)
-    confidence = random.uniform(0.1, 1.0, 200)
-    accuracy = (random.uniform(size=200) < confidence**2).astype(float)
-    bins = evaluator._Bins("key", "")
-    parts = [bins.create_accumulator() for _ in range(3)]
-    for n, (c, a) in enumerate(zip(confidence, accuracy, strict=True)):
-        parts[n % 3] = bins.add_input(parts[n % 3], Element(c, a))
-    found = bins.extract_output(bins.merge_accumulators(parts))["key"]
-    places = np.ceil(confidence * 15)
-    groups = [places == b for b in range(1, 16)]
-    expected = sum(g.sum() * abs(accuracy[g].mean() - confidence[g].mean()) for g in groups if g.any()) / 200
-    assert abs(found - expected) < 1e-12 and found > 0.05
-    assert np.isnan(bins.extract_output(bins.create_accumulator())["key"])

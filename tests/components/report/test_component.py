@@ -1,6 +1,7 @@
 """The Report step on the artifacts of a run, as TFX calls it."""
 
 import base64
+import dataclasses
 import json
 import pathlib
 
@@ -13,10 +14,11 @@ from tfx.types import standard_artifacts
 
 from components.artifacts import HtmlReport
 from components.evaluation import classic, evaluator
-from components.report import component
+from components.report import component, page, section, sections
 from components.report.sections import rate_distortion as rate_distortion_section
 from components.serving import served_codec
 from models.codecs import codec
+from models.contract import registry
 from models.records import pictures as picture_records
 from tests.components import tiny_codec
 
@@ -75,11 +77,11 @@ def run(tmp_path_factory):
     return artifacts
 
 
-def report_of(artifacts, out):
+def report_of(artifacts, out, recipe="factorized"):
     """Runs the step; returns its numbers and its page."""
     report = HtmlReport()
     report.uri = str(out)
-    settings = {"recipe": "factorized", "preset": "small", "config": {"lmbda": 0.5}, "pictures": 3}
+    settings = {"recipe": recipe, "preset": "small", "config": {"lmbda": 0.5}, "pictures": 3}
     inputs = {name: [artifact] for name, artifact in artifacts.items()}
     executor = component.Report.EXECUTOR_SPEC.executor_class()
     executor.Do(inputs, {"report": [report]}, {"settings": json.dumps(settings)})
@@ -87,26 +89,27 @@ def report_of(artifacts, out):
 
 
 def test_what_a_pushed_run_shows(run, tmp_path):
-    found, page = report_of(run, tmp_path)
-    assert found["notes"] == []
+    found, html = report_of(run, tmp_path)
+    assert found["notes"] == [] and list(found["sections"]) == ["rate_distortion"]
+    shown = found["sections"]["rate_distortion"]
     photographs = tiny_codec.photographs()
-    measured = {row["key"]: row for row in found["measured"]["each"]}
+    measured = {row["key"]: row for row in shown["each"]}
     assert set(measured) == set(photographs)
     errors = [np.mean((p.astype(float) - (p // 16 * 16 + 8)) ** 2) for p in photographs.values()]
     psnr = float(np.mean([10 * np.log10(255**2 / e) for e in errors]))
-    assert found["measured"]["mean"]["psnr_db"] == pytest.approx(psnr, abs=1e-3)
+    assert shown["mean"]["psnr_db"] == pytest.approx(psnr, abs=1e-3)
     overall = found["slices"][0]
     assert overall["slice"] == "all" and overall["examples"] == 3
     assert overall["values"]["psnr_db"] == pytest.approx(psnr, abs=1e-3)
     assert [row["slice"] for row in found["slices"][1:]] == ["size_class: below_0.1_mp"]
-    assert [v["version"] for v in found["earlier"]] == ["5"]  # 6 is of another recipe, 7 is this one
-    assert found["earlier"][0]["bpp"] < found["measured"]["mean"]["bpp"]
-    assert [p["rank"] for p in found["measured"]["pictures"]] == ["best", "median", "worst"]
+    assert [v["version"] for v in shown["earlier"]] == ["5"]  # 6 is of another recipe, 7 is this one
+    assert shown["earlier"][0]["bpp"] < shown["mean"]["bpp"]
+    assert [p["rank"] for p in shown["pictures"]] == ["best", "median", "worst"]
     assert {a["about"] for a in found["anomalies"]} == {"far too wide"}
     (option,) = found["config"]  # the value that the model was trained with, not the one that was asked for
     assert option["value"] == 1 / 16 and "distortion" in option["about"]
     for said in ("far too wide", "earlier pushes", "size_class: below_0.1_mp"):
-        assert said in page
+        assert said in html
 
 
 def test_a_refused_model_and_missing_parts_still_make_a_page(run, tmp_path):
@@ -119,11 +122,87 @@ def test_a_refused_model_and_missing_parts_still_make_a_page(run, tmp_path):
         broken[name] = kind()
         broken[name].uri = str(empty)
     broken["infra_blessing"].set_string_custom_property("reason", "an op that no server has")
-    found, page = report_of(broken, tmp_path / "report")
-    assert found["measured"] is None and found["slices"] == []
+    found, html = report_of(broken, tmp_path / "report")
+    assert found["sections"] == {"rate_distortion": None} and found["slices"] == []
     assert any("no model here" in note for note in found["notes"])
     assert found["pushed"]["pushed"] is False and found["pushed"]["path"] == ""
-    assert "an op that no server has" in page and "not pushed" in page and "nothing to compare" in page
+    assert "an op that no server has" in html and "not pushed" in html and "nothing to compare" in html
+
+
+TOY = '''
+"""What the report shows of a toy."""
+
+from components.report.markup import template
+from components.report.section import Cards, Section
+
+
+class Brightness(Section):
+    """How many records there are."""
+
+    what = "brightness"
+    training_about = "Nothing was trained."
+
+    def measure(self, run):
+        return {"files": len(run.files), "recipe": run.recipe, "lmbda": run.config["lmbda"]}
+
+    def render(self, measured, data):
+        return template("<section><h2>Brightness</h2><p>{{ m.files }} file of {{ m.recipe }} &amp; {{ n }}").render(
+            m=measured, n=data["noun"]
+        )
+
+    def cards(self, measured, values, examples):
+        return Cards([{"label": "Files", "value": str(measured["files"]), "unit": "", "about": ""}], f"of {examples}")
+
+    def rows(self, measured):
+        return [("brightness", "well")]
+
+
+SECTION = Brightness()
+'''
+
+
+@pytest.fixture
+def recipe_of_a_new_section(tmp_path, monkeypatch):
+    """Name of a recipe that asks for a section whose file is the only thing that is new."""
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "toy_brightness.py").write_text(TOY)
+    monkeypatch.setattr(sections, "__path__", [*sections.__path__, str(tmp_path / "more")])
+    recipe = dataclasses.replace(registry.get("factorized"), name="bright", report=("toy_brightness",))
+    known = {**registry.recipes(), recipe.name: recipe}
+    monkeypatch.setattr(registry, "recipes", lambda: known)
+    return recipe.name
+
+
+def test_a_section_is_one_new_file(run, recipe_of_a_new_section, tmp_path):
+    section.check(registry.get(recipe_of_a_new_section))
+    found, html = report_of(run, tmp_path / "report", recipe_of_a_new_section)
+    assert found["notes"] == []
+    assert found["sections"] == {"toy_brightness": {"files": 1, "recipe": "bright", "lmbda": 1 / 16}}
+    assert "<h2>Brightness</h2><p>1 file of bright &amp; pictures" in html and "Rate and distortion" not in html
+    assert "of 3</p>" in html and ">Files<" in html and "Nothing was trained." in html
+
+
+def test_a_section_that_is_not_there_is_named():
+    with pytest.raises(LookupError, match="no section of the report 'confusion'; there are .*nearest: confusions"):
+        section.check(dataclasses.replace(registry.get("resnet"), report=("confusion",)))
+    gone = page.render({"recipe": "x", "sections": {"went_away": {"a": 1}}})
+    assert "A section is missing from this page: no section of the report &#39;went_away&#39;" in gone
+
+
+@pytest.mark.parametrize("name", sorted(registry.recipes()))
+def test_every_recipe_shows_sections_that_there_are(name):
+    recipe = registry.get(name)
+    assert recipe.report
+    section.check(recipe)
+
+
+def test_simulated_data_are_told_from_what_the_ingest_says(run, tmp_path):
+    (tmp_path / "examples" / "Split-test").mkdir(parents=True)
+    (tmp_path / "examples" / "ingest.json").write_text(json.dumps({"dataset": "x", "splits": {}, "simulated": True}))
+    simulated = standard_artifacts.Examples()
+    simulated.uri, simulated.split_names = str(tmp_path / "examples"), '["test"]'
+    found, _ = report_of(run | {"examples": simulated}, tmp_path / "report")
+    assert "The pictures of this run are simulated: its figures say nothing about real ones." in found["notes"]
 
 
 def test_the_busiest_square_is_where_the_detail_is():

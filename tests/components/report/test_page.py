@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from components.report import build, page, plots
+from components.report import build, markup, page, plots
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 POINT = {"bpp": 0.31, "psnr_db": 30.0, "ms_ssim": 0.95}
@@ -128,7 +128,7 @@ def test_a_model_outside_the_classic_curves():
 
 
 def test_numbers():
-    shown = [page.number(v) for v in (None, True, 12345, 0.123456, 29.87654, 1234.5, 1e-7, math.nan, -math.inf, "x")]
+    shown = [markup.number(v) for v in (None, True, 12345, 0.123456, 29.87654, 1234.5, 1e-7, math.nan, -math.inf, "x")]
     assert shown == ["–", "true", "12,345", "0.1235", "29.88", "1,234", "1e-07", "–", "−∞", "x"]
 
 

@@ -10,7 +10,8 @@ import tensorflow as tf
 from tfx.types import standard_artifacts
 
 from components import artifacts
-from components.evaluation import confusions
+from components.evaluation.classifier_answers import probabilities
+from components.report.sections import confusions
 from components.training import ensemble
 from models.classifiers import int8
 from models.contract import registry
@@ -64,7 +65,7 @@ def test_one_model_comes_of_several(tmp_path):
     files = artifacts.split_files([examples], "train")
     measured = confusions.measure_int8(path, files)
     assert measured["size_bytes"] == (pathlib.Path(path) / pushed.EXTRA / int8.FILE).stat().st_size
-    p, labels = confusions.probabilities(path, files)
+    p, labels = probabilities(path, files)
     assert measured["float_accuracy"] == (p.argmax(1) == labels).mean()
     assert confusions.measure_int8(artifacts.saved_model_dir(members[0]), files) is None
 

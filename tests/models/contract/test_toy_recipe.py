@@ -59,6 +59,8 @@ RECIPE = Recipe(
     inputs=inputs,
     signatures=functools.partial(signatures, FactorizedLatents),
     evaluation=codec.EVALUATION,
+    report=("rate_distortion",),
+    batching=False,
 )
 '''
 

@@ -180,10 +180,18 @@ def test_cached_outputs_give_the_same_loss(saved, files, tmp_path):
         student.inputs([again], dataclasses.replace(cached, crop=2), True)
 
 
-def test_the_teacher_groups_the_classes_where_the_sampler_asks(saved, files):
-    options = {"sampler": "superclass_uniform", "per_class": 3, "teacher": saved(tint_model())}
-    found = student.adapt(config_of(**{"path": options.pop("teacher")}, **options), files)
-    assert len(json.loads(found.superclasses)) == K
+@pytest.mark.parametrize("alike, other", [((0, 1), 2), ((1, 2), 0), ((0, 2), 1)])
+def test_the_teacher_groups_the_classes_that_it_finds_alike(saved, files, alike, other):
+    model = tint_model()
+    kernel, bias = model.get_layer("answer").get_weights()
+    kernel[alike, alike[::-1]] = 15.0  # a tint speaks for its class, and half as much for the one that is alike
+    model.get_layer("answer").set_weights([kernel, bias])
+    path, options = saved(model), {"sampler": "superclass_uniform", "per_class": 3}
+    groups = json.loads(student.adapt(config_of(path, **options), files).superclasses)
+    assert len(groups) == K and groups[alike[0]] == groups[alike[1]] != groups[other]
+    given = student.adapt(config_of(path, superclasses="[4, 4, 7]", **options), files)
+    assert json.loads(given.superclasses) == [4, 4, 7]
+    assert student.adapt(config_of(path), files).superclasses == ""  # the uniform sampler needs none
 
 
 def test_the_control_knows_nothing_of_the_teacher(saved):

@@ -8,9 +8,9 @@ import re
 import pytest
 
 from components import artifacts
-from components.evaluation import class_scores
 from components.kinds.recordings import transform
 from components.serving.served_ecg import ServedEcg
+from models.contract import registry
 from models.records import recordings as ecg_data
 from pipeline import cli
 from tests.components import ecg_records, tiny_ecg
@@ -80,7 +80,7 @@ def test_the_table_shows_the_scores_and_speaks_of_recordings(done):
     out, printed, _ = done
     page = json.loads((out / "report.json").read_text())
     overall = page["slices"][0]["values"]
-    assert set(class_scores.NAMES) < set(overall)
+    assert {m.name for m in registry.get("ecg_crnn").evaluation.metrics} == set(overall)
     assert f"challenge_f1      {overall['challenge_f1']:.4f}" in printed
     assert "f1_noise" in printed and "precision_noise" not in printed
     assert re.search(r"recordings +\d+ \(test split\)", printed) and "pictures" not in printed
@@ -93,6 +93,6 @@ def test_the_page_has_the_measured_parts(done):
     page = json.loads((done[0] / "report.json").read_text())
     html = (done[0] / "report.html").read_text(encoding="utf-8")
     assert page["notes"] == [] and "Scores of the classes" in html and "pictures" not in html
-    measured = sum(map(sum, page["classified"]["confusion"]))
+    measured = sum(map(sum, page["sections"]["mistakes"]["confusion"]))
     assert measured == page["slices"][0]["examples"] == page["ingest"]["splits"]["test"]["recordings"]
-    assert ("Worst mistakes" in html) == bool(page["classified"]["mistakes"])
+    assert ("Worst mistakes" in html) == bool(page["sections"]["mistakes"]["mistakes"])

@@ -14,7 +14,7 @@ def push(folder, *versions):
 
 
 def labels(folder):
-    models, _ = serving.write_configuration(folder, "resnet", "classifier")
+    models, _ = serving.write_configuration(folder, "resnet", batching=True)
     (config,) = text_format.Parse(
         models.read_text(), model_server_config_pb2.ModelServerConfig()
     ).model_config_list.config
@@ -39,7 +39,7 @@ def test_newest_is_canary_and_the_one_before_is_stable(tmp_path):
 def test_batches_end_at_their_limit(tmp_path):
     folder = tmp_path / "resnet"
     push(folder, 1)
-    _, batching = serving.write_configuration(folder, "resnet", "classifier")
+    _, batching = serving.write_configuration(folder, "resnet", batching=True)
     text = batching.read_text()
     assert "max_batch_size { value: 8 }" in text
     assert [line.split()[1] for line in text.splitlines() if "allowed_batch_sizes" in line][-1] == "8"
@@ -47,12 +47,12 @@ def test_batches_end_at_their_limit(tmp_path):
 
 def test_without_a_model_there_is_nothing_to_serve(tmp_path):
     with pytest.raises(FileNotFoundError, match="no pushed model"):
-        serving.write_configuration(tmp_path, "hyperprior", "codec")
+        serving.write_configuration(tmp_path, "hyperprior", batching=False)
 
 
 def test_requests_of_several_clients_are_not_mixed_for_a_codec(tmp_path):
     folder = tmp_path / "hyperprior"
     push(folder, 1)
     (tmp_path / "hyperprior.batching.config").write_text("of an earlier version")
-    (models,) = serving.write_configuration(folder, "hyperprior", "codec")
+    (models,) = serving.write_configuration(folder, "hyperprior", batching=False)
     assert [p for p in tmp_path.iterdir() if p.is_file()] == [models]

@@ -56,7 +56,7 @@ def test_the_table_stands_in_the_output_and_on_the_page(done):
     assert heads == ["teacher", "student", "control"]
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "Side by side" in page and "kl_to_teacher" in printed
-    rows = {row["role"]: row for row in json.loads((out / "report.json").read_text())["comparison"]}
+    rows = {row["role"]: row for row in json.loads((out / "report.json").read_text())["sections"]["comparison"]}
     assert rows["teacher"]["parameters"][0] > 2 * rows["student"]["parameters"][0]
 
 
@@ -64,7 +64,7 @@ def test_the_int8_file_is_pushed_and_its_accuracy_told(done):
     out, printed = done
     (version,) = artifacts.pushed_versions(str(out / "serving" / "distill"))
     content = open(f"{version.path}/assets.extra/{int8.FILE}", "rb").read()
-    measured = json.loads((out / "report.json").read_text())["int8"]
+    measured = json.loads((out / "report.json").read_text())["sections"]["confusions"]["int8"]
     assert measured["size_bytes"] == len(content) and 0 <= measured["accuracy"] <= 1
     assert f"int8 accuracy     {measured['accuracy']:.4f} ({len(content):,} bytes)" in printed
     assert "The int8 TFLite file" in (out / "report.html").read_text(encoding="utf-8")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from components.evaluation import ecg_results
-from components.report import page
-from components.report.sections import ecg_plots, mistakes
-from models.ecg.spectrogram import LogSpectrogram
+from components.report import collect, page
+from components.report.sections import mistakes
+from models.contract import registry
 from models.records import recordings as ecg_data
 from tests.components import ecg_records, tiny_ecg
 
@@ -57,9 +57,9 @@ def test_the_worst_mistakes_are_the_surest_wrong_answers(trained, measured):
 
 def test_the_page_speaks_of_recordings_and_draws_them(measured):
     data = {
-        "recipe": "ecg_cnn", "kind": "transformed", "noun": "recordings", "classified": measured,
+        "recipe": "ecg_cnn", "noun": "recordings", "sections": {"mistakes": measured},
         "history": [{"step": 2, "loss": 1.0, "val_loss": 1.1, "f1": 0.4, "val_f1": 0.3, "phase": 0}],
-        "metrics": [{"name": n, "unit": "", "better": "higher"} for n in ("challenge_f1", "precision_noise")],
+        "metrics": collect.metrics(registry.get("ecg_cnn")),
         "slices": [{"slice": "all", "examples": 12, "values": {"precision_noise": 0.5, "challenge_f1": 0.25}}],
         "ingest": {"dataset": "cinc2017", "label_version": "REFERENCE-v3.csv", "unlabelled": ["A9"],
                    "splits": {"train": {"recordings": 8528, "bytes": 1_600_000, "seconds": 277_200.0}}},
@@ -78,22 +78,3 @@ def test_without_labels_there_is_nothing_to_measure(trained, tmp_path):
     file = ecg_records.write(tmp_path / "unlabelled.gz", [ecg_records.record("", 1)])
     with pytest.raises(mistakes.EcgError, match="no recording"):
         mistakes.measure(str(trained[1]), [file], ["N", "A"])
-
-
-def test_the_drawn_spectrogram_is_the_models():
-    samples = ecg_records.signal("A", 3, 900)
-    found = ecg_plots.log_spectrogram(samples, 300)
-    layer = LogSpectrogram(300, 1.0)
-    theirs = np.array(layer(samples[None].astype("float32"), np.array([900], "int32")))[0, ..., 0]
-    assert found.shape == theirs.shape[::-1] == (33, 27)
-    # The layer's values are shifted and scaled alike in all places.
-    slope, shift = np.polyfit(theirs.T.ravel(), found.ravel(), 1)
-    np.testing.assert_allclose(slope * theirs.T + shift, found, atol=5e-3)
-
-
-def test_a_line_of_many_samples_keeps_its_extremes():
-    samples = np.zeros(18_000)
-    samples[[7001, 15_000]] = 3.0, -2.0
-    time, volts = ecg_plots._extremes(samples, 300)
-    assert len(time) == len(volts) < 3000 and volts.max() == 3 and volts.min() == -2
-    assert abs(time[volts.argmax()] - 7001 / 300) < 0.1
