@@ -27,18 +27,6 @@ from components.report.sections import mistakes
 from components.report.sections import rate_distortion as rate_distortion_section
 from components.serving import served_codec
 
-SOURCES = (
-    "components/report",
-    "components/evaluation/class_scores.py",
-    "components/evaluation/classic.py",
-    "components/evaluation/rate_distortion.py",
-    "components/serving/loaded_model.py",
-    "components/native_model.py",
-    "components/serving/served_codec.py",
-    "components/serving/served_ecg.py",
-    "models/classifiers/int8.py",
-)
-
 
 @component
 def Report(  # noqa: N802 (TFX components are nouns)
@@ -58,8 +46,8 @@ def Report(  # noqa: N802 (TFX components are nouns)
     Args:
       examples, anomalies, model, model_run, evaluation, blessing, infra_blessing, pushed_model: of the run.
       report: the output.
-      settings: JSON text: "recipe", "preset", "config" (all options), "split" ("test"), "pictures" (how many to measure
-        on, 8) and "sources" (digest of this step's code, for the cache).
+      settings: JSON text: "recipe", "preset", "config" (all options), "split" ("test"), and "pictures" (how many to
+        measure on, 8).
     """
     options = json.loads(settings)
     notes: list[str] = []

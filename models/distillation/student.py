@@ -30,7 +30,9 @@ _LOOKED_AT = 256  # training pictures on which a teacher is checked
 class StudentConfig(classifier.PicturesConfig):
     """Options of a distillation."""
 
-    teacher: str = option("resnet", "recipe that is trained as the teacher, or path of a teacher that exists")
+    teacher: str = option(
+        "resnet", "recipe that is trained as the teacher, or path of a teacher that exists", is_model=True
+    )
     teacher_settings: str = option("", "options of the teacher's recipe: KEY=VALUE,KEY=VALUE")
     teacher_range: str = option("0..1", "pixels that a given teacher takes", choices=tuple(teachers.RANGES))
     teacher_output: str = option("auto", "what a given teacher's last layer gives", choices=teachers.OUTPUTS)

@@ -7,23 +7,27 @@ TfdsExampleGen -> StatisticsGen -> SchemaGen -> ExampleValidator
 
 import dataclasses
 import json
+from collections.abc import Collection
 
 from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.v1 import components as tfx_components
 from tfx.v1 import dsl, orchestration, proto
 
-from components import artifacts
+from components import artifacts, closure, given
+from components.artifacts import LOCAL_BEAM
 from components.evaluation.baseline import Baseline, last_pushed
 from components.evaluation.evaluator import Evaluator, eval_config
 from components.ingest.example_gen import TfdsExampleGen
 from components.ingest.statistics import side_feature_options
 from components.report import component as report_component
-from components.serving import check as serving_check
-from components.training import trainer, tuner
+from components.serving.check import ServingCheck
+from components.serving.pusher import Pusher
 from models.contract.recipe import Config, Recipe
 from models.records import pictures as picture_records
 
-LOCAL_BEAM = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
+RUN_FN = "components.training.trainer.run_fn"
+TUNER_FN = "components.training.tuner.tuner_fn"
+SOURCES = "sources"  # the parameter of a step that holds the digest of its code
 TRAIN, VALIDATION, TEST = picture_records.SPLITS
 
 
@@ -37,6 +41,7 @@ class Options:
       root: where artifacts go. resume_dir: checkpoints of unfinished trainings. push_dir: the serving folder.
       metadata: path of the sqlite file (None: the platform keeps its own).
       tune: trials of the search before training (0: none).
+      records_by: modules that make the records which are trained on.
       beam_args: for every Beam component. max_unreadable: share of unreadable files that stops the run.
       gpus: accelerators that Kubeflow is asked for where they pay (0: none).
     """
@@ -52,6 +57,7 @@ class Options:
     push_dir: str
     metadata: str | None = None
     tune: int = 0
+    records_by: tuple[str, ...] = (TfdsExampleGen.__module__,)
     beam_args: tuple[str, ...] = LOCAL_BEAM
     max_unreadable: float = 0.01
     gpus: int = 0
@@ -63,15 +69,22 @@ class Options:
 
     @property
     def run(self) -> str:
-        """Digest of what decides the model: recipe, options, data, sources, and whether it is tuned."""
+        """Digest of what decides the model: recipe, options, data, given models, code, and whether it is tuned."""
         return self.run_of(self.recipe, self.config)
 
     def run_of(self, recipe: Recipe, config: Config) -> str:
         """The same digest of another model on the same data, a teacher say."""
-        sources = artifacts.source_digest(*(tuner.SOURCES if self.tune else trainer.SOURCES))
+        functions = (RUN_FN, TUNER_FN) if self.tune else (RUN_FN,)
+        modules = (*self.records_by, *(name.rpartition(".")[0] for name in functions))
+        code = closure.digest(*modules, names=self.names_of(recipe, config))
         return artifacts.digest(
-            recipe.name, dataclasses.asdict(config), self.dataset, self.data_digest, sources, self.tune
-        )
+            recipe.name, dataclasses.asdict(config), given.models(config), self.dataset, self.data_digest, code,
+            self.tune,
+        )  # fmt: skip
+
+    def names_of(self, recipe: Recipe, config: Config) -> set[str]:
+        """What the code of a step that has to do with a model finds by a name: recipes, the data set, its kind."""
+        return given.recipes(recipe.name, config) | {self.dataset, recipe.data}
 
 
 def create_pipeline(options: Options) -> dsl.Pipeline:
@@ -108,11 +121,9 @@ def judge(options: Options, examples, validation: tuple, training, model=None) -
         example_splits=[TEST],
         eval_config=eval_config(options.recipe.evaluation),
     )
-    check = serving_check.ServingCheck(
-        model=model, examples=examples, split=TEST, sources=artifacts.source_digest(*serving_check.SOURCES)
-    )
+    check = ServingCheck(model=model, examples=examples, split=TEST)
     destination = proto.PushDestination(filesystem=proto.PushDestination.Filesystem(base_directory=options.push_dir))
-    pusher = tfx_components.Pusher(
+    pusher = Pusher(
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=check.outputs["blessing"],
         push_destination=destination,
@@ -132,7 +143,9 @@ def judge(options: Options, examples, validation: tuple, training, model=None) -
 
 
 def assemble(options: Options, components: list) -> dsl.Pipeline:
-    """The pipeline of these components, with accelerators where they train or evaluate."""
+    """The pipeline of these components, with accelerators where they train or evaluate, each with its code's digest."""
+    for component in components:
+        sign(component, options.names_of(options.recipe, options.config))
     if options.gpus:
         for component in components:
             if isinstance(component, (tfx_components.Trainer, tfx_components.Tuner, Evaluator)):
@@ -146,6 +159,19 @@ def assemble(options: Options, components: list) -> dsl.Pipeline:
         metadata_connection_config=sqlite(options.metadata) if options.metadata else None,
         beam_pipeline_args=list(options.beam_args),
     )
+
+
+def sign(component, names: Collection[str]) -> None:
+    """Gives a step a parameter that follows its code, since TFX's cache knows a step's name, inputs and parameters.
+
+    No component declares it and no executor reads it. A step that is signed already, or runs no code of ours, stays.
+
+    Args:
+      names: what the code finds by name, as for `components.closure.files`.
+    """
+    modules = closure.modules_of(component)
+    if modules and SOURCES not in component.exec_properties:
+        component.exec_properties[SOURCES] = closure.digest(*modules, names=names)
 
 
 def validate(examples, recipe: Recipe) -> tuple:
@@ -183,6 +209,7 @@ def train(
         "recipe": recipe.name,
         "config": dataclasses.asdict(config),
         "run": options.run_of(recipe, config),
+        "models": given.models(config),
         "resume_dir": options.resume_dir,
     }
     if keep_route:
@@ -191,15 +218,11 @@ def train(
               "eval_args": proto.EvalArgs(splits=[VALIDATION])}  # fmt: skip
     search = ()
     if options.tune and name == "Trainer":
-        search = (
-            tfx_components.Tuner(
-                tuner_fn="components.training.tuner.tuner_fn", custom_config=custom | {"trials": options.tune}, **common
-            ),
-        )
+        search = (tfx_components.Tuner(tuner_fn=TUNER_FN, custom_config=custom | {"trials": options.tune}, **common),)
     hyperparameters = search[0].outputs["best_hyperparameters"] if search else None
-    trainer_ = tfx_components.Trainer(
-        run_fn="components.training.trainer.run_fn", hyperparameters=hyperparameters, custom_config=custom, **common
-    )
+    trainer_ = tfx_components.Trainer(run_fn=RUN_FN, hyperparameters=hyperparameters, custom_config=custom, **common)
+    for step in (*search, trainer_):
+        sign(step, options.names_of(recipe, config))
     return *search, trainer_.with_id(name) if name != "Trainer" else trainer_
 
 
@@ -207,7 +230,9 @@ def _baseline(options: Options):
     origin = artifacts.origin_of(options.recipe, options.config, options.run)
     last = last_pushed(options.push_dir, origin)
     return Baseline(
-        push_dir=options.push_dir, origin=json.dumps(origin, sort_keys=True), last=last.path if last else ""
+        push_dir=options.push_dir,
+        origin=json.dumps(origin, sort_keys=True),
+        last=f"{last.path} {given.content_of(last.path)}" if last else "",
     )
 
 
@@ -220,7 +245,6 @@ def _report_settings(options: Options) -> str:
             "data": {"dataset": options.dataset, "folder": options.folder, "digest": options.data_digest},
             "run": options.run,
             "split": TEST,
-            "sources": artifacts.source_digest(*report_component.SOURCES),
         },
         sort_keys=True,
     )

@@ -9,7 +9,6 @@ import json
 
 from tfx.v1 import dsl
 
-from components import artifacts
 from components.evaluation.comparison import Comparison
 from components.training import teacher
 from models.distillation import student
@@ -30,7 +29,6 @@ def create_pipeline(options: line.Options) -> dsl.Pipeline:
             examples=examples,
             model=model,
             config=json.dumps(_without_training(config), sort_keys=True),
-            sources=artifacts.source_digest(*teacher.SOURCES),
         )
         records, extra = cached.outputs["outputs"], [instructor, cached]
     students, controls = [], []

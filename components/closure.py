@@ -1,0 +1,193 @@
+"""The code that a step runs, as a digest: its module with all of ours that it imports, and the files that they read.
+
+Nothing is imported for it: the sources are parsed. Of a module count its packages, every import in it, those within
+functions included, and what its texts name: one of our modules ("components.training.trainer.run_fn"), or a file beside
+the module or in the folder above ("page.css").
+
+What a module finds at run time is taken from the same texts: `import_module(f"components.datasets.{name}.builder")` may
+be any module of that pattern, the registry's are the recipes, and of any other computed import it is whatever lies in
+the module's folder and below. Of such candidates those count that the caller names; if it names none of them, all.
+"""
+
+import ast
+import functools
+import hashlib
+import json
+import pathlib
+import re
+from collections.abc import Collection, Iterator
+from typing import Any, NamedTuple
+
+from models.contract import registry
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+OWN = ("pipeline", "components", "tuning", "models")
+_REGISTRY = registry.__name__
+_DOTTED = re.compile(rf"(?<![\w./-])(?:{'|'.join(OWN)})(?:\.\w+)+")
+_FILE = re.compile(r"[\w-]+(\.[\w-]+)+")
+_LOADERS = ("import_module", "__import__")
+
+
+class _Read(NamedTuple):
+    """What a source says: dotted names that it imports or names, texts that may be files, patterns, and whether it
+    imports what only running it would tell."""
+
+    names: tuple[str, ...]
+    texts: tuple[str, ...]
+    patterns: tuple[str, ...]
+    computed: bool
+
+
+def digest(*modules: str, names: Collection[str] = ()) -> str:
+    """Sixteen hexadecimal digits that follow the names and contents of `files(*modules, names=names)`."""
+    contents = [(p.as_posix(), hashlib.sha256(_bytes(p)).hexdigest()) for p in files(*modules, names=names)]
+    return hashlib.sha256(json.dumps(contents).encode()).hexdigest()[:16]
+
+
+def files(*modules: str, names: Collection[str] = ()) -> list[pathlib.Path]:
+    """The files of the modules' closure, relative to the project, sorted.
+
+    Args:
+      modules: dotted names of ours. names: recipes, data sets and others that the step finds by a name.
+
+    Raises:
+      FileNotFoundError: no such module.
+    """
+    for module in modules:
+        if not _file(module):
+            raise FileNotFoundError(f"no module {module}")
+    found: set[pathlib.Path] = set()
+    waiting = list(modules)
+    while waiting:
+        module = waiting.pop()
+        path = _file(module)
+        if path is None or path in found:
+            continue
+        found.add(path)
+        read = _read(_bytes(path).decode())
+        beside = [folder / text for text in read.texts for folder in (path.parent, path.parent.parent)]
+        beside = [p for p in beside if (ROOT / p).is_file()]
+        found |= {p for p in beside if p.suffix != ".py"}
+        waiting += [_module(p) for p in beside if p.suffix == ".py"]
+        waiting += [m for name in read.names for m in _prefixes(_absolute(name, path))]
+        waiting += [m for c in _found_at_run_time(module, path, read) for m in _named(c, names)]
+    return sorted(found)
+
+
+def modules_of(component: Any) -> tuple[str, ...]:
+    """Our modules that a TFX component runs: its executor's, and those that its parameters name ("...run_fn")."""
+    executor = getattr(component.executor_spec, "executor_class", None)
+    found = {executor.__module__} if executor and executor.__module__.partition(".")[0] in OWN else set()
+    for value in component.exec_properties.values():
+        for name in _DOTTED.findall(value) if isinstance(value, str) else ():
+            found |= set([m for m in _prefixes(name) if _file(m)][-1:])
+    return tuple(sorted(found))
+
+
+def _bytes(path: pathlib.Path) -> bytes:
+    return (ROOT / path).read_bytes()
+
+
+def _file(module: str) -> pathlib.Path | None:
+    """The file of a module of ours, relative to the project."""
+    path = pathlib.Path(*module.split("."))
+    if path.parts and path.parts[0] in OWN:
+        for candidate in (path.with_name(f"{path.name}.py"), path / "__init__.py"):
+            if (ROOT / candidate).is_file():
+                return candidate
+    return None
+
+
+def _module(path: pathlib.Path) -> str:
+    parts = path.with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _prefixes(name: str) -> list[str]:
+    """A dotted name's packages, and itself: all are run when it is imported; what is no module is passed over."""
+    parts = name.split(".")
+    return [".".join(parts[: n + 1]) for n in range(len(parts))]
+
+
+def _absolute(name: str, path: pathlib.Path) -> str:
+    """A name as `_imported` gives it, without the dots that a relative import begins with."""
+    level = len(name) - len(name.lstrip("."))
+    package = path.parent.parts[: len(path.parent.parts) - level + 1] if level else ()
+    return ".".join((*package, name.lstrip(".")))
+
+
+def _found_at_run_time(module: str, path: pathlib.Path, read: _Read) -> Iterator[dict[str, set[str]]]:
+    """For each import by a computed name the modules that it may be, with the names by which they are found."""
+    if module == _REGISTRY:
+        yield {m: {name} for m, name in registry.modules(ROOT / "models").items()}
+        return
+    for pattern in read.patterns:
+        folder = ROOT / pattern.partition(".")[0]
+        modules = {m: re.fullmatch(pattern, m) for p in folder.rglob("*.py") if (m := _module(p.relative_to(ROOT)))}
+        yield {m: set(matched.groups()) for m, matched in modules.items() if matched}
+    if read.computed:
+        folder = ROOT / path.parent
+        below = folder.rglob("*.py")
+        yield {_module(p.relative_to(ROOT)): set(p.relative_to(folder).with_suffix("").parts) for p in below}
+
+
+def _named(candidates: dict[str, set[str]], names: Collection[str]) -> list[str]:
+    """Of candidates those that are named, or whose name is unknown, with their packages; if none is named, all."""
+    wanted = [module for module, found_by in candidates.items() if found_by & set(names)]
+    wanted = [*wanted, *(m for m, found_by in candidates.items() if "" in found_by)] if wanted else list(candidates)
+    return [m for module in wanted for m in _prefixes(module)]
+
+
+@functools.lru_cache(maxsize=1024)
+def _read(source: str) -> _Read:
+    names, texts, patterns, computed = [], [], [], False
+    waiting: list[ast.AST] = [ast.parse(source)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names += _imported(node)
+        elif isinstance(node, ast.Constant):
+            if isinstance(node.value, str) and _FILE.fullmatch(node.value):
+                texts.append(node.value)
+        elif isinstance(node, ast.If) and _last(node.test) == "TYPE_CHECKING":
+            waiting += node.orelse  # the rest is never run
+        else:
+            if isinstance(node, ast.JoinedStr):
+                patterns += _pattern(node)
+            elif isinstance(node, ast.Call):
+                computed = computed or _is_computed_import(node)
+            waiting += ast.iter_child_nodes(node)
+    names += [text for text in texts if _DOTTED.fullmatch(text)]
+    return _Read(tuple(names), tuple(texts), tuple(patterns), computed)
+
+
+def _last(node: ast.AST) -> str:
+    """The last part of a dotted name."""
+    return getattr(node, "attr", getattr(node, "id", ""))
+
+
+def _imported(node: ast.Import | ast.ImportFrom) -> list[str]:
+    """Dotted names that may be modules: of `from a import b` both a and a.b; a relative one begins with its dots."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    origin = "." * node.level + (node.module or "")
+    if not node.level and origin.partition(".")[0] not in OWN:
+        return []
+    inner = origin if not node.module else f"{origin}."
+    return [f"{inner}{alias.name}" for alias in node.names]
+
+
+def _pattern(node: ast.JoinedStr) -> list[str]:
+    """A regular expression for the modules that an f-string may name, a group for each value; [] if it names none."""
+    parts = [re.escape(p.value) if isinstance(p, ast.Constant) else r"([\w.]+)" for p in node.values]
+    first = node.values[0]
+    named = isinstance(first, ast.Constant) and first.value.partition(".")[0] in OWN and "." in first.value
+    return ["".join(parts)] if named and " " not in "".join(parts) else []
+
+
+def _is_computed_import(node: ast.Call) -> bool:
+    """Whether it imports something that neither a text nor a pattern in the source names."""
+    if _last(node.func) not in _LOADERS or not node.args:
+        return False
+    argument = node.args[0]
+    return not (isinstance(argument, ast.Constant) or isinstance(argument, ast.JoinedStr) and _pattern(argument))
