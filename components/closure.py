@@ -5,8 +5,8 @@ functions included, and what its texts name: one of our modules ("components.tra
 the module or in the folder above ("page.css").
 
 What a module finds at run time is taken from the same texts: `import_module(f"components.datasets.{name}.builder")` may
-be any module of that pattern, the registry's are the recipes, and of any other computed import it is whatever lies in
-the module's folder and below. Of such candidates those count that the caller names; if it names none of them, all.
+be any module of that pattern, the registry's may be any recipe. Of such candidates those count that the caller names;
+if it names none of them, all. Of any other computed import all count that lie in the module's folder and below.
 """
 
 import ast
@@ -57,7 +57,7 @@ def files(*modules: str, names: Collection[str] = ()) -> list[pathlib.Path]:
         if not _file(module):
             raise FileNotFoundError(f"no module {module}")
     found: set[pathlib.Path] = set()
-    waiting = list(modules)
+    waiting = [package for module in modules for package in _prefixes(module)]
     while waiting:
         module = waiting.pop()
         path = _file(module)
@@ -122,13 +122,11 @@ def _found_at_run_time(module: str, path: pathlib.Path, read: _Read) -> Iterator
         yield {m: {name} for m, name in registry.modules(ROOT / "models").items()}
         return
     for pattern in read.patterns:
-        folder = ROOT / pattern.partition(".")[0]
+        folder = ROOT / re.match(r"\w+", pattern)[0]
         modules = {m: re.fullmatch(pattern, m) for p in folder.rglob("*.py") if (m := _module(p.relative_to(ROOT)))}
         yield {m: set(matched.groups()) for m, matched in modules.items() if matched}
     if read.computed:
-        folder = ROOT / path.parent
-        below = folder.rglob("*.py")
-        yield {_module(p.relative_to(ROOT)): set(p.relative_to(folder).with_suffix("").parts) for p in below}
+        yield {_module(p.relative_to(ROOT)): {""} for p in (ROOT / path.parent).rglob("*.py")}
 
 
 def _named(candidates: dict[str, set[str]], names: Collection[str]) -> list[str]:

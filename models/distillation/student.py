@@ -267,6 +267,8 @@ def control_of(config: StudentConfig) -> StudentConfig:
     """The same student, pictures and steps without the method: labels alone, uniform batches, no word of a teacher."""
     kept = {f.name: getattr(config, f.name) for f in dataclasses.fields(classifier.PicturesConfig)}
     kept |= {name: getattr(config, name) for name in ("student", "student_settings")}
+    # No teacher is made or loaded, but the option must name one; any other recipe's code would count for the cache.
+    kept |= {"teacher": config.student}
     return StudentConfig(**kept | {"terms": LABELS, "sampler": "uniform", "superclasses": "", "int8": False})
 
 

@@ -83,8 +83,14 @@ class Options:
         )  # fmt: skip
 
     def names_of(self, recipe: Recipe, config: Config) -> set[str]:
-        """What the code of a step that has to do with a model finds by a name: recipes, the data set, its kind."""
-        return given.recipes(recipe.name, config) | {self.dataset, recipe.data}
+        """What the code of a step that has to do with a model finds by a name: recipes, and `data_names`."""
+        return given.recipes(recipe.name, config) | self.data_names
+
+    @property
+    def data_names(self) -> set[str]:
+        """What the ingest finds by a name. "photos" is imported anyway; without it a set that has no builder of ours
+        would name none of them, and so depend on all."""
+        return {self.dataset, self.recipe.data, "photos"}
 
 
 def create_pipeline(options: Options) -> dsl.Pipeline:
@@ -98,12 +104,14 @@ def create_pipeline(options: Options) -> dsl.Pipeline:
 
 def ingest_of(options: Options) -> TfdsExampleGen:
     """The first step."""
-    return TfdsExampleGen(
+    ingest = TfdsExampleGen(
         dataset=options.dataset,
         folder=options.folder,
         digest=options.data_digest,
         max_unreadable=options.max_unreadable,
     )
+    sign(ingest, options.data_names)
+    return ingest
 
 
 def judge(options: Options, examples, validation: tuple, training, model=None) -> list:

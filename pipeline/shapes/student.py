@@ -18,6 +18,7 @@ from pipeline.shapes import line
 def create_pipeline(options: line.Options) -> dsl.Pipeline:
     """The DAG of one distillation. A picture that is augmented is shown to the teacher anew each time it is drawn."""
     config = options.config
+    taught = dataclasses.replace(options, records_by=(*options.records_by, teacher.__name__))
     ingest = line.ingest_of(options)
     examples = ingest.outputs["examples"]
     validation = line.validate(examples, options.recipe)
@@ -34,7 +35,7 @@ def create_pipeline(options: line.Options) -> dsl.Pipeline:
     students, controls = [], []
     for n in range(config.seeds):
         seeded = dataclasses.replace(config, seed=config.seed + n)
-        students += line.train(options, records, config=seeded, teacher=model, name=numbered("Trainer", n))
+        students += line.train(taught, records, config=seeded, teacher=model, name=numbered("Trainer", n))
         if config.control:
             control = student.control_of(seeded)
             controls += line.train(
@@ -42,8 +43,8 @@ def create_pipeline(options: line.Options) -> dsl.Pipeline:
             )
     trainers = [s for s in students if "model" in s.outputs]
     comparison = compare(options, examples, model, trainers, controls)
-    judged = line.judge(options, examples, validation, trainers[0])
-    return line.assemble(options, [ingest, *validation, *extra, *students, *controls, comparison, *judged])
+    judged = line.judge(taught, examples, validation, trainers[0])
+    return line.assemble(taught, [ingest, *validation, *extra, *students, *controls, comparison, *judged])
 
 
 def compare(options: line.Options, examples, model, students: list, controls: list, ensemble: bool = False):
