@@ -13,6 +13,7 @@ import ast
 import functools
 import hashlib
 import json
+import os
 import pathlib
 import re
 from collections.abc import Collection, Iterator
@@ -40,11 +41,11 @@ class _Read(NamedTuple):
 
 def digest(*modules: str, names: Collection[str] = ()) -> str:
     """Sixteen hexadecimal digits that follow the names and contents of `files(*modules, names=names)`."""
-    contents = [(p.as_posix(), hashlib.sha256(_bytes(p)).hexdigest()) for p in files(*modules, names=names)]
+    contents = [(path, hashlib.sha256(_bytes(path)).hexdigest()) for path in files(*modules, names=names)]
     return hashlib.sha256(json.dumps(contents).encode()).hexdigest()[:16]
 
 
-def files(*modules: str, names: Collection[str] = ()) -> list[pathlib.Path]:
+def files(*modules: str, names: Collection[str] = ()) -> list[str]:
     """The files of the modules' closure, relative to the project, sorted.
 
     Args:
@@ -56,7 +57,7 @@ def files(*modules: str, names: Collection[str] = ()) -> list[pathlib.Path]:
     for module in modules:
         if not _file(module):
             raise FileNotFoundError(f"no module {module}")
-    found: set[pathlib.Path] = set()
+    found: set[str] = set()
     waiting = [package for module in modules for package in _prefixes(module)]
     while waiting:
         module = waiting.pop()
@@ -65,10 +66,11 @@ def files(*modules: str, names: Collection[str] = ()) -> list[pathlib.Path]:
             continue
         found.add(path)
         read = _read(_bytes(path).decode())
-        beside = [folder / text for text in read.texts for folder in (path.parent, path.parent.parent)]
-        beside = [p for p in beside if (ROOT / p).is_file()]
-        found |= {p for p in beside if p.suffix != ".py"}
-        waiting += [_module(p) for p in beside if p.suffix == ".py"]
+        folder = os.path.dirname(path)
+        beside = [os.path.join(f, text) for text in read.texts for f in (folder, os.path.dirname(folder))]
+        beside = [file for file in beside if os.path.isfile(ROOT / file)]
+        found |= {file for file in beside if not file.endswith(".py")}
+        waiting += [_module(file) for file in beside if file.endswith(".py")]
         waiting += [m for name in read.names for m in _prefixes(_absolute(name, path))]
         waiting += [m for c in _found_at_run_time(module, path, read) for m in _named(c, names)]
     return sorted(found)
@@ -84,23 +86,25 @@ def modules_of(component: Any) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _bytes(path: pathlib.Path) -> bytes:
+def _bytes(path: str) -> bytes:
     return (ROOT / path).read_bytes()
 
 
-def _file(module: str) -> pathlib.Path | None:
+def _file(module: str) -> str | None:
     """The file of a module of ours, relative to the project."""
-    path = pathlib.Path(*module.split("."))
-    if path.parts and path.parts[0] in OWN:
-        for candidate in (path.with_name(f"{path.name}.py"), path / "__init__.py"):
-            if (ROOT / candidate).is_file():
-                return candidate
-    return None
+    if module.partition(".")[0] not in OWN:
+        return None
+    path = module.replace(".", "/")
+    return next((file for file in (f"{path}.py", f"{path}/__init__.py") if os.path.isfile(f"{ROOT}/{file}")), None)
 
 
-def _module(path: pathlib.Path) -> str:
-    parts = path.with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+def _module(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def _below(folder: str) -> list[str]:
+    """All modules of a folder and below."""
+    return [_module(path.relative_to(ROOT).as_posix()) for path in (ROOT / folder).rglob("*.py")]
 
 
 def _prefixes(name: str) -> list[str]:
@@ -109,24 +113,24 @@ def _prefixes(name: str) -> list[str]:
     return [".".join(parts[: n + 1]) for n in range(len(parts))]
 
 
-def _absolute(name: str, path: pathlib.Path) -> str:
+def _absolute(name: str, path: str) -> str:
     """A name as `_imported` gives it, without the dots that a relative import begins with."""
     level = len(name) - len(name.lstrip("."))
-    package = path.parent.parts[: len(path.parent.parts) - level + 1] if level else ()
+    folders = path.split("/")[:-1]
+    package = folders[: len(folders) - level + 1] if level else ()
     return ".".join((*package, name.lstrip(".")))
 
 
-def _found_at_run_time(module: str, path: pathlib.Path, read: _Read) -> Iterator[dict[str, set[str]]]:
+def _found_at_run_time(module: str, path: str, read: _Read) -> Iterator[dict[str, set[str]]]:
     """For each import by a computed name the modules that it may be, with the names by which they are found."""
     if module == _REGISTRY:
         yield {m: {name} for m, name in registry.modules(ROOT / "models").items()}
         return
     for pattern in read.patterns:
-        folder = ROOT / re.match(r"\w+", pattern)[0]
-        modules = {m: re.fullmatch(pattern, m) for p in folder.rglob("*.py") if (m := _module(p.relative_to(ROOT)))}
+        modules = {module: re.fullmatch(pattern, module) for module in _below(re.match(r"\w+", pattern)[0])}
         yield {m: set(matched.groups()) for m, matched in modules.items() if matched}
     if read.computed:
-        yield {_module(p.relative_to(ROOT)): {""} for p in (ROOT / path.parent).rglob("*.py")}
+        yield {module: {""} for module in _below(os.path.dirname(path))}
 
 
 def _named(candidates: dict[str, set[str]], names: Collection[str]) -> list[str]:

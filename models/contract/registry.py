@@ -53,6 +53,7 @@ def headlines() -> list[Headline]:
         return [Headline(r.name, _family(r.source), r.data, tuple(r.presets), r.summary) for r in recipes().values()]
 
 
+@functools.cache
 def modules(root: pathlib.Path = _ROOT) -> dict[str, str]:
     """The recipes' modules with the recipes' names, read from the sources; "" for a name that is not said plainly."""
     return {

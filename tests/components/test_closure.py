@@ -50,7 +50,7 @@ def sources(tmp_path, monkeypatch):
 
 
 def found(*modules, names=()):
-    return {path.as_posix() for path in closure.files(*modules, names=names)}
+    return set(closure.files(*modules, names=names))
 
 
 def test_imports_anywhere_packages_named_modules_and_files_count(sources):

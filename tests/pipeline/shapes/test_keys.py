@@ -40,7 +40,6 @@ CASES = [
     ("small_cnn", {}, "components/evaluation/baseline.py", {"Baseline", "Evaluator", "Pusher", "Report"}),
     ("small_cnn", {}, "components/evaluation/evaluator.py", {"Evaluator", "Pusher", "Report"}),
     ("small_cnn", {}, "components/serving/probe.py", {"ServingCheck", "Pusher", "Report"}),
-    ("small_cnn", {}, "components/native_model.py", {"ServingCheck", "Pusher", "Report"}),
     ("small_cnn", {}, "components/serving/pusher.py", {"Pusher", "Report"}),
     ("small_cnn", {}, "components/report/page.css", {"Report"}),
     ("small_cnn", {}, "tuning/tuner.py", set()),
@@ -57,14 +56,30 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-def sources(tmp_path, monkeypatch):
-    """A copy of the sources, whose digests the pipelines take."""
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory):
+    """A copy of the sources."""
+    root = tmp_path_factory.mktemp("sources")
     for folder in closure.OWN:
-        ignored = shutil.ignore_patterns("__pycache__", "weights")
-        shutil.copytree(closure.ROOT / folder, tmp_path / "sources" / folder, ignore=ignored)
-    monkeypatch.setattr(closure, "ROOT", tmp_path / "sources")
-    return tmp_path / "sources"
+        shutil.copytree(closure.ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__", "weights"))
+    return root
+
+
+@pytest.fixture
+def edit(copied, monkeypatch):
+    """Changes a file of the copy, whose digests the pipelines take; it is as before when the test ends."""
+    monkeypatch.setattr(closure, "ROOT", copied)
+    edited = {}
+
+    def change(file: str) -> None:
+        path = copied / file
+        edited[path] = path.read_bytes() if path.exists() else None
+        with open(path, "a") as opened:
+            opened.write("\n")
+
+    yield change
+    for path, content in edited.items():
+        path.unlink() if content is None else path.write_bytes(content)
 
 
 def options(recipe: str, tune: int = 0, **settings) -> line.Options:
@@ -86,10 +101,9 @@ def keys(made: line.Options) -> dict[str, tuple[str, set[str]]]:
     }
 
 
-def run_of(made: line.Options) -> str:
-    """What decides where the checkpoints of an interrupted training lie."""
-    (trainer,) = (s for s in pipeline_of(made).components if s.id == "Trainer")
-    return json.loads(trainer.exec_properties["custom_config"])["run"]
+def run_of(known: dict) -> str:
+    """What decides where the checkpoints of an interrupted training lie, of `keys`."""
+    return json.loads(json.loads(known["Trainer"][0])["custom_config"])["run"]
 
 
 def again(before: dict, after: dict) -> set[str]:
@@ -101,13 +115,13 @@ def again(before: dict, after: dict) -> set[str]:
 
 
 @pytest.mark.parametrize(("recipe", "settings", "file", "wanted"), CASES)
-def test_an_edit_is_answered_by_the_steps_that_it_concerns(sources, recipe, settings, file, wanted):
+def test_an_edit_is_answered_by_the_steps_that_it_concerns(edit, recipe, settings, file, wanted):
     made = options(recipe, **settings)
-    before, run = keys(made), run_of(made)
-    with open(sources / file, "a") as edited:
-        edited.write("\n")
-    assert again(before, keys(made)) == wanted
-    assert (run_of(made) != run) == ("Trainer" in wanted)
+    before = keys(made)
+    edit(file)
+    after = keys(made)
+    assert again(before, after) == wanted
+    assert (run_of(before) != run_of(after)) == ("Trainer" in wanted)
 
 
 def test_other_data_are_read_and_all_else_is_done_again():
@@ -126,24 +140,25 @@ def pushed_model(folder: pathlib.Path, seed: int) -> str:
 
 def test_a_newer_model_where_training_starts_from_is_noticed(tmp_path):
     made = options("small_cnn", init=pushed_model(tmp_path / "serving" / "1", 1))
-    before, run = keys(made), run_of(made)
+    before = keys(made)
     (tmp_path / "serving" / "1" / "variables").mkdir()  # of no concern: it is not read
-    assert again(before, keys(made)) == set()
+    assert keys(made) == before
     pushed_model(tmp_path / "serving" / "2", 2)
-    assert again(before, keys(made)) == MODEL and run_of(made) != run
+    after = keys(made)
+    assert again(before, after) == MODEL and run_of(after) != run_of(before)
     shutil.copytree(tmp_path / "serving" / "1", tmp_path / "serving" / "3")
-    assert again(before, keys(made)) == set() and run_of(made) == run
+    assert keys(made) == before
 
 
-def test_another_teacher_at_the_same_path_is_noticed(tmp_path, sources):
-    made = options("distill", teacher=pushed_model(tmp_path / "teachers" / "one", 1) + "/one")
-    before, run = keys(made), run_of(made)
-    with open(sources / "models/classifiers/small_cnn.py", "a") as edited:  # the code that the teacher is built by
-        edited.write("\n")
-    assert "TeacherOutputs" in again(before, keys(made))
-    before, run = keys(made), run_of(made)
+def test_another_teacher_at_the_same_path_is_noticed(tmp_path, edit):
+    made = options("distill", teacher=pushed_model(tmp_path / "teachers" / "one", 1) + "/one", student="resnet")
+    before = keys(made)
+    edit("models/classifiers/small_cnn.py")  # by which the teacher is built again
+    after = keys(made)
+    assert again(before, after) == {"TeacherOutputs", *STUDENTS, "GivenTeacher"}
     pushed_model(tmp_path / "teachers" / "one", 2)
-    assert again(before, keys(made)) == {"GivenTeacher", "TeacherOutputs", *STUDENTS} and run_of(made) != run
+    last = keys(made)
+    assert again(after, last) == {"GivenTeacher", "TeacherOutputs", *STUDENTS} and run_of(last) != run_of(after)
 
 
 def test_an_older_comparable_model_changed_in_place_is_noticed(tmp_path):
