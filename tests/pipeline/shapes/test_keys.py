@@ -5,18 +5,26 @@ A step is done again if its parameters change, or a step before it is. What the 
 """
 
 import dataclasses
+import importlib
+import io
 import json
 import pathlib
 import shutil
+import sys
 
 import keras
 import pytest
+from rich.console import Console
 
+import components
 from components import artifacts, closure
 from models.contract import registry
 from models.publishing import pushed
+from pipeline import shapes
 from pipeline.commands.given import pipeline_of
+from pipeline.runners import local
 from pipeline.shapes import line
+from tests.pipeline.runners.tiny_runs import class_folders
 
 ALL = {"TfdsExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Trainer", "Baseline", "Evaluator",
        "ServingCheck", "Pusher", "Report"}  # fmt: skip
@@ -122,6 +130,56 @@ def test_an_edit_is_answered_by_the_steps_that_it_concerns(edit, recipe, setting
     after = keys(made)
     assert again(before, after) == wanted
     assert (run_of(before) != run_of(after)) == ("Trainer" in wanted)
+
+
+GREETING = """from tfx.v1.dsl.components import Parameter, component
+
+@component
+def Greeting(words: Parameter[str]) -> None:
+    print(words)
+"""
+
+
+def test_a_new_component_gets_its_key_without_saying_anything(edit, copied, monkeypatch):
+    monkeypatch.setattr(components, "__path__", [*components.__path__, str(copied / "components")])
+    edit("components/greeting.py")
+    (copied / "components" / "greeting.py").write_text(GREETING)
+    greeting = importlib.import_module("components.greeting")
+    digests = []
+    for _ in range(2):
+        step = greeting.Greeting(words="good day")
+        line.sign(step, ())
+        digests.append(step.exec_properties[line.SOURCES])
+        edit("components/greeting.py")
+    assert digests[0] != digests[1]
+
+
+SHAPE = '''"""The data are looked at, and nothing is trained."""
+
+from pipeline.shapes import line
+
+
+def create_pipeline(options):
+    ingest = line.ingest_of(options)
+    return line.assemble(options, [ingest, *line.validate(ingest.outputs["examples"], options.recipe)])
+'''
+
+
+def test_a_new_shape_is_a_new_file(tmp_path, monkeypatch):
+    (tmp_path / "shapes").mkdir()
+    (tmp_path / "shapes" / "glance.py").write_text(SHAPE)
+    monkeypatch.setattr(shapes, "__path__", [*shapes.__path__, str(tmp_path / "shapes")])
+    folder = str(class_folders(tmp_path / "pictures", 12))
+    made = options("small_cnn")
+    made = dataclasses.replace(
+        made, recipe=dataclasses.replace(made.recipe, shape="glance"), folder=folder, data_digest="",
+        root=str(tmp_path / "artifacts"), metadata=str(tmp_path / "metadata.sqlite"),
+    )  # fmt: skip
+    for state in ("done", "cached"):
+        steps = local.run(pipeline_of(made), Console(file=io.StringIO()))
+        names = ["TfdsExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator"]
+        assert [(s.name, s.state) for s in steps] == [(name, state) for name in names]
+    sys.modules.pop("pipeline.shapes.glance")
 
 
 def test_other_data_are_read_and_all_else_is_done_again():
