@@ -5,8 +5,10 @@ functions included, and what its texts name: one of our modules ("components.tra
 the module or in the folder above ("page.css").
 
 What a module finds at run time is taken from the same texts: `import_module(f"components.datasets.{name}.builder")` may
-be any module of that pattern, the registry's may be any recipe. Of such candidates those count that the caller names;
-if it names none of them, all. Of any other computed import all count that lie in the module's folder and below.
+be any module of that pattern (which may begin with `{__package__}`), the registry's may be any recipe. Of such
+candidates those count that the caller names; if it names none of them, all. A package that holds nothing itself and is
+imported by its own name is there to be searched: all of it counts, and `import_module(f"{package.__name__}.{name}")`
+elsewhere adds nothing. Of any other computed import all counts that lies in the module's folder and below.
 """
 
 import ast
@@ -30,13 +32,15 @@ _LOADERS = ("import_module", "__import__")
 
 
 class _Read(NamedTuple):
-    """What a source says: dotted names that it imports or names, texts that may be files, patterns, and whether it
-    imports what only running it would tell."""
+    """What a source says: dotted names that it imports or names, of them those that it binds; texts that may be files;
+    patterns; whether it imports what only running it would tell; and whether it is nothing but a docstring."""
 
     names: tuple[str, ...]
+    bound: tuple[str, ...]
     texts: tuple[str, ...]
     patterns: tuple[str, ...]
     computed: bool
+    empty: bool
 
 
 def digest(*modules: str, names: Collection[str] = ()) -> str:
@@ -73,6 +77,7 @@ def files(*modules: str, names: Collection[str] = ()) -> list[str]:
         waiting += [_module(file) for file in beside if file.endswith(".py")]
         waiting += [m for name in read.names for m in _prefixes(_absolute(name, path))]
         waiting += [m for c in _found_at_run_time(module, path, read) for m in _named(c, names)]
+        waiting += [m for name in read.bound for m in _searched(_absolute(name, path))]
     return sorted(found)
 
 
@@ -118,7 +123,7 @@ def _absolute(name: str, path: str) -> str:
     level = len(name) - len(name.lstrip("."))
     folders = path.split("/")[:-1]
     package = folders[: len(folders) - level + 1] if level else ()
-    return ".".join((*package, name.lstrip(".")))
+    return ".".join(filter(None, (*package, name.lstrip("."))))
 
 
 def _found_at_run_time(module: str, path: str, read: _Read) -> Iterator[dict[str, set[str]]]:
@@ -127,10 +132,20 @@ def _found_at_run_time(module: str, path: str, read: _Read) -> Iterator[dict[str
         yield {m: {name} for m, name in registry.modules(ROOT / "models").items()}
         return
     for pattern in read.patterns:
+        if pattern.startswith("\\."):
+            pattern = re.escape(os.path.dirname(path).replace("/", ".")) + pattern
         modules = {module: re.fullmatch(pattern, module) for module in _below(re.match(r"\w+", pattern)[0])}
         yield {m: set(matched.groups()) for m, matched in modules.items() if matched}
     if read.computed:
         yield {module: {""} for module in _below(os.path.dirname(path))}
+
+
+def _searched(package: str) -> list[str]:
+    """All modules of a package that holds nothing itself; [] for anything else."""
+    path = _file(package)
+    if path is None or not path.endswith("__init__.py") or not _read(_bytes(path).decode()).empty:
+        return []
+    return _below(os.path.dirname(path))
 
 
 def _named(candidates: dict[str, set[str]], names: Collection[str]) -> list[str]:
@@ -142,12 +157,15 @@ def _named(candidates: dict[str, set[str]], names: Collection[str]) -> list[str]
 
 @functools.lru_cache(maxsize=1024)
 def _read(source: str) -> _Read:
-    names, texts, patterns, computed = [], [], [], False
-    waiting: list[ast.AST] = [ast.parse(source)]
+    names, bound, texts, patterns, computed = [], [], [], [], False
+    tree = ast.parse(source)
+    waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            names += _imported(node)
+            imported = _imported(node)
+            bound += imported
+            names += imported if isinstance(node, ast.Import) else [_origin(node), *imported]
         elif isinstance(node, ast.Constant):
             if isinstance(node.value, str) and _FILE.fullmatch(node.value):
                 texts.append(node.value)
@@ -160,7 +178,8 @@ def _read(source: str) -> _Read:
                 computed = computed or _is_computed_import(node)
             waiting += ast.iter_child_nodes(node)
     names += [text for text in texts if _DOTTED.fullmatch(text)]
-    return _Read(tuple(names), tuple(texts), tuple(patterns), computed)
+    empty = len(tree.body) <= (ast.get_docstring(tree) is not None)
+    return _Read(tuple(names), tuple(bound), tuple(texts), tuple(patterns), computed, empty)
 
 
 def _last(node: ast.AST) -> str:
@@ -168,28 +187,42 @@ def _last(node: ast.AST) -> str:
     return getattr(node, "attr", getattr(node, "id", ""))
 
 
+def _origin(node: ast.ImportFrom) -> str:
+    return "." * node.level + (node.module or "")
+
+
 def _imported(node: ast.Import | ast.ImportFrom) -> list[str]:
-    """Dotted names that may be modules: of `from a import b` both a and a.b; a relative one begins with its dots."""
+    """Dotted names that an import binds, which may be modules; a relative one begins with its dots."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
-    origin = "." * node.level + (node.module or "")
-    if not node.level and origin.partition(".")[0] not in OWN:
+    if not node.level and node.module.partition(".")[0] not in OWN:
         return []
-    inner = origin if not node.module else f"{origin}."
-    return [f"{inner}{alias.name}" for alias in node.names]
+    origin = _origin(node)
+    return [f"{origin}.{alias.name}" if node.module else f"{origin}{alias.name}" for alias in node.names]
 
 
 def _pattern(node: ast.JoinedStr) -> list[str]:
-    """A regular expression for the modules that an f-string may name, a group for each value; [] if it names none."""
+    """A regular expression for the modules that an f-string may name, a group for each value; [] if it names none.
+
+    It begins with a dot where the f-string begins with the package that it stands in.
+    """
+    first, *rest = node.values
     parts = [re.escape(p.value) if isinstance(p, ast.Constant) else r"([\w.]+)" for p in node.values]
-    first = node.values[0]
-    named = isinstance(first, ast.Constant) and first.value.partition(".")[0] in OWN and "." in first.value
+    if isinstance(first, ast.FormattedValue) and _last(first.value) == "__package__":
+        parts[0] = ""
+        named = bool(rest) and parts[1].startswith("\\.")
+    else:
+        named = isinstance(first, ast.Constant) and first.value.partition(".")[0] in OWN and "." in first.value
     return ["".join(parts)] if named and " " not in "".join(parts) else []
 
 
 def _is_computed_import(node: ast.Call) -> bool:
-    """Whether it imports something that neither a text nor a pattern in the source names."""
+    """Whether it imports something that no text, pattern or package in the sources names."""
     if _last(node.func) not in _LOADERS or not node.args:
         return False
-    argument = node.args[0]
-    return not (isinstance(argument, ast.Constant) or isinstance(argument, ast.JoinedStr) and _pattern(argument))
+    name = node.args[0]
+    if isinstance(name, ast.JoinedStr):
+        first = name.values[0]
+        of_package = isinstance(first, ast.FormattedValue) and isinstance(first.value, ast.Attribute)
+        return not (_pattern(name) or of_package and first.value.attr == "__name__")
+    return not isinstance(name, ast.Constant)

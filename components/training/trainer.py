@@ -41,7 +41,7 @@ def run_fn(fn_args) -> None:
     """
     recipe, config = options_of(fn_args)
     options = fn_args.custom_config
-    if (known := options["models"].get("init")) and given.content_of(config.init) != known:
+    if (known := options.get("models", {}).get("init")) and given.content_of(config.init) != known:
         raise ConfigError(f"init={config.init}: changed while the pipeline ran; run it again")
     train_files = record_files(fn_args.train_files)
     config = recipe.adapt(config, train_files)

@@ -39,7 +39,7 @@ def compile_to(
 
 def _reads_unknown_models(component) -> bool:
     """Whether a step reads a model that the maker of the pipeline does not see, at a path of the cluster."""
-    custom = json.loads(component.exec_properties.get("custom_config") or "{}")
+    custom = json.loads(component.exec_properties.get("custom_config") or "null") or {}
     return "" in custom.get("models", {}).values()
 
 

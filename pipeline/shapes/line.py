@@ -22,6 +22,7 @@ from components.ingest.statistics import side_feature_options
 from components.report import component as report_component
 from components.serving.check import ServingCheck
 from components.serving.pusher import Pusher
+from models.contract import registry
 from models.contract.recipe import Config, Recipe
 from models.records import pictures as picture_records
 
@@ -153,7 +154,7 @@ def judge(options: Options, examples, validation: tuple, training, model=None) -
 def assemble(options: Options, components: list) -> dsl.Pipeline:
     """The pipeline of these components, with accelerators where they train or evaluate, each with its code's digest."""
     for component in components:
-        sign(component, options.names_of(options.recipe, options.config))
+        sign(component, _names(component, options))
     if options.gpus:
         for component in components:
             if isinstance(component, (tfx_components.Trainer, tfx_components.Tuner, Evaluator)):
@@ -180,6 +181,14 @@ def sign(component, names: Collection[str]) -> None:
     modules = closure.modules_of(component)
     if modules and SOURCES not in component.exec_properties:
         component.exec_properties[SOURCES] = closure.digest(*modules, names=names)
+
+
+def _names(component, options: Options) -> set[str]:
+    """What a step's code finds by name; of a training that of its own recipe, which may be a teacher's."""
+    custom = json.loads(component.exec_properties.get("custom_config") or "null") or {}
+    recipe = registry.get(custom["recipe"]) if "recipe" in custom else options.recipe
+    config = recipe.config(**custom["config"]) if "recipe" in custom else options.config
+    return options.names_of(recipe, config)
 
 
 def validate(examples, recipe: Recipe) -> tuple:
@@ -229,8 +238,6 @@ def train(
         search = (tfx_components.Tuner(tuner_fn=TUNER_FN, custom_config=custom | {"trials": options.tune}, **common),)
     hyperparameters = search[0].outputs["best_hyperparameters"] if search else None
     trainer_ = tfx_components.Trainer(run_fn=RUN_FN, hyperparameters=hyperparameters, custom_config=custom, **common)
-    for step in (*search, trainer_):
-        sign(step, options.names_of(recipe, config))
     return *search, trainer_.with_id(name) if name != "Trainer" else trainer_
 
 

@@ -32,7 +32,7 @@ def class_folders(folder: pathlib.Path, count: int = 60) -> pathlib.Path:
 def unbounded() -> dict:
     """The recipes without bounds, since four steps of training make no good model."""
     found = {}
-    for name, recipe in registry.recipes.__wrapped__().items():
+    for name, recipe in registry.recipes().items():
         metrics = tuple(
             dataclasses.replace(m, lower_bound=None, upper_bound=None, tolerance=None)
             for m in recipe.evaluation.metrics
@@ -56,7 +56,8 @@ class TinyRun:
             arguments += ["--set", f"{name}={value}"]
         printed = io.StringIO()
         with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
-            patch.setattr(registry, "recipes", unbounded)
+            recipes = unbounded()
+            patch.setattr(registry, "recipes", lambda: recipes)
             self.status = cli.main(arguments)
         self.printed = printed.getvalue()
         steps = re.findall(r"^\S+ ([\w-]+) (unchanged|[\d.]+ s)", self.printed, re.MULTILINE)
