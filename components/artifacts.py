@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
 import typing
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from tfx.utils import path_utils
 
 from models.contract.recipe import Config, Recipe
 
-PROJECT = pathlib.Path(__file__).resolve().parent.parent
+LOCAL_BEAM = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
 ORIGIN = "assets.extra/origin.json"
 MOST = 10  # models of a role that one step takes
 
@@ -37,29 +38,19 @@ def digest(*values: typing.Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def file_digest(path) -> str:
+def tree_digest(path: str) -> str:
+    """Digest of a file, or of all files of a folder by their paths in it; nothing there has one too."""
+    files = [path] if os.path.isfile(path) else [os.path.join(f, n) for f, _, names in os.walk(path) for n in names]
+    return digest({os.path.relpath(f, path): _file_digest(f) for f in sorted(files)})
+
+
+def _file_digest(path: str) -> str:
     """SHA-256 of a file's content, hex."""
-    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
-
-
-def source_digest(*places: str) -> str:
-    """Digest of Python sources, so that TFX's cache (which knows only names and inputs) notices edited code.
-
-    Args:
-      places: files, or folders with everything below them, relative to the project ("models",
-        "components/artifacts.py").
-
-    Raises:
-      FileNotFoundError: a place holds no Python source.
-    """
-    found = {}
-    for place in places:
-        path = PROJECT / place
-        files = [path] if path.is_file() else sorted(path.rglob("*.py"))
-        if not files:
-            raise FileNotFoundError(f"no Python sources at {place}")
-        found |= {f.relative_to(PROJECT).as_posix(): file_digest(f) for f in files}
-    return digest(found)
+    found = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            found.update(block)
+    return found.hexdigest()
 
 
 def split_files(examples: list, split: str) -> list[str]:

@@ -43,7 +43,8 @@ def Baseline(  # noqa: N802 (TFX components are nouns)
     Args:
       model: the copy, in `Format-Serving`; an empty artifact says that there is no baseline.
       push_dir, origin: as of `last_pushed`, the latter as JSON.
-      last: path of the model that the maker of the pipeline saw; only there to give the cache a new key after a push.
+      last: path and content of the model that the maker of the pipeline saw, for the cache alone: another is another
+        key.
     """
     del last  # The folder is read anew: on a cluster the maker of the pipeline cannot see it.
     found = last_pushed(push_dir, json.loads(origin))

@@ -22,14 +22,6 @@ from models.distillation import teacher as teachers
 from models.publishing import pushed
 from models.records import pictures as picture_records
 
-SOURCES = (
-    "models",
-    "components/evaluation/aggregate.py",
-    "components/evaluation/aggregates",
-    "components/evaluation/class_scores.py",
-    "components/evaluation/comparison.py",
-    "components/evaluation/classifier_answers.py",
-)
 FILE = "comparison.json"
 ROLES = ("student", "control")
 _BATCH, _LATENCY_CALLS = 128, 30
@@ -39,10 +31,7 @@ _LEAST = 1e-12  # probability, below which none is taken to be
 class ComparisonSpec(component_spec.ComponentSpec):
     """What Comparison takes and gives."""
 
-    PARAMETERS = {
-        "settings": component_spec.ExecutionParameter(type=str),
-        "sources": component_spec.ExecutionParameter(type=str),
-    }
+    PARAMETERS = {"settings": component_spec.ExecutionParameter(type=str)}
     INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "teacher": component_spec.ChannelParameter(type=standard_artifacts.Model),
@@ -90,7 +79,6 @@ class Comparison(base_component.BaseComponent):
             **artifacts.numbered("control", controls),
             table=types.Channel(type=artifacts.ComparisonTable),
             settings=json.dumps(dict(settings), sort_keys=True),
-            sources=artifacts.source_digest(*SOURCES),
         )
         super().__init__(spec=spec)
 

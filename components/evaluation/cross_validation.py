@@ -23,22 +23,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components import artifacts
+from components import closure, given
 from components.evaluation import ecg_results
 from components.ingest.folders import DataError
 from components.kinds.recordings import transform
 from models.contract import registry
 from models.contract.recipe import Config, ConfigError, Recipe
+from models.files import write_text
 from models.records import ecg_units
 from models.records import pictures as picture_records
 from models.records import recordings as ecg_records
 
-SOURCES = (
-    "models",
-    "components/evaluation/cross_validation.py",
-    "components/evaluation/ecg_results.py",
-    *transform.SOURCES,
-)
 RESULTS = "cross_validation.json"
 _FOLD = "fold.json"
 _VALIDATION = 10  # one in so many of the recordings to learn from
@@ -66,7 +61,9 @@ class Plan:
     def setting(self) -> dict[str, Any]:
         """What decides the results."""
         kept = {name: getattr(self, name) for name in ("recipe", "config", "dataset", "digest", "folds")}
-        return kept | {"sources": artifacts.source_digest(*SOURCES)}
+        config = registry.get(self.recipe).config(**self.config)
+        code = closure.digest(__name__, names={*given.recipes(self.recipe, config), self.dataset})
+        return kept | {"models": given.models(config), "sources": code}
 
     def place(self, fold: int) -> pathlib.Path:
         """The folder of a fold, counted from 0."""
@@ -91,7 +88,7 @@ def plan_of(recipe: Recipe, config: Config, **options: Any) -> Plan:
             raise DataError(f"{plan.out} holds a cross-validation with other {what}; choose another --out")
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_json(path, plan.setting)
+        write_text(path, json.dumps(plan.setting, indent=1))
     return plan
 
 
@@ -158,7 +155,7 @@ def run(plan: Plan, parallel: int = 1, told: Callable[[str], None] = print) -> d
         _side_by_side(plan, records, missing, min(parallel, len(missing)), told)
     rows = [json.loads((plan.place(f) / _FOLD).read_text(encoding="utf-8")) for f in range(plan.folds)]
     found = summary(rows) | {"setting": plan.setting}
-    _write_json(pathlib.Path(plan.out) / RESULTS, found)
+    write_text(pathlib.Path(plan.out) / RESULTS, json.dumps(found, indent=1))
     return found
 
 
@@ -214,7 +211,7 @@ def run_fold(plan: Plan, records: Mapping[str, Sequence[str]], fold: int) -> Non
     answers = ecg_results.answers(recipe, config, model, files["test"])
     row = {"fold": fold + 1, **ecg_results.best_epoch(history)}
     row |= ecg_results.figures(*answers, json.loads(config.class_names))
-    _write_json(place / _FOLD, row)
+    write_text(place / _FOLD, json.dumps(row, indent=1))
     shutil.rmtree(place / "training" / "state")
     shutil.rmtree(prepared)
 
@@ -268,9 +265,3 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "names": order,
         "confusion": confusion.tolist(),
     }
-
-
-def _write_json(path: pathlib.Path, content: Any) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    os.replace(part, path)

@@ -13,14 +13,13 @@ import numpy as np
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 
+from components.artifacts import LOCAL_BEAM
 from components.evaluation import class_scores
 from components.evaluation.aggregates.calibration_error import CalibrationError
 from components.evaluation.aggregates.mean import Mean
 from components.ingest.example_gen import REPORT_FILE, Executor
 from models.contract.recipe import Config, Recipe
 from models.records import pictures as picture_records
-
-LOCAL_BEAM = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
 
 
 def ingest(

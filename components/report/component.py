@@ -23,23 +23,6 @@ from components.evaluation import evaluator as evaluation_
 from components.report import build, collect, section
 from components.serving import served_codec
 
-SOURCES = (
-    "components/report",
-    "components/found.py",
-    "components/evaluation/aggregate.py",
-    "components/evaluation/aggregates",
-    "components/evaluation/class_scores.py",
-    "components/evaluation/classic.py",
-    "components/evaluation/classifier_answers.py",
-    "components/evaluation/comparison.py",
-    "components/evaluation/rate_distortion.py",
-    "components/serving/loaded_model.py",
-    "components/native_model.py",
-    "components/serving/served_codec.py",
-    "components/serving/served_ecg.py",
-    "models/classifiers/int8.py",
-)
-
 
 @component
 def Report(  # noqa: N802 (TFX components are nouns)
@@ -60,8 +43,8 @@ def Report(  # noqa: N802 (TFX components are nouns)
     Args:
       examples, anomalies, model, model_run, evaluation, blessing, infra_blessing, pushed_model: of the run.
       report: the output.
-      settings: JSON text: "recipe", "preset", "config" (all options), "split" ("test"), "pictures" (how many to measure
-        on, 8) and "sources" (digest of this step's code, for the cache).
+      settings: JSON text: "recipe", "preset", "config" (all options), "split" ("test"), and "pictures" (how many to
+        measure on, 8).
       comparison: table of a run that compares models.
     """
     options = json.loads(settings)

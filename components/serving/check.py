@@ -25,8 +25,6 @@ from models.records import ecg_units
 from models.records import pictures as picture_records
 from models.records import recordings as ecg_records
 
-SOURCES = ("models/publishing/export.py", "components/serving/check.py", "components/serving/probe.py",
-           "components/native_model.py")  # fmt: skip
 Inputs = dict[str, bytes | np.ndarray]  # name -> the one element of a batch: a string or an array
 _PROBE = pathlib.Path(__file__).with_name("probe.py")
 _TIME_LIMIT = 1800  # seconds for all signatures together: a serial decoder on one slow core needs minutes
@@ -40,16 +38,13 @@ def ServingCheck(  # noqa: N802 (TFX components are nouns)
     examples: InputArtifact[Examples],
     blessing: OutputArtifact[InfraBlessing],
     split: Parameter[str],
-    sources: Parameter[str],
 ) -> None:
     """Writes the standard InfraBlessing; a blessed one carries the model with its warm-up requests for the Pusher.
 
     Args:
       model: the SavedModel to check. examples: where the record of the check comes from. split: of the examples.
       blessing: custom properties `blessed` and `has_model` (1 or 0), `reason` (why not); the model in `stamped_model`.
-      sources: digest of this check's code, for the cache.
     """
-    del sources
     path = saved_model_dir(model)
     try:
         with tempfile.TemporaryDirectory() as work_dir:

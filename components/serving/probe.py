@@ -24,7 +24,7 @@ def main(model_dir: str, work_dir: str) -> None:
     Raises:
       ValueError: a signature cannot be fed, gives a wrong answer, or something of the project was imported.
     """
-    native_model = _by_path("native_model")
+    native_model = _by_path("native_model.py")
     work = pathlib.Path(work_dir)
     known = read_inputs(work / "inputs")
     sides = tuple(known.pop("height_and_width", ()))
@@ -57,9 +57,10 @@ def main(model_dir: str, work_dir: str) -> None:
     (work / "calls.json").write_text(json.dumps(calls))
 
 
-def _by_path(name: str):
-    """The module of that name in components/, which is not on the path."""
-    spec = importlib.util.spec_from_file_location(name, pathlib.Path(__file__).parent.parent / f"{name}.py")
+def _by_path(file: str):
+    """The module of that file in components/, which is not on the path."""
+    path = pathlib.Path(__file__).parent.parent / file
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

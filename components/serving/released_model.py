@@ -1,26 +1,33 @@
 """The served form of released weights, made once and kept in the user's cache (or in the folder KOMPAKT_CACHE)."""
 
+import contextlib
 import hashlib
 import os
 import pathlib
 import shutil
-import tempfile
+import time
 
 import platformdirs
 
-import models
+from components import closure
+from models.contract import registry
+from models.files import replacing
 from models.publishing import released
+
+_KEPT_DAYS = 30  # unused, after which a served form that no longer follows the code is removed
 
 
 def folder_of(name: str) -> pathlib.Path:
-    """Where the served form of released weights is kept: a folder that follows the weights and this code.
+    """Where the served form of released weights is kept: a folder that follows the weights and the code that makes it.
 
     Raises:
-      ReleaseError: no such weights.
+      ReleaseError: no such weights, or the file is damaged.
     """
-    made_of = hashlib.sha256()
-    for path in (released.path_of(name), *sorted(pathlib.Path(models.__file__).parent.rglob("*.py"))):
-        made_of.update(path.read_bytes())
+    path = released.path_of(name)
+    about = released.describe(path)
+    recipes = {about["recipe"]} | registry.named_in(about["config"])
+    code = closure.digest("models.publishing.released", "models.publishing.export", names=recipes)
+    made_of = hashlib.sha256(path.read_bytes() + code.encode())
     cache = pathlib.Path(os.environ.get("KOMPAKT_CACHE") or platformdirs.user_cache_dir("kompakt"))
     return cache / name / made_of.hexdigest()[:16]
 
@@ -37,16 +44,25 @@ def directory_of(name: str, announce=lambda text: None) -> pathlib.Path:
     """
     target = folder_of(name)
     if (target / "saved_model.pb").is_file():
+        with contextlib.suppress(OSError):  # a cache may be read-only
+            os.utime(target)
         return target
     announce(f"preparing the released model '{name}', once (about 40 seconds) ...")
     from models.publishing.export import export
 
     target.parent.mkdir(parents=True, exist_ok=True)
-    work = tempfile.mkdtemp(dir=target.parent, prefix="partial-")
+    _remove_unused(target.parent)
     try:
-        export(*released.unpack(released.path_of(name)), os.path.join(work, "model"))
-        if not target.exists():  # another process may have been faster
-            os.replace(os.path.join(work, "model"), target)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        with replacing(target) as part:
+            export(*released.unpack(released.path_of(name)), str(part))
+    except OSError:
+        if not (target / "saved_model.pb").is_file():  # else another process was faster
+            raise
     return target
+
+
+def _remove_unused(folder: pathlib.Path) -> None:
+    """Removes what was not used for long: forms that earlier code or weights made, and what a killed process left."""
+    for path in folder.iterdir():
+        if time.time() - path.stat().st_mtime > _KEPT_DAYS * 86400:
+            shutil.rmtree(path, ignore_errors=True)

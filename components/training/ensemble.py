@@ -14,16 +14,11 @@ from models.classifiers import ensemble
 from models.publishing import export, pushed
 from models.records import pictures as picture_records
 
-SOURCES = ("models", "components/training/ensemble.py")
-
 
 class EnsembleSpec(component_spec.ComponentSpec):
     """What Ensemble takes and gives."""
 
-    PARAMETERS = {
-        "settings": component_spec.ExecutionParameter(type=str),
-        "sources": component_spec.ExecutionParameter(type=str),
-    }
+    PARAMETERS = {"settings": component_spec.ExecutionParameter(type=str)}
     INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         **artifacts.several_models("member"),
@@ -62,7 +57,6 @@ class Ensemble(base_component.BaseComponent):
             **artifacts.numbered("member", members),
             model=types.Channel(type=standard_artifacts.Model),
             settings=json.dumps(dict(settings), sort_keys=True),
-            sources=artifacts.source_digest(*SOURCES),
         )
         super().__init__(spec=spec)
 

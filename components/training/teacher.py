@@ -21,7 +21,6 @@ from models.distillation import route as routes
 from models.distillation import stages, student, teacher
 from models.records import pictures as picture_records
 
-SOURCES = ("models", "components/training/teacher.py")
 _BATCH = 128
 
 
@@ -29,8 +28,7 @@ def digest(path: str) -> str:
     """Digest of a teacher's files; raises ConfigError if there are none."""
     if not os.path.exists(path):
         raise ConfigError(f"teacher={path}: neither a recipe's name nor a path that exists")
-    files = [path] if os.path.isfile(path) else [os.path.join(f, n) for f, _, names in os.walk(path) for n in names]
-    return artifacts.digest({os.path.relpath(f, path): artifacts.file_digest(f) for f in sorted(files)})
+    return artifacts.tree_digest(path)
 
 
 @component
@@ -96,19 +94,17 @@ def TeacherOutputs(  # noqa: N802 (TFX components are nouns)
     model: InputArtifact[Model],
     outputs: OutputArtifact[Examples],
     config: Parameter[str],
-    sources: Parameter[str],
 ) -> None:
     """Writes the training and validation records again, each with the teacher's logits and features of its picture.
 
     Args:
-      examples: records. model: the teacher. sources: digest of this step's code, for the cache.
+      examples: records. model: the teacher.
       outputs: the same records with features `teacher/<name>`, and their shapes in `teacher_outputs.json`.
       config: all options of the distillation, JSON.
 
     Raises:
       ConfigError: the teacher does not fit the data, its answers are unusable, or a feature is missing.
     """
-    del sources
     write_outputs(examples, model, outputs, config)
 
 

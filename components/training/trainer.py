@@ -4,15 +4,13 @@ import dataclasses
 import os
 import shutil
 
-from components import artifacts
+from components import artifacts, given
 from models.contract import registry
-from models.contract.recipe import Config, Recipe
+from models.contract.recipe import Config, ConfigError, Recipe
 from models.distillation.route import KeepRoute
 from models.publishing import export
 from models.training import loop
 
-# What a trained model depends on beside its data and options; a change of any makes TFX train anew.
-SOURCES = ("models", "components/training/trainer.py")
 ROUTE = "route"  # folder of the model run that holds a checkpoint for every epoch, if they are asked for
 
 
@@ -40,13 +38,15 @@ def run_fn(fn_args) -> None:
 
     Args:
       fn_args: TFX's FnArgs. `custom_config` holds "recipe", "config" (all options), "run" (digest of recipe, options,
-        data and sources), "resume_dir" (parent of the checkpoint folders), "keep_route" (whether the model of every
-        epoch is kept) and "settled" (options that no search changes).
+        data, models and code), "models" (digests of given models, by option), "resume_dir" (parent of the checkpoint
+        folders), "keep_route" (whether the model of every epoch is kept) and "settled" (options no search changes).
     """
     recipe, config = options_of(fn_args)
+    options = fn_args.custom_config
+    if (known := options.get("models", {}).get("init")) and given.content_of(config.init) != known:
+        raise ConfigError(f"init={config.init}: changed while the pipeline ran; run it again")
     train_files = record_files(fn_args.train_files)
     config = recipe.adapt(config, train_files)
-    options = fn_args.custom_config
     key = artifacts.digest(options["run"], dataclasses.asdict(config))
     work_dir = os.path.join(options["resume_dir"], key)
     log_dir = os.path.join(work_dir, "logs")

@@ -7,8 +7,6 @@ from tfx.v1.components import TunerFnResult
 from components.training.trainer import options_of, record_files
 from tuning import tuner
 
-SOURCES = ("models", "tuning", "components/training/trainer.py", "components/training/tuner.py")
-
 
 def tuner_fn(fn_args) -> TunerFnResult:
     """A search over the options that the recipe's configuration marks as worth tuning.

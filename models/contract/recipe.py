@@ -37,9 +37,13 @@ def option(
     choices: tuple = (),
     low: float | None = None,
     high: float | None = None,
+    is_model: bool = False,
 ) -> Any:
-    """A field of a configuration: its default, what it means with its unit, its valid values and its search range."""
-    metadata = {"about": about, "search": search, "choices": choices, "low": low, "high": high}
+    """A field of a configuration: its default, what it means with its unit, its valid values and its search range.
+
+    With `is_model` the value may be the path of a model; what lies there then decides the result, not the path alone.
+    """
+    metadata = {"about": about, "search": search, "choices": choices, "low": low, "high": high, "is_model": is_model}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -65,7 +69,9 @@ class Config:
     optimizer: str = option("adam", "adam, or sgd with Nesterov's momentum", choices=("adam", "sgd"))
     momentum: float = option(0.9, "of sgd", low=0.0, high=1.0)
     weight_decay: float = option(0.0, "part of each weight taken off a step, times the learning rate", low=0.0)
-    init: str = option("", "a pushed model whose weights training starts from, as far as they fit; empty: fresh ones")
+    init: str = option(
+        "", "a pushed model whose weights training starts from, as far as they fit; empty: fresh ones", is_model=True
+    )
 
     def __post_init__(self):
         hints = typing.get_type_hints(type(self))

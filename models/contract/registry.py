@@ -7,11 +7,13 @@ import importlib
 import pathlib
 import re
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from models.contract.recipe import Recipe
 
 _ASSIGNS = re.compile(r"^RECIPE\b.*=", re.MULTILINE)
+_WORD = re.compile(r"[\w-]+")
+_NAMED = re.compile(r"^RECIPE\b[^=]*= Recipe\(\s*name=[\"']([\w-]+)[\"']", re.MULTILINE)
 _ROOT = pathlib.Path(__file__).parent.parent
 
 
@@ -29,9 +31,9 @@ class Headline(NamedTuple):
     summary: str
 
 
-def _sources() -> Iterator[tuple[pathlib.Path, str]]:
-    """The files that assign RECIPE, with their texts."""
-    for path in sorted(_ROOT.rglob("*.py")):
+def _sources(root: pathlib.Path = _ROOT) -> Iterator[tuple[pathlib.Path, str]]:
+    """The files below `root` that assign RECIPE, with their texts."""
+    for path in sorted(root.rglob("*.py")):
         text = path.read_text(encoding="utf-8")
         if _ASSIGNS.search(text):
             yield path, text
@@ -49,6 +51,21 @@ def headlines() -> list[Headline]:
         return sorted(_headline(path, text) for path, text in _sources())
     except (SyntaxError, ValueError, KeyError, AttributeError):
         return [Headline(r.name, _family(r.source), r.data, tuple(r.presets), r.summary) for r in recipes().values()]
+
+
+@functools.cache
+def modules(root: pathlib.Path = _ROOT) -> dict[str, str]:
+    """The recipes' modules with the recipes' names, read from the sources; "" for a name that is not said plainly."""
+    return {
+        ".".join((root.name, *path.relative_to(root).with_suffix("").parts)): "".join(_NAMED.findall(text)[:1])
+        for path, text in _sources(root)
+    }
+
+
+def named_in(options: Mapping[str, Any]) -> set[str]:
+    """The recipes whose names stand as words in the text options of a configuration."""
+    words = {word for value in options.values() if isinstance(value, str) for word in _WORD.findall(value)}
+    return words & set(modules().values())
 
 
 def _family(path: str | pathlib.Path) -> str:

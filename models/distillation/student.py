@@ -32,7 +32,9 @@ _LOOKED_AT = 256  # training pictures on which a teacher is checked
 class StudentConfig(classifier.PicturesConfig):
     """Options of a distillation."""
 
-    teacher: str = option("resnet", "recipe that is trained as the teacher, or path of a teacher that exists")
+    teacher: str = option(
+        "resnet", "recipe that is trained as the teacher, or path of a teacher that exists", is_model=True
+    )
     teacher_settings: str = option("", "options of the teacher's recipe: KEY=VALUE,KEY=VALUE")
     teacher_range: str = option("0..1", "pixels that a given teacher takes", choices=tuple(teachers.RANGES))
     teacher_output: str = option("auto", "what a given teacher's last layer gives", choices=teachers.OUTPUTS)
@@ -270,6 +272,8 @@ def control_of(config: StudentConfig) -> StudentConfig:
     """The same student, pictures and steps without the method: labels alone, uniform batches, no word of a teacher."""
     kept = {f.name: getattr(config, f.name) for f in dataclasses.fields(classifier.PicturesConfig)}
     kept |= {name: getattr(config, name) for name in ("student", "student_settings")}
+    # No teacher is made or loaded, but the option must name one; any other recipe's code would count for the cache.
+    kept |= {"teacher": config.student}
     return StudentConfig(**kept | {"terms": LABELS, "sampler": "uniform", "superclasses": "", "int8": False})
 
 

@@ -14,12 +14,13 @@ import os
 import pathlib
 import zipfile
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from models.contract import registry
 from models.contract.recipe import Config, Recipe
+from models.files import replacing
 from models.publishing import pushed
 
 if TYPE_CHECKING:
@@ -48,6 +49,19 @@ def path_of(name: str) -> pathlib.Path:
     if name not in names():
         raise ReleaseError(f"no released weights '{name}'; there are: {', '.join(names()) or 'none'}")
     return FOLDER / f"{name}.npz"
+
+
+def describe(path: str | os.PathLike) -> dict[str, Any]:
+    """What a file says of itself: {"recipe", "config"}, and "reads" where streams of other fingerprints are read.
+
+    Raises:
+      ReleaseError: the file is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return json.loads(file[_ABOUT].tobytes())
+    except (OSError, EOFError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise ReleaseError(f"{path}: no released weights: {' '.join(str(error).split())}") from error
 
 
 def pack(
@@ -80,10 +94,8 @@ def pack(
     arrays = {_ABOUT: np.frombuffer(json.dumps(about).encode(), np.uint8)}
     arrays |= {f"{n:04}": values for n, values in enumerate(kept)}
     arrays |= {_TABLE + name: values for name, values in tables.items()}
-    path = pathlib.Path(path)
-    temporary = path.with_name(f"{path.stem}.partial.npz")
-    np.savez_compressed(temporary, **arrays)
-    os.replace(temporary, path)
+    with replacing(path) as part:
+        np.savez_compressed(part, **arrays)
 
 
 def _assign(model: "keras.Model", weights: Sequence[np.ndarray]) -> None:

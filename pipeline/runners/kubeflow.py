@@ -1,5 +1,6 @@
 """Compiles a pipeline to the file that Kubeflow Pipelines 2 takes."""
 
+import json
 import os
 import pathlib
 import tempfile
@@ -8,8 +9,8 @@ from collections.abc import Iterable, Sequence
 import yaml
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
 
-# These read what is not among their inputs (the serving folder), so a cached answer would be an old one.
-_UNCACHED = ("Baseline",)
+# These see what is not among their inputs (the serving folder), so a cached answer would be an old one.
+_UNCACHED = ("Baseline", "Pusher")
 _ENTRY = ("python", "-m", "pipeline.runners.kubeflow_entry")
 
 
@@ -27,13 +28,19 @@ def compile_to(
         KubeflowV2DagRunner(config, output_dir=folder, output_filename="pipeline.yaml").run(pipeline)
         written = pathlib.Path(folder) / "pipeline.yaml"
         spec = yaml.safe_load(written.read_text(encoding="utf-8"))
-        for name in (*_UNCACHED, *uncached):
+        for name in (*_UNCACHED, *uncached, *(c.id for c in pipeline.components if _reads_unknown_models(c))):
             spec["root"]["dag"]["tasks"][name].pop("cachingOptions", None)
         documents = [spec]
         if volume:
             documents.append(_mounts(spec["deploymentSpec"]["executors"], *volume))
         written.write_text(yaml.safe_dump_all(documents, sort_keys=True), encoding="utf-8")
         os.replace(written, path)
+
+
+def _reads_unknown_models(component) -> bool:
+    """Whether a step reads a model that the maker of the pipeline does not see, at a path of the cluster."""
+    custom = json.loads(component.exec_properties.get("custom_config") or "null") or {}
+    return "" in custom.get("models", {}).values()
 
 
 def _mounts(executors: Iterable[str], claim: str, path: str) -> dict:

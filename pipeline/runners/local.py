@@ -20,6 +20,7 @@ from tfx.orchestration import metadata
 from tfx.orchestration.local import local_dag_runner, runner_utils
 from tfx.orchestration.portable import launcher, runtime_parameter_utils
 
+from components.artifacts import pushed_versions
 from components.ingest.folders import DataError
 from models.contract.recipe import ConfigError
 
@@ -109,7 +110,7 @@ class Runner(local_dag_runner.LocalDagRunner):
         connection = deployment.metadata_connection_config
         connection = getattr(connection, connection.WhichOneof("connection_config"))
         self._store = mlmd.MetadataStore(connection)
-        _forget_deleted_pushes(self._store)
+        _forget_old_pushes(self._store)
         for node in _up_to([n.pipeline_node for n in pipeline.nodes], self._up_to):
             self._run_node(node, pipeline, deployment, connection)
 
@@ -174,15 +175,19 @@ def _up_to(nodes: list, name: str) -> list:
     return sorted((n for n in nodes if n.node_info.id in wanted), key=lambda n: n.node_info.id == name)
 
 
-def _forget_deleted_pushes(store: mlmd.MetadataStore) -> None:
-    """Marks pushed models that were deleted from the serving folder, so that the cache does not answer with them."""
+def _forget_old_pushes(store: mlmd.MetadataStore) -> None:
+    """Marks pushed models that are not the newest of their serving folder, so that the cache does not answer with them.
+
+    They were deleted, or another model was pushed after them; the Pusher then makes the run's model the newest again.
+    """
     try:
         pushed = store.get_artifacts_by_type("PushedModel")
     except mlmd.errors.NotFoundError:
         return
     for artifact in pushed:
         path = artifact.custom_properties["pushed_destination"].string_value
-        if path and artifact.state == pb.Artifact.LIVE and not os.path.exists(os.path.join(path, "saved_model.pb")):
+        newest = next(iter(pushed_versions(os.path.dirname(path))), None) if path else None
+        if path and artifact.state == pb.Artifact.LIVE and (newest is None or newest.path != path):
             artifact.state = pb.Artifact.DELETED
             store.put_artifacts([artifact])
 

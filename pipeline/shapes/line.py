@@ -13,19 +13,23 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.v1 import components as tfx_components
 from tfx.v1 import dsl, orchestration, proto
 
-from components import artifacts
+from components import artifacts, closure, given
+from components.artifacts import LOCAL_BEAM
 from components.evaluation.baseline import Baseline, last_pushed
 from components.evaluation.evaluator import Evaluator, eval_config
 from components.ingest.example_gen import TfdsExampleGen
 from components.ingest.statistics import side_feature_options
 from components.report import component as report_component
 from components.report import section
-from components.serving import check as serving_check
-from components.training import trainer, tuner
+from components.serving.check import ServingCheck
+from components.serving.pusher import Pusher
+from models.contract import registry
 from models.contract.recipe import Config, Recipe
 from models.records import pictures as picture_records
 
-LOCAL_BEAM = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
+RUN_FN = "components.training.trainer.run_fn"
+TUNER_FN = "components.training.tuner.tuner_fn"
+SOURCES = "sources"  # the parameter of a step that holds the digest of its code
 TRAIN, VALIDATION, TEST = picture_records.SPLITS
 
 
@@ -39,6 +43,7 @@ class Options:
       root: where artifacts go. resume_dir: checkpoints of unfinished trainings. push_dir: the serving folder.
       metadata: path of the sqlite file (None: the platform keeps its own).
       tune: trials of the search before training (0: none).
+      records_by: modules that make the records which are trained on.
       beam_args: for every Beam component. max_unreadable: share of unreadable files that stops the run.
       gpus: accelerators that Kubeflow is asked for where they pay (0: none).
     """
@@ -54,6 +59,7 @@ class Options:
     push_dir: str
     metadata: str | None = None
     tune: int = 0
+    records_by: tuple[str, ...] = (TfdsExampleGen.__module__,)
     beam_args: tuple[str, ...] = LOCAL_BEAM
     max_unreadable: float = 0.01
     gpus: int = 0
@@ -65,15 +71,28 @@ class Options:
 
     @property
     def run(self) -> str:
-        """Digest of what decides the model: recipe, options, data, sources, and whether it is tuned."""
+        """Digest of what decides the model: recipe, options, data, given models, code, and whether it is tuned."""
         return self.run_of(self.recipe, self.config)
 
     def run_of(self, recipe: Recipe, config: Config) -> str:
         """The same digest of another model on the same data, a teacher say."""
-        sources = artifacts.source_digest(*(tuner.SOURCES if self.tune else trainer.SOURCES))
+        functions = (RUN_FN, TUNER_FN) if self.tune else (RUN_FN,)
+        modules = (*self.records_by, *(name.rpartition(".")[0] for name in functions))
+        code = closure.digest(*modules, names=self.names_of(recipe, config))
         return artifacts.digest(
-            recipe.name, dataclasses.asdict(config), self.dataset, self.data_digest, sources, self.tune
-        )
+            recipe.name, dataclasses.asdict(config), given.models(config), self.dataset, self.data_digest, code,
+            self.tune,
+        )  # fmt: skip
+
+    def names_of(self, recipe: Recipe, config: Config) -> set[str]:
+        """What the code of a step that has to do with a model finds by a name: recipes, and `data_names`."""
+        return given.recipes(recipe.name, config) | self.data_names
+
+    @property
+    def data_names(self) -> set[str]:
+        """What the ingest finds by a name. "photos" is imported anyway; without it a set that has no builder of ours
+        would name none of them, and so depend on all."""
+        return {self.dataset, self.recipe.data, "photos"}
 
 
 def create_pipeline(options: Options) -> dsl.Pipeline:
@@ -87,12 +106,14 @@ def create_pipeline(options: Options) -> dsl.Pipeline:
 
 def ingest_of(options: Options) -> TfdsExampleGen:
     """The first step."""
-    return TfdsExampleGen(
+    ingest = TfdsExampleGen(
         dataset=options.dataset,
         folder=options.folder,
         digest=options.data_digest,
         max_unreadable=options.max_unreadable,
     )
+    sign(ingest, options.data_names)
+    return ingest
 
 
 def judge(options: Options, examples, validation: tuple, training, model=None, comparison=None) -> list:
@@ -111,11 +132,9 @@ def judge(options: Options, examples, validation: tuple, training, model=None, c
         example_splits=[TEST],
         eval_config=eval_config(options.recipe.evaluation),
     )
-    check = serving_check.ServingCheck(
-        model=model, examples=examples, split=TEST, sources=artifacts.source_digest(*serving_check.SOURCES)
-    )
+    check = ServingCheck(model=model, examples=examples, split=TEST)
     destination = proto.PushDestination(filesystem=proto.PushDestination.Filesystem(base_directory=options.push_dir))
-    pusher = tfx_components.Pusher(
+    pusher = Pusher(
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=check.outputs["blessing"],
         push_destination=destination,
@@ -136,7 +155,9 @@ def judge(options: Options, examples, validation: tuple, training, model=None, c
 
 
 def assemble(options: Options, components: list) -> dsl.Pipeline:
-    """The pipeline of these components, with accelerators where they train or evaluate."""
+    """The pipeline of these components, with accelerators where they train or evaluate, each with its code's digest."""
+    for component in components:
+        sign(component, _names(component, options))
     if options.gpus:
         for component in components:
             if isinstance(component, (tfx_components.Trainer, tfx_components.Tuner, Evaluator)):
@@ -150,6 +171,27 @@ def assemble(options: Options, components: list) -> dsl.Pipeline:
         metadata_connection_config=sqlite(options.metadata) if options.metadata else None,
         beam_pipeline_args=list(options.beam_args),
     )
+
+
+def sign(component, names: Collection[str]) -> None:
+    """Gives a step a parameter that follows its code, since TFX's cache knows a step's name, inputs and parameters.
+
+    No component declares it and no executor reads it. A step that is signed already, or runs no code of ours, stays.
+
+    Args:
+      names: what the code finds by name, as for `components.closure.files`.
+    """
+    modules = closure.modules_of(component)
+    if modules and SOURCES not in component.exec_properties:
+        component.exec_properties[SOURCES] = closure.digest(*modules, names=names)
+
+
+def _names(component, options: Options) -> set[str]:
+    """What a step's code finds by name; of a training that of its own recipe, which may be a teacher's."""
+    custom = json.loads(component.exec_properties.get("custom_config") or "null") or {}
+    recipe = registry.get(custom["recipe"]) if "recipe" in custom else options.recipe
+    config = recipe.config(**custom["config"]) if "recipe" in custom else options.config
+    return options.names_of(recipe, config)
 
 
 def validate(examples, recipe: Recipe) -> tuple:
@@ -176,9 +218,7 @@ def tuned(options: Options, examples) -> tuple:
 def search(options: Options, examples, teacher=None):
     """A Tuner of the run's own model; `teacher` is the channel of the model that it learns from."""
     custom, common = _training(options, options.recipe, options.config, examples, teacher)
-    return tfx_components.Tuner(
-        tuner_fn="components.training.tuner.tuner_fn", custom_config=custom | {"trials": options.tune}, **common
-    )
+    return tfx_components.Tuner(tuner_fn=TUNER_FN, custom_config=custom | {"trials": options.tune}, **common)
 
 
 def train(
@@ -207,7 +247,7 @@ def train(
     if settled:
         custom["settled"] = sorted(settled)
     trainer_ = tfx_components.Trainer(
-        run_fn="components.training.trainer.run_fn",
+        run_fn=RUN_FN,
         hyperparameters=found.outputs["best_hyperparameters"] if found else None,
         custom_config=custom,
         **common,
@@ -221,6 +261,7 @@ def _training(options: Options, recipe: Recipe, config: Config, examples, teache
         "recipe": recipe.name,
         "config": dataclasses.asdict(config),
         "run": options.run_of(recipe, config),
+        "models": given.models(config),
         "resume_dir": options.resume_dir,
     }
     return custom, {"examples": examples, "base_model": teacher, "train_args": proto.TrainArgs(splits=[TRAIN]),
@@ -231,7 +272,9 @@ def _baseline(options: Options):
     origin = artifacts.origin_of(options.recipe, options.config, options.run)
     last = last_pushed(options.push_dir, origin)
     return Baseline(
-        push_dir=options.push_dir, origin=json.dumps(origin, sort_keys=True), last=last.path if last else ""
+        push_dir=options.push_dir,
+        origin=json.dumps(origin, sort_keys=True),
+        last=f"{last.path} {given.content_of(last.path)}" if last else "",
     )
 
 
@@ -245,7 +288,6 @@ def _report_settings(options: Options) -> str:
             "data": {"dataset": options.dataset, "folder": options.folder, "digest": options.data_digest},
             "run": options.run,
             "split": TEST,
-            "sources": artifacts.source_digest(*report_component.SOURCES),
         },
         sort_keys=True,
     )

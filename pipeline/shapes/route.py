@@ -25,6 +25,7 @@ def create_pipeline(options: line.Options) -> dsl.Pipeline:
         raise ConfigError(f"teacher={config.teacher}: a route is kept while a teacher is trained; give a recipe's name")
     if options.tune:
         raise ConfigError("a student on a route is not tuned; tune the recipe distill and take its options")
+    taught = dataclasses.replace(options, records_by=(*options.records_by, Anchors.__module__))
     ingest = line.ingest_of(options)
     examples = ingest.outputs["examples"]
     validation = line.validate(examples, options.recipe)
@@ -36,12 +37,12 @@ def create_pipeline(options: line.Options) -> dsl.Pipeline:
     for n in range(config.seeds):
         seeded = dataclasses.replace(config, seed=config.seed + n)
         route = anchors.outputs["route"]
-        students += line.train(options, examples, config=seeded, teacher=route, name=numbered("Trainer", n))
+        students += line.train(taught, examples, config=seeded, teacher=route, name=numbered("Trainer", n))
         if config.control:
             control = student.control_of(seeded)
             controls += line.train(
                 options, examples, recipe=student.RECIPE, config=control, name=numbered("Control", n)
             )
     comparison = compare(options, examples, teacher.outputs["model"], students, controls)
-    judged = line.judge(options, examples, validation, students[0], comparison=comparison)
-    return line.assemble(options, [ingest, *validation, teacher, anchors, *students, *controls, comparison, *judged])
+    judged = line.judge(taught, examples, validation, students[0], comparison=comparison)
+    return line.assemble(taught, [ingest, *validation, teacher, anchors, *students, *controls, comparison, *judged])

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from tfx.v1 import dsl
 
-from components import artifacts
 from components.evaluation.comparison import Comparison
 from components.training import teacher
 from models.distillation import stages, student
@@ -23,6 +22,7 @@ from pipeline.shapes import line
 def create_pipeline(options: line.Options) -> dsl.Pipeline:
     """The DAG of one distillation. A picture that is augmented is shown to the teacher anew each time it is drawn."""
     config = options.config
+    taught = dataclasses.replace(options, records_by=(*options.records_by, teacher.__name__))
     ingest = line.ingest_of(options)
     examples = ingest.outputs["examples"]
     validation = line.validate(examples, options.recipe)
@@ -30,7 +30,7 @@ def create_pipeline(options: line.Options) -> dsl.Pipeline:
     lesson = _lesson(options, examples, "-Search" if options.tune and learned else "")
     extra = [*lesson.steps]
     if options.tune:
-        found = line.search(options, lesson.records, lesson.model)
+        found = line.search(taught, lesson.records, lesson.model)
         extra.append(found)
         if learned:
             lesson = _lesson(options, examples, found=found)
@@ -39,15 +39,15 @@ def create_pipeline(options: line.Options) -> dsl.Pipeline:
     students, controls = [], []
     for n in range(config.seeds):
         seeded = dataclasses.replace(config, seed=config.seed + n)
-        students += line.train(options, records, config=seeded, teacher=model, name=numbered("Trainer", n), found=found)
+        students += line.train(taught, records, config=seeded, teacher=model, name=numbered("Trainer", n), found=found)
         if config.control:
             control = student.control_of(seeded)
             controls += line.train(
                 options, examples, recipe=student.RECIPE, config=control, name=numbered("Control", n), found=found
             )
     comparison = compare(options, examples, model, students, controls)
-    judged = line.judge(options, examples, validation, students[0], comparison=comparison)
-    return line.assemble(options, [ingest, *validation, *extra, *students, *controls, comparison, *judged])
+    judged = line.judge(taught, examples, validation, students[0], comparison=comparison)
+    return line.assemble(taught, [ingest, *validation, *extra, *students, *controls, comparison, *judged])
 
 
 def compare(options: line.Options, examples, model, students: list, controls: list, ensemble: bool = False):
@@ -86,7 +86,6 @@ def _lesson(options: line.Options, examples, suffix: str = "", found=None) -> _L
         examples=examples,
         model=model,
         config=json.dumps(_without_training(config), sort_keys=True),
-        sources=artifacts.source_digest(*teacher.SOURCES),
     ).with_id("TeacherOutputs" + suffix)
     return _Lesson([instructor, cached], model, cached.outputs["outputs"])
 

@@ -6,28 +6,30 @@ TfdsExampleGen -> StatisticsGen -> SchemaGen -> ExampleValidator
 The served model takes ingest records as they are, so evaluation, serving check and report stay on those.
 """
 
+import dataclasses
+
 from tfx.v1 import components as tfx_components
 from tfx.v1 import dsl, proto
 
-from components import artifacts
-from components.kinds.recordings import transform as ecg_transform
+from components.kinds.recordings.transform import RecordSchema
 from models.records import pictures as picture_records
 from pipeline.shapes import line
+
+TRANSFORM_FN = "components.kinds.recordings.transform.preprocessing_fn"
 
 
 def create_pipeline(options: line.Options) -> dsl.Pipeline:
     """The DAG of a recipe whose records are transformed before training."""
+    options = dataclasses.replace(options, records_by=(*options.records_by, TRANSFORM_FN.rpartition(".")[0]))
     ingest = line.ingest_of(options)
     examples = ingest.outputs["examples"]
     validation = line.validate(examples, options.recipe)
-    sources = artifacts.source_digest(*ecg_transform.SOURCES)
-    schema = ecg_transform.RecordSchema(sources=sources)
+    schema = RecordSchema()
     transform = tfx_components.Transform(
         examples=examples,
         schema=schema.outputs["schema"],
-        preprocessing_fn="components.kinds.recordings.transform.preprocessing_fn",
+        preprocessing_fn=TRANSFORM_FN,
         splits_config=proto.SplitsConfig(analyze=[line.TRAIN], transform=list(picture_records.SPLITS)),
-        custom_config={"sources": sources},  # for the cache alone
         disable_analyzer_cache=True,
         disable_statistics=True,  # they would hold every signal in memory; StatisticsGen has the side features
     )

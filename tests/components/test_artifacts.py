@@ -21,21 +21,15 @@ def push(folder, version, **values):
     return path
 
 
-def test_source_digest_follows_content_and_names_only(tmp_path, monkeypatch):
-    monkeypatch.setattr(artifacts, "PROJECT", tmp_path)
-    (tmp_path / "models").mkdir()
-    source = tmp_path / "models" / "a.py"
-    source.write_text("x = 1\n")
-    before = artifacts.source_digest("models")
-    (tmp_path / "models" / "notes.txt").write_text("not Python")
-    assert artifacts.source_digest("models") == before
-    source.write_text("x = 2\n")
-    changed = artifacts.source_digest("models")
-    assert changed != before
-    source.rename(tmp_path / "models" / "b.py")
-    assert artifacts.source_digest("models") not in (before, changed)
-    with pytest.raises(FileNotFoundError, match="absent"):
-        artifacts.source_digest("absent")
+def test_the_digest_of_a_folder_follows_paths_and_contents(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x").write_text("1")
+    whole, file = artifacts.tree_digest(str(tmp_path)), artifacts.tree_digest(str(tmp_path / "a" / "x"))
+    (tmp_path / "a" / "x").rename(tmp_path / "a" / "y")
+    assert artifacts.tree_digest(str(tmp_path)) != whole
+    assert artifacts.tree_digest(str(tmp_path / "a" / "y")) == file
+    (tmp_path / "a" / "y").write_text("2")
+    assert artifacts.tree_digest(str(tmp_path / "a" / "y")) != file
 
 
 def test_digest_does_not_depend_on_the_order_of_keys():

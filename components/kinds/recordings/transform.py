@@ -17,17 +17,17 @@ import tensorflow_transform.beam as tft_beam
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
-from tfx.v1.dsl.components import OutputArtifact, Parameter, component
+from tfx.v1.dsl.components import OutputArtifact, component
 from tfx.v1.types.standard_artifacts import Schema
 from tfx_bsl.coders import example_coder
 from tfx_bsl.public import tfxio
 
+from components.artifacts import LOCAL_BEAM
+from models.files import replacing
 from models.records import pictures as picture_records
 from models.records import recordings as ecg_records
 
-SOURCES = ("components/kinds/recordings/transform.py", "models/records/recordings.py", "models/records/ecg_units.py")
 _TYPES = {tf.string: schema_pb2.BYTES, tf.int64: schema_pb2.INT, tf.float32: schema_pb2.FLOAT}
-_LOCAL_BEAM = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
 
 
 def preprocessing_fn(inputs: Mapping[str, tf.Tensor | tf.SparseTensor]) -> dict[str, tf.Tensor]:
@@ -79,19 +79,14 @@ def record_schema() -> schema_pb2.Schema:
 
 
 @component
-def RecordSchema(schema: OutputArtifact[Schema], sources: Parameter[str]) -> None:  # noqa: N802 (components are nouns)
-    """Writes `record_schema()`, for Transform: the schema of SchemaGen knows the side features alone.
-
-    Args:
-      schema: the output. sources: digest of SOURCES, for the cache.
-    """
-    del sources
+def RecordSchema(schema: OutputArtifact[Schema]) -> None:  # noqa: N802 (TFX components are nouns)
+    """Writes `record_schema()`, for Transform: the schema of SchemaGen knows the side features alone."""
     fileio.makedirs(schema.uri)
     io_utils.write_pbtxt_file(os.path.join(schema.uri, "schema.pbtxt"), record_schema())
 
 
 def transform(
-    files: Mapping[str, Sequence[str]], folder: str | os.PathLike, beam_args: Sequence[str] = _LOCAL_BEAM
+    files: Mapping[str, Sequence[str]], folder: str | os.PathLike, beam_args: Sequence[str] = LOCAL_BEAM
 ) -> dict[str, list[str]]:
     """What the pipeline's Transform does, outside of it: analyses the split "train" and transforms all.
 
@@ -114,14 +109,10 @@ def transform(
     if missing or not all(files.values()):
         raise FileNotFoundError(f"no records at {', '.join(missing) or 'an empty list of files'}")
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
+    with replacing(target) as part:
         part.mkdir()
         _write_transformed(files, part, beam_args)
         shutil.rmtree(part / "work")
-        os.replace(part, target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return split_files(target)
 
 

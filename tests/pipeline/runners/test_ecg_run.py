@@ -21,7 +21,7 @@ TINY = tiny_ecg.SETTINGS | {"steps": 6, "lstm_units": 2, "lstm_layers": 1, "hidd
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """The folder of a run that has ended, and what it and the sweep before it printed."""
+    """The folder of a run that has ended, what it and the sweep before it printed, and the command."""
     root = tmp_path_factory.mktemp("recordings")
     ecg_records.fill(root / "data", LABELS)
     arguments = ["ecg_crnn", "--data", str(root / "data"), "--out", str(root / "out")]
@@ -33,7 +33,7 @@ def done(tmp_path_factory):
             status = cli.main(command)
         printed.append(captured.getvalue())
         assert status == 0, printed[-1]
-    return root / "out", printed[1], printed[0]
+    return root / "out", printed[1], printed[0], command
 
 
 def steps_of(printed: str) -> list[str]:
@@ -77,7 +77,7 @@ def test_the_model_is_pushed_with_what_the_data_decided(done):
 
 
 def test_the_table_shows_the_scores_and_speaks_of_recordings(done):
-    out, printed, _ = done
+    out, printed, *_ = done
     page = json.loads((out / "report.json").read_text())
     overall = page["slices"][0]["values"]
     assert {m.name for m in registry.get("ecg_crnn").evaluation.metrics} == set(overall)
@@ -96,3 +96,9 @@ def test_the_page_has_the_measured_parts(done):
     measured = sum(map(sum, page["sections"]["mistakes"]["confusion"]))
     assert measured == page["slices"][0]["examples"] == page["ingest"]["splits"]["test"]["recordings"]
     assert ("Worst mistakes" in html) == bool(page["sections"]["mistakes"]["mistakes"])
+
+
+def test_nothing_is_done_again_unchanged(done):
+    with contextlib.redirect_stdout(io.StringIO()) as captured:
+        assert cli.main(done[3]) == 0
+    assert steps_of(captured.getvalue()) == []

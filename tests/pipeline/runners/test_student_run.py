@@ -1,40 +1,32 @@
 """A whole distillation here, for real and tiny: teacher, its outputs, student, control, table, int8 file."""
 
-import contextlib
-import io
 import json
 import re
 
-import numpy as np
 import pytest
 
 from components import artifacts
 from models.classifiers import int8
-from pipeline import cli
-from tests.models.kinds import photograph, png
+from tests.pipeline.runners.tiny_runs import TinyRun, class_folders
 
-TINY = (
-    "image_size=16", "batch_size=8", "steps=4", "steps_per_epoch=2", "teacher=small_cnn", "teacher_settings=width=8",
-    "student_settings=width=4", "terms=ce + logits + attention(layer=stage2)", "int8=true",
-)  # fmt: skip
+TINY = {
+    "teacher": "small_cnn", "teacher_settings": "width=8", "student_settings": "width=4",
+    "terms": "ce + logits + attention(layer=stage2)", "int8": "true",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    """The folder of a run that has ended, and what it printed."""
+def tiny(tmp_path_factory):
     root = tmp_path_factory.mktemp("students")
-    for n in range(60):  # enough for every split to have some
-        folder = root / "pictures" / ("dark", "light")[n % 2]
-        folder.mkdir(parents=True, exist_ok=True)
-        pixels = photograph(18, 20, 5 * n) // 2 + (100 if n % 2 else 0)
-        (folder / f"{n}.png").write_bytes(png(pixels.astype(np.uint8)))
-    arguments = ["run", "distill", "--data", str(root / "pictures"), "--out", str(root / "out")]
-    for setting in TINY:
-        arguments += ["--set", setting]
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        assert cli.main(arguments) == 0
-    return root / "out", printed.getvalue()
+    return TinyRun(root, "distill", class_folders(root / "pictures"), **TINY)
+
+
+@pytest.fixture(scope="module")
+def done(tiny):
+    """The folder of a run that has ended, and what it printed."""
+    tiny.run()
+    assert tiny.status == 0, tiny.printed
+    return tiny.out, tiny.printed
 
 
 def test_all_steps_were_run(done):
@@ -68,3 +60,7 @@ def test_the_int8_file_is_pushed_and_its_accuracy_told(done):
     assert measured["size_bytes"] == len(content) and 0 <= measured["accuracy"] <= 1
     assert f"int8 accuracy     {measured['accuracy']:.4f} ({len(content):,} bytes)" in printed
     assert "The int8 TFLite file" in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_nothing_is_done_again_unchanged(tiny, done):
+    assert tiny.done() == set()
