@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from components.evaluation.evaluator import BINS
+from models.contract.errors import KompaktError
 
 _BATCH = 64
 
 
-class ClassifierError(ValueError):
+class ClassifierError(KompaktError, ValueError):
     """A model that is no classifier, or pictures without classes; the message is one line."""
 
 

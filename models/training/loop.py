@@ -21,12 +21,13 @@ from collections.abc import Sequence
 import keras
 from tqdm import tqdm
 
+from models.contract.errors import KompaktError
 from models.contract.recipe import Config, ConfigError, Recipe
 from models.publishing import pushed
 from models.training import replicas
 
 
-class TrainingError(RuntimeError):
+class TrainingError(KompaktError, RuntimeError):
     """Training cannot go on: the loss is no number any more."""
 
 

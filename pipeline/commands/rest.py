@@ -8,8 +8,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 
+from models.contract.errors import KompaktError
 
-class RestError(ValueError):
+
+class RestError(KompaktError, ValueError):
     """The server cannot be reached, refused the request or answered something else; the message is one line."""
 
 

@@ -21,12 +21,13 @@ from tfx.orchestration.local import local_dag_runner, runner_utils
 from tfx.orchestration.portable import launcher, runtime_parameter_utils
 
 from components.ingest.folders import DataError
+from models.contract.errors import KompaktError
 from models.contract.recipe import ConfigError
 
 _DONE, _CACHED = pb.Execution.COMPLETE, pb.Execution.CACHED
 
 
-class RunError(RuntimeError):
+class RunError(KompaktError, RuntimeError):
     """A run that cannot start or go on; one line for the user. `status` is the exit code (2: the input is at fault)."""
 
     def __init__(self, message: str, status: int = 2):

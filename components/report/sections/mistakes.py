@@ -9,6 +9,7 @@ import numpy as np
 
 from components.evaluation import class_scores, confusions
 from components.serving.served_ecg import ServedEcg
+from models.contract.errors import KompaktError
 from models.records import ecg_units
 from models.records import recordings as ecg_records
 
@@ -17,7 +18,7 @@ _BATCH = 16
 _LONGEST = 60 * ecg_units.RATE  # samples of a mistake that are kept for its drawing
 
 
-class EcgError(ValueError):
+class EcgError(KompaktError, ValueError):
     """Recordings that tell nothing of a model; the message is one line."""
 
 
