@@ -33,17 +33,23 @@ def directory_of(name: str, announce=lambda text: None) -> pathlib.Path:
       announce: called with a line for the user before what takes long.
 
     Raises:
-      ReleaseError: no such weights, or the file is damaged.
+      ReleaseError: no such weights, the file is damaged, or the cache cannot be written.
     """
     target = folder_of(name)
     if (target / "saved_model.pb").is_file():
         return target
-    announce(f"preparing the released model '{name}', once (about 40 seconds) ...")
-    from models.publishing.export import export
-
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work = tempfile.mkdtemp(dir=target.parent, prefix="partial-")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        work = tempfile.mkdtemp(dir=target.parent, prefix="partial-")
+    except OSError as error:
+        cache = target.parent.parent
+        raise released.ReleaseError(
+            f"the cache {cache} cannot be written ({error.strerror}); KOMPAKT_CACHE names another folder"
+        ) from error
+    announce(f"preparing the released model '{name}', once (about 40 seconds) ...")
+    try:
+        from models.publishing.export import export
+
         export(*released.unpack(released.path_of(name)), os.path.join(work, "model"))
         if not target.exists():  # another process may have been faster
             os.replace(os.path.join(work, "model"), target)

@@ -30,6 +30,8 @@ from models.training import replicas
 class TrainingError(KompaktError, RuntimeError):
     """Training cannot go on: the loss is no number any more."""
 
+    status = 1
+
 
 def schedule(config: Config) -> keras.optimizers.schedules.LearningRateSchedule:
     """Linear warm-up to the peak, then a cosine down to `final_rate_fraction` of it at the last step."""

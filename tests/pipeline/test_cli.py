@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from pipeline import cli
-from pipeline.commands import given
+from pipeline.arguments import given
 from pipeline.runners import local
 from tests.components.recordings_on_disk import steps, write_pair
 
