@@ -40,11 +40,11 @@ install() {
   fi
 }
 
-# Normalised names of packages that are installed and in no lock.
+# Normalised names of packages that are installed and not in the lock.
 left_over() {
-  local names='s/[=@ ].*//; s/[-_.]\+/-/g; s/.*/\L&/'
+  local names='s/[][@; =].*//; s/[-_.]\+/-/g; s/.*/\L&/'
   comm -23 <(.venv/bin/python -m pip list --format=freeze --disable-pip-version-check | sed "$names" | sort) \
-    <(sed "$names" "$lock" | sort) | grep -vx kompakt
+    <(sed "$names" "$lock" | sort) | grep -vx kompakt || true
 }
 
 make_folder() {

@@ -2,6 +2,7 @@
 
 import click
 
+from pipeline.arguments.errors import UserError
 from pipeline.arguments.paths import PATH
 
 
@@ -11,4 +12,7 @@ def command(run):
     """Rebuild RUN/report.html from what the run measured (RUN/report.json)."""
     from components.report import build
 
-    click.echo(build.rebuild(run))
+    try:
+        click.echo(build.rebuild(run))
+    except (FileNotFoundError, ValueError) as error:
+        raise UserError(str(error)) from error

@@ -16,12 +16,14 @@ def command(model, out) -> None:
     versions, for any server; a machine that only compresses need not load what decompresses.
     """
     must_be_writable("--out", out)
+    from components.native_model import signatures_at
     from components.serving.served_codec import newest_version
 
     directory = newest_version(model)
-    from models.publishing import parts
-
     try:
+        signatures_at(directory)  # a damaged model is refused
+        from models.publishing import parts
+
         folders = parts.split(directory, out)
     except (OSError, ValueError) as error:
         raise UserError(f"{error}; nothing was written there") from error

@@ -103,6 +103,22 @@ def test_paths_that_pipelines_do_not_take(failing, tmp_path):
     assert "no such folder" in failing("compile", "hyperprior", "--data", "misspelt", "--out", "file.yaml")
 
 
+def test_damaged_inputs_of_commands_that_need_no_model(failing, tmp_path):
+    (tmp_path / "saved_model.pb").write_text("no model")
+    assert "saved_model.pb: damaged, or no SavedModel" in failing("split", tmp_path, "--out", tmp_path / "parts")
+    assert "no model here" in failing("split", tmp_path / "absent", "--out", tmp_path / "parts")
+    assert "no report.json here" in failing("report", tmp_path)
+    (tmp_path / "report.json").write_text("{}")
+    assert "not the numbers of a report" in failing("report", tmp_path)
+    for url in (
+        "ftp://h/v1/models/x",
+        "http://[h/v1/models/x",
+        "http://h h/v1/models/x",
+        "http://h:700000/v1/models/x",
+    ):
+        assert f"{url}: not of the form http://HOST" in failing("predict", tmp_path, "--url", url)
+
+
 def test_a_log_that_cannot_be_written(tmp_path, capsys):
     (tmp_path / "out" / "run.log").mkdir(parents=True)
     assert cli.main(["run", "hyperprior", "--out", str(tmp_path / "out")]) == 2
