@@ -1,5 +1,6 @@
-# make run: from sample photographs to a served codec · make test: all tests · make env: the environment alone
+# make run: from sample photographs to a served codec · make check: lint and all tests · make env: the environment alone
 PYTHON := .venv/bin/python
+KOMPAKT := .venv/bin/kompakt
 UV ?= uv
 OUT ?= runs/sample
 MODEL = $(OUT)/serving/mean_scale_hyperprior
@@ -7,16 +8,18 @@ MODEL = $(OUT)/serving/mean_scale_hyperprior
 PICTURE ?= .venv/lib/python3.10/site-packages/skimage/data/coffee.png
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: run test env bench lint lock clean
+.PHONY: run check test env bench lint lock clean
 .DEFAULT_GOAL := run
 
 run: env
-	@$(PYTHON) -m pipeline run mean_scale_hyperprior --preset small --dataset sample_photos --out $(OUT) $(ARGS)
-	@$(PYTHON) -m pipeline compress $(PICTURE) --model $(MODEL) --out $(OUT)/decoded --overwrite --psnr
-	@$(PYTHON) -m pipeline decompress $(OUT)/decoded --model $(MODEL) --out $(OUT)/decoded --overwrite
+	@$(KOMPAKT) run mean_scale_hyperprior --preset small --dataset sample_photos --out "$(OUT)" $(ARGS)
+	@$(KOMPAKT) compress "$(PICTURE)" --model "$(MODEL)" --out "$(OUT)/decoded" --overwrite --psnr
+	@$(KOMPAKT) decompress "$(OUT)/decoded" --model "$(MODEL)" --out "$(OUT)/decoded" --overwrite
 	@echo "the same picture by the released codec:"
-	@$(PYTHON) -m pipeline compress $(PICTURE) --quality 50 --out $(OUT)/released --overwrite --psnr
-	@$(PYTHON) -m pipeline decompress $(OUT)/released --out $(OUT)/released --overwrite
+	@$(KOMPAKT) compress "$(PICTURE)" --quality 50 --out "$(OUT)/released" --overwrite --psnr
+	@$(KOMPAKT) decompress "$(OUT)/released" --out "$(OUT)/released" --overwrite
+
+check: lint test
 
 test: env
 	@$(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
@@ -29,6 +32,7 @@ bench: env
 
 lint: env
 	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
 
 # Needs uv. What is pinned stays as it is where requirements.txt allows it.
 lock:
@@ -36,5 +40,5 @@ lock:
 	  --no-emit-find-links --custom-compile-command "make lock" -o requirements.lock -q
 
 clean:
-	rm -rf build .pytest_cache .ruff_cache
+	rm -rf build *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

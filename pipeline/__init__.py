@@ -1,1 +1,3 @@
-"""What a person runs: the command line, the DAGs, the local and the Kubeflow runner, the client."""
+"""Kompakt's command line, the pipelines that it knows, and what runs them."""
+
+__version__ = "0.1.0"

@@ -1,9 +1,16 @@
 #!/usr/bin/env bash
-# Builds .venv from requirements.lock with Python 3.10; does nothing when it already holds that lock.
+# Builds .venv from requirements.lock with Python 3.10 and puts `kompakt` into it; does nothing where both are there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 lock=requirements.lock
 stamp=.venv/.installed.lock # a copy of the lock that was installed; written last, so an interrupted install has none
+project=.venv/.installed.toml # the same of pyproject.toml
+
+# One at a time: two that install into one folder leave a broken one. The second finds the work done.
+if command -v flock >/dev/null; then
+  exec 9<"$lock"
+  flock 9
+fi
 
 is_310() { "$1" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 10))' 2>/dev/null </dev/null; }
 
@@ -20,9 +27,29 @@ find_python() {
   uv python find --system 3.10 2>/dev/null || { uv python install -q 3.10 >&2 && uv python find --system 3.10; }
 }
 
-if is_310 .venv/bin/python; then
-  cmp -s "$lock" "$stamp" && exit 0
-else
+# Whether .venv holds what the lock says.
+has_packages() { is_310 .venv/bin/python && cmp -s "$lock" "$stamp"; }
+
+# Whether .venv/bin/kompakt is of this folder (which may have been moved or copied) and of this pyproject.toml.
+has_kompakt() { grep -qsF "$PWD/.venv/bin/python" .venv/bin/kompakt && cmp -s pyproject.toml "$project"; }
+
+# uv is faster, but does not read pip's configuration (mirrors, certificates): where it fails, pip goes on.
+install() {
+  if ! command -v uv >/dev/null || ! uv pip install -q --python .venv/bin/python --no-deps "$@"; then
+    .venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps "$@"
+  fi
+}
+
+# Normalised names of packages that are installed and not in the lock.
+left_over() {
+  local names='s/[][@; =].*//; s/[-_.]\+/-/g; s/.*/\L&/'
+  comm -23 <(.venv/bin/python -m pip list --format=freeze --disable-pip-version-check | sed "$names" | sort) \
+    <(sed "$names" "$lock" | sort) | grep -vx kompakt || true
+}
+
+make_folder() {
+  local python
+  is_310 .venv/bin/python && return
   python=$(find_python) || {
     echo "No Python 3.10 found: install it with 'pyenv install 3.10', 'uv python install 3.10' or your system's packages." >&2
     exit 1
@@ -31,20 +58,26 @@ else
     echo "$python cannot make a virtual environment: install its venv package (python3.10-venv) or pyenv's 3.10." >&2
     exit 1
   fi
-fi
-if ! command -v g++ >/dev/null && ! command -v clang++ >/dev/null; then
-  echo "No C++ compiler found: pyfarmhash (of TFX) has no wheel and is compiled; install g++." >&2
-  exit 1
-fi
-rm -f "$stamp"
+}
 
-echo "Installing $(grep -c '==' "$lock") packages into .venv: about 1.5 GB, two to four minutes ..."
-start=$SECONDS
-# The lock is the whole resolution, so nothing is resolved again (--no-deps). uv is faster, but does not read pip's
-# configuration (mirrors, certificates): where it fails, pip goes on.
-if ! command -v uv >/dev/null || ! uv pip install -q --python .venv/bin/python --no-deps -r "$lock"; then
-  .venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps -r "$lock"
+install_packages() {
+  local start=$SECONDS
+  if ! command -v g++ >/dev/null && ! command -v clang++ >/dev/null; then
+    echo "No C++ compiler found: pyfarmhash (of TFX) has no wheel and is compiled; install g++." >&2
+    exit 1
+  fi
+  make_folder
+  rm -f "$stamp"
+  echo "Installing $(grep -c '==' "$lock") packages into .venv: about 1.5 GB, two to four minutes ..."
+  install -r "$lock" # the lock is the whole resolution, so nothing is resolved again (--no-deps)
+  left_over | xargs -r .venv/bin/python -m pip uninstall -qqy
+  cp "$lock" "$stamp.part"
+  mv "$stamp.part" "$stamp"
+  echo "Environment ready after $((SECONDS - start)) s."
+}
+
+has_packages || install_packages
+if ! has_kompakt; then
+  install --no-build-isolation --editable . # setuptools is in the lock: nothing is fetched
+  cp pyproject.toml "$project"
 fi
-cp "$lock" "$stamp.part"
-mv "$stamp.part" "$stamp"
-echo "Environment ready after $((SECONDS - start)) s."

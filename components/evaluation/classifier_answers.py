@@ -5,10 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from models.contract.errors import KompaktError
+
 _BATCH = 64
 
 
-class ClassifierError(ValueError):
+class ClassifierError(KompaktError, ValueError):
     """A model that is no classifier, or pictures without classes; the message is one line."""
 
 

@@ -33,6 +33,7 @@ from models.files import write_text
 from models.records import ecg_units
 from models.records import pictures as picture_records
 from models.records import recordings as ecg_records
+from models.training.loop import TrainingError
 
 RESULTS = "cross_validation.json"
 _FOLD = "fold.json"
@@ -140,8 +141,7 @@ def run(plan: Plan, parallel: int = 1, told: Callable[[str], None] = print) -> d
     Returns: as of `summary`.
 
     Raises:
-      DataError: the data cannot be used. TrainingError: a loss ran away.
-      RuntimeError: a process was killed.
+      DataError: the data cannot be used. TrainingError: a loss ran away, or a process was killed.
     """
     records = ecg_results.ingest(
         plan.dataset, plan.folder, pathlib.Path(plan.out) / "ingest", plan.digest, plan.max_unreadable
@@ -170,7 +170,7 @@ def _side_by_side(plan: Plan, records, missing: Sequence[int], parallel: int, to
                 done.result()
                 told(f"fold {running[done] + 1} of {plan.folds} done")
         except concurrent.futures.process.BrokenProcessPool as error:
-            raise RuntimeError("a fold's process was killed; the same command goes on from where it was") from error
+            raise TrainingError("a fold's process was killed; the same command goes on from where it was") from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

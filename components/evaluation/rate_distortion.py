@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from components.evaluation import classic
+from models.contract.errors import KompaktError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Point:
     ms_ssim: float
 
 
-class CurveError(ValueError):
+class CurveError(KompaktError, ValueError):
     """Two curves that cannot be compared, or points that draw no curve."""
 
 

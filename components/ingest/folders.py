@@ -11,13 +11,14 @@ import tensorflow as tf
 from etils import epath
 
 from components.kinds.pictures.pictures import EXTENSIONS
+from models.contract.errors import KompaktError
 from models.records.pictures import SPLITS
 
 _SHARES = (0.8, 0.1, 0.1)  # Of the pictures, for each of SPLITS.
 _BLOCK_BYTES = 1 << 20
 
 
-class DataError(ValueError):
+class DataError(KompaktError, ValueError):
     """Data that cannot be used as it was asked for; the text is one line that says what is wrong and what to do."""
 
 

@@ -20,6 +20,7 @@ from tfx.v1.types.standard_artifacts import Examples, InfraBlessing, Model
 
 from components.artifacts import saved_model_dir, split_files
 from components.serving.probe import batch_of_one, read_inputs, write_input
+from models.contract.errors import KompaktError
 from models.publishing import export
 from models.records import ecg_units
 from models.records import pictures as picture_records
@@ -60,7 +61,7 @@ def ServingCheck(  # noqa: N802 (TFX components are nouns)
     _write(blessing, "INFRA_BLESSED", blessed=1, reason="")
 
 
-class ServingError(RuntimeError):
+class ServingError(KompaktError, RuntimeError):
     """A model that cannot be served; the message says why."""
 
 

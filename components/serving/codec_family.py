@@ -35,8 +35,21 @@ class RateChoice:
             raise ValueError("choose one of quality, bits per pixel and PSNR")
         if self.quality is not None and not 0 <= self.quality <= 100:
             raise ValueError(f"a quality of {self.quality:g}: must be between 0 and 100")
-        if not all(value > 0 for value in (self.target_bpp, self.target_psnr_db) if value is not None):
-            raise ValueError("a target must be above zero")
+        if not all(0 < value < math.inf for value in (self.target_bpp, self.target_psnr_db) if value is not None):
+            raise ValueError("a target must be above zero, and finite")
+
+    @property
+    def unit(self) -> str:
+        """Unit of the target."""
+        return "dB" if self.target_bpp is None else "bpp"
+
+
+class Coded(NamedTuple):
+    """A stream, what distortion weighed in it, and, if the target is out of reach, what comes nearest of its kind."""
+
+    stream: bytes
+    lmbda: float
+    bound: float | None = None
 
 
 class RatePoint(NamedTuple):
@@ -83,8 +96,8 @@ class CodecFamily:
                 raise ServedCodecError(f"{both} both have lambda {one.lmbda:g}: rate points must differ")
         self._codec = functools.cache(ServedCodec)
 
-    def compress(self, image_bytes: bytes, choice: RateChoice) -> tuple[bytes, float]:
-        """Codes a picture file's bytes; returns the stream and the lambda of the point that was taken.
+    def compress(self, image_bytes: bytes, choice: RateChoice) -> Coded:
+        """Codes a picture file's bytes with the point that the choice takes.
 
         Raises:
           ServedCodecError: a model refused the picture.
@@ -92,13 +105,17 @@ class CodecFamily:
         last = len(self.points) - 1
         if choice.quality is not None:
             place = round(choice.quality / 100 * last)
-            return self._compress(place, image_bytes), self.points[place].lmbda
+            return Coded(self._compress(place, image_bytes), self.points[place].lmbda)
         stream = functools.cache(lambda place: self._compress(place, image_bytes))
         value, target = self._measure(image_bytes, stream, choice)
         # Both rise with lambda, so the first point that reaches the target or the one before is the nearest.
-        above = min(bisect.bisect_left(range(last + 1), target, key=value), last)
-        place = min((max(above - 1, 0), above), key=lambda p: abs(value(p) - target))
-        return stream(place), self.points[place].lmbda
+        # Rates are compared as ratios.
+        distance = (lambda a, b: abs(math.log(a / b))) if choice.target_bpp is not None else (lambda a, b: abs(a - b))
+        reached = bisect.bisect_left(range(last + 1), target, key=value)
+        above = min(reached, last)
+        place = min((max(above - 1, 0), above), key=lambda p: distance(value(p), target))
+        within = reached <= last and (reached > 0 or value(0) == target)
+        return Coded(stream(place), self.points[place].lmbda, None if within else value(place))
 
     def _compress(self, place: int, image_bytes: bytes) -> bytes:
         point = self.points[place]
@@ -109,8 +126,7 @@ class CodecFamily:
         if choice.target_bpp is not None:
             with Image.open(io.BytesIO(image_bytes)) as header:
                 pixels = header.width * header.height
-            # Rates are compared as ratios.
-            return lambda place: math.log(8 * len(stream(place)) / pixels), math.log(choice.target_bpp)
+            return lambda place: 8 * len(stream(place)) / pixels, choice.target_bpp
         original = classic.decode(image_bytes)
 
         def psnr_db(place):

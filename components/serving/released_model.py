@@ -40,7 +40,7 @@ def directory_of(name: str, announce=lambda text: None) -> pathlib.Path:
       announce: called with a line for the user before what takes long.
 
     Raises:
-      ReleaseError: no such weights, or the file is damaged.
+      ReleaseError: no such weights, the file is damaged, or the cache cannot be written.
     """
     target = folder_of(name)
     if (target / "saved_model.pb").is_file():
@@ -50,14 +50,17 @@ def directory_of(name: str, announce=lambda text: None) -> pathlib.Path:
     announce(f"preparing the released model '{name}', once (about 40 seconds) ...")
     from models.publishing.export import export
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_unused(target.parent)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_unused(target.parent)
         with replacing(target) as part:
             export(*released.unpack(released.path_of(name)), str(part))
-    except OSError:
+    except OSError as error:
         if not (target / "saved_model.pb").is_file():  # else another process was faster
-            raise
+            cache = target.parent.parent
+            raise released.ReleaseError(
+                f"the cache {cache} cannot be written ({error.strerror}); KOMPAKT_CACHE names another folder"
+            ) from error
     return target
 
 

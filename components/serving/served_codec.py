@@ -13,9 +13,10 @@ from PIL import Image
 from components.evaluation import classic, rate_distortion
 from components.native_model import NativeError
 from components.serving.loaded_model import LoadedModel
+from models.contract.errors import KompaktError
 
 
-class ServedCodecError(ValueError):
+class ServedCodecError(KompaktError, ValueError):
     """No usable model at a path, or a picture or stream that a model refused; the message is one line."""
 
 

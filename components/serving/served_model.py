@@ -10,9 +10,10 @@ import numpy as np
 from components.native_model import NativeError, signatures_at
 from components.serving.loaded_model import LoadedModel
 from components.serving.served_codec import describe, newest_version, one_line
+from models.contract.errors import KompaktError
 
 
-class ServedModelError(ValueError):
+class ServedModelError(KompaktError, ValueError):
     """No usable model at a path, or something that a model refused; the message is one line."""
 
 

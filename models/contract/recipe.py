@@ -12,10 +12,11 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from models.contract.errors import KompaktError
 from models.contract.training import Judge
 
 
-class ConfigError(ValueError):
+class ConfigError(KompaktError, ValueError):
     """A configuration that cannot be used; the message says which option and what is valid."""
 
 

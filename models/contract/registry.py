@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from models.contract.errors import KompaktError
 from models.contract.recipe import Recipe
 
 _ASSIGNS = re.compile(r"^RECIPE\b.*=", re.MULTILINE)
@@ -17,7 +18,7 @@ _NAMED = re.compile(r"^RECIPE\b[^=]*= Recipe\(\s*name=[\"']([\w-]+)[\"']", re.MU
 _ROOT = pathlib.Path(__file__).parent.parent
 
 
-class RegistryError(LookupError):
+class RegistryError(KompaktError, LookupError):
     """No such recipe, two of one name, or a recipe's file that does not import."""
 
 

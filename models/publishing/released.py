@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.contract import registry
+from models.contract.errors import KompaktError
 from models.contract.recipe import Config, Recipe
 from models.files import replacing
 from models.publishing import pushed
@@ -31,7 +32,7 @@ _ABOUT = "about"  # the entry that holds recipe, configuration and other fingerp
 _TABLE = "table "  # how the names of tables begin; weights have numbers
 
 
-class ReleaseError(ValueError):
+class ReleaseError(KompaktError, ValueError):
     """No released weights of that name, or a file that holds none; the message is one line."""
 
 

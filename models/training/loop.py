@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import keras
 
+from models.contract.errors import KompaktError
 from models.contract.recipe import Config, ConfigError, Recipe
 from models.contract.training import Files, Phase, single
 from models.training import initial, replicas
@@ -22,8 +23,10 @@ from models.training.callbacks import Backup, History, KeepBest, LastStep, Progr
 from models.training.optimizers import compile_model
 
 
-class TrainingError(RuntimeError):
+class TrainingError(KompaktError, RuntimeError):
     """Training cannot go on: the loss is no number any more."""
+
+    status = 1
 
 
 def strategy_scope():

@@ -6,45 +6,39 @@ from typing import Any
 
 import click
 
-from pipeline.commands.given import checked, errors
-
-_PATH = click.Path(path_type=pathlib.Path)
+from pipeline.arguments.given import checked, max_unreadable_option, preset_option, recipe_argument, set_option
+from pipeline.arguments.paths import PATH, must_be_plain, must_be_writable
 
 
 @click.command("cross-validate")
-@click.argument("recipe")
-@click.option("--data", type=_PATH, help="Folder or archive of recordings, as for `run`.")
+@recipe_argument
+@click.option("--data", type=PATH, help="Folder or archive of recordings, as for `run`.")
 @click.option("--dataset", help="Data set of recordings instead. [default: ecg_sample]")
 @click.option("--folds", default=5, show_default=True, type=click.IntRange(2), help="Parts, each the test set once.")
 @click.option("--parallel", default=1, show_default=True, type=click.IntRange(1), help="Folds at a time.")
-@click.option("--preset", default="small", show_default=True, help="Sizes and schedule of the recipe.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one option; repeatable.")
-@click.option(
-    "--max-unreadable",
-    default=0.01,
-    show_default=True,
-    type=click.FloatRange(0, 1),
-    help="Share of unreadable files above which nothing is done.",
-)
-@click.option("--out", type=_PATH, help="Where results and unfinished folds go. [default: runs/RECIPE-folds]")
-def cross_validate(recipe, folds, parallel, max_unreadable, out, **chosen) -> None:
+@preset_option
+@set_option
+@max_unreadable_option
+@click.option("--out", type=PATH, help="Where results and unfinished folds go. [default: runs/RECIPE-folds]")
+def command(recipe, folds, parallel, max_unreadable, out, **chosen) -> None:
     """Train and test RECIPE on each of several parts of the recordings in turn.
 
     Training, validation and test splits of the data are pooled and dealt anew, class by class. The same command goes on
     where it was stopped; finished folds are not done again.
     """  # fmt: skip
     out = (out or pathlib.Path("runs") / f"{recipe}-folds").absolute()
-    with errors():
-        found, config, (dataset, folder, digest) = checked(recipe, **chosen)
-        from components.evaluation import cross_validation
-        from pipeline.runners import local
+    must_be_plain("--out", out)
+    must_be_writable("--out", out)
+    found, config, (dataset, folder, digest) = checked(recipe, **chosen)
+    from components.evaluation import cross_validation
+    from pipeline.runners import local
 
-        with local.locked(out), local.logs_to(out / "run.log", False):
-            plan = cross_validation.plan_of(
-                found, config, dataset=dataset, folder=folder, digest=digest, folds=folds, out=str(out),
-                max_unreadable=max_unreadable,
-            )  # fmt: skip
-            results = cross_validation.run(plan, parallel, click.echo)
+    with local.locked(out), local.logs_to(out / "run.log", False):
+        plan = cross_validation.plan_of(
+            found, config, dataset=dataset, folder=folder, digest=digest, folds=folds, out=str(out),
+            max_unreadable=max_unreadable,
+        )  # fmt: skip
+        results = cross_validation.run(plan, parallel, click.echo)
     click.echo(table(results))
     click.echo(f"\n{out / cross_validation.RESULTS}")
 

@@ -6,24 +6,24 @@ from collections.abc import Sequence
 
 import click
 
-from pipeline.commands import predict_recordings
-from pipeline.commands.answers import answers, show
-from pipeline.commands.codec import PICTURE_SUFFIXES, RECORDING_SUFFIXES, gather, released_folder
-from pipeline.commands.given import UserError
+from pipeline.arguments.errors import UserError
+from pipeline.arguments.paths import PATH
+from pipeline.client import recordings
+from pipeline.client.answers import answers, show
+from pipeline.client.codecs import must_be_one, released_folder
+from pipeline.client.files import PICTURE_SUFFIXES, gather, tell_left_out
 
-_PATHS = click.Path(path_type=pathlib.Path)
 
-
-@click.command()
-@click.argument("inputs", nargs=-1, required=True, type=_PATHS)
-@click.option("--model", type=_PATHS, help="A pushed classifier, or a folder of its versions. [default: the released "
+@click.command("predict")
+@click.argument("inputs", nargs=-1, required=True, type=PATH)
+@click.option("--model", type=PATH, help="A pushed classifier, or a folder of its versions. [default: the released "
               "model of electrocardiograms]")  # fmt: skip
 @click.option("--url", help="A served model instead: http://HOST:8501/v1/models/NAME.")
 @click.option("--top", default=1, show_default=True, type=click.IntRange(1), help="Classes shown for each.")
 @click.option("--lead", type=click.IntRange(0), help="Lead of the recordings. [default: the first named ECG, I or II]")
 @click.option("--window", type=float, metavar="S", help="Recordings of any length in windows of S seconds.")
 @click.option("--overlap", type=float, metavar="S", help="What two windows share. [default: half a window]")
-def predict(inputs, model, url, top, lead, window, overlap) -> None:
+def command(inputs, model, url, top, lead, window, overlap) -> None:
     """Say what INPUTS show: a line each with the likeliest classes and their probabilities.
 
     INPUTS are files or folders of pictures, or of electrocardiograms (.hea with .dat or .mat, or .mat alone); which of
@@ -34,8 +34,7 @@ def predict(inputs, model, url, top, lead, window, overlap) -> None:
     then 1.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if model and url:
-        raise UserError("give either --model DIR or --url http://HOST:PORT/v1/models/NAME")
+    must_be_one([model] if model else [], url)
     if url and top > 1:
         raise UserError("--top is for models of this machine: a server names only the likeliest class")
     step = _step(window, overlap)
@@ -47,11 +46,12 @@ def predict(inputs, model, url, top, lead, window, overlap) -> None:
             raise UserError("--window, --overlap and --lead are for models of electrocardiograms; this is not one")
         from components.kinds.pictures.pictures import normalize
 
-        files = gather(inputs, PICTURE_SUFFIXES)
-        read = {file: lambda file=file: normalize(file.read_bytes()).encoded for file in files}
+        files, left_out = gather(inputs, PICTURE_SUFFIXES)
+        tell_left_out(left_out)
+        read = {file.path: lambda file=file: normalize(file.path.read_bytes()).encoded for file in files}
         whole = show(answers(read.items(), predictor, top))
     else:
-        whole = predict_recordings.run(inputs, predictor, top, lead, window, step)
+        whole = recordings.run(inputs, predictor, top, lead, window, step)
     if not whole:
         raise SystemExit(1)
 
@@ -82,9 +82,9 @@ def _default(inputs: Sequence[pathlib.Path]) -> pathlib.Path:
     Raises:
       UserError: there is none for pictures, or no weights are there.
     """
-    if not predict_recordings.are_recordings(inputs):
+    if not recordings.are_recordings(inputs):
         raise UserError("give --model DIR or --url http://HOST:PORT/v1/models/NAME: only recordings "
-                           f"({', '.join(RECORDING_SUFFIXES)}) are answered without")  # fmt: skip
+                           f"({', '.join(recordings.SUFFIXES)}) are answered without")  # fmt: skip
     return released_folder("ecg")
 
 
@@ -97,7 +97,7 @@ def _open(model: pathlib.Path | None, url: str | None):
     from components.serving.served_classifier import ServedClassifier
     from components.serving.served_ecg import ServedEcg
     from components.serving.served_model import takes
-    from pipeline.commands.rest import RestPredictor
+    from pipeline.client.rest import RestPredictor
 
     try:
         served = RestPredictor(url) if url else None

@@ -7,34 +7,35 @@ from typing import Any
 
 import click
 
-from pipeline.commands.given import checked, errors, local_run, options_of, pipeline_of, recipe_options
+from pipeline.arguments.given import checked, local_run, options_of, pipeline_of, recipe_options, verbose_option
+from pipeline.arguments.paths import PATH, must_be_plain, must_be_writable
 
-_PATH = click.Path(path_type=pathlib.Path)
 _STEP = "Tuner"
 
 
-@click.command()
+@click.command("sweep")
 @recipe_options
 @click.option(
     "--trials", "tune", default=10, show_default=True, type=click.IntRange(1), help="How many options to try."
 )
-@click.option("--out", type=_PATH, help="Where everything of this search goes. [default: runs/RECIPE]")
-@click.option("--verbose", is_flag=True, help="Show the logs of TFX, Beam and TensorFlow (else in OUT/run.log).")
-def sweep(recipe, out, verbose, **chosen) -> None:
+@click.option("--out", type=PATH, help="Where everything of this search goes. [default: runs/RECIPE]")
+@verbose_option
+def command(recipe, out, verbose, **chosen) -> None:
     """Try options of RECIPE in short trainings and list them, the best first.
 
     An interrupted search goes on with the trials that are missing. `run` with the same options and --out, and --tune as
     many as the trials, takes the result from the cache and trains with the best.
     """
     out = (out or pathlib.Path("runs") / recipe).absolute()
-    with errors():
-        found, config, data = checked(recipe, **chosen)
-        with local_run(out, verbose) as (local, console):
-            options = options_of(
-                found, config, data, chosen, root=str(out / "artifacts"), resume_dir=str(out / "training"),
-                push_dir=str(out / "serving" / recipe), metadata=str(out / "metadata.sqlite"),
-            )  # fmt: skip
-            steps = local.run(pipeline_of(options), console, up_to=_STEP)
+    must_be_plain("--out", out)
+    must_be_writable("--out", out)
+    found, config, data = checked(recipe, **chosen)
+    with local_run(out, verbose) as (local, console):
+        options = options_of(
+            found, config, data, chosen, root=str(out / "artifacts"), resume_dir=str(out / "training"),
+            push_dir=str(out / "serving" / recipe), metadata=str(out / "metadata.sqlite"),
+        )  # fmt: skip
+        steps = local.run(pipeline_of(options), console, up_to=_STEP)
     results = pathlib.Path(steps[-1].outputs["tuner_results"].uri) / "tuner_results.json"
     click.echo(table(json.loads(results.read_text(encoding="utf-8")), found.judge))
 

@@ -21,13 +21,12 @@ from tfx.orchestration.local import local_dag_runner, runner_utils
 from tfx.orchestration.portable import launcher, runtime_parameter_utils
 
 from components.artifacts import pushed_versions
-from components.ingest.folders import DataError
-from models.contract.recipe import ConfigError
+from models.contract.errors import KompaktError
 
 _DONE, _CACHED = pb.Execution.COMPLETE, pb.Execution.CACHED
 
 
-class RunError(RuntimeError):
+class RunError(KompaktError, RuntimeError):
     """A run that cannot start or go on; one line for the user. `status` is the exit code (2: the input is at fault)."""
 
     def __init__(self, message: str, status: int = 2):
@@ -68,10 +67,17 @@ def locked(out: pathlib.Path):
 
 @contextlib.contextmanager
 def logs_to(path: pathlib.Path, verbose: bool):
-    """Sends the logs of TFX, Beam and TensorFlow to a file; to the terminal only when asked."""
+    """Sends the logs of TFX, Beam and TensorFlow to a file; to the terminal only when asked.
+
+    Raises:
+      RunError: the file cannot be written.
+    """
     root = logging.getLogger()
     before, level = list(root.handlers), root.level
-    handlers: list[logging.Handler] = [logging.FileHandler(path, encoding="utf-8")]
+    try:
+        handlers: list[logging.Handler] = [logging.FileHandler(path, encoding="utf-8")]
+    except OSError as error:
+        raise RunError(f"{path}: the log cannot be written ({error.strerror})") from error
     if verbose:
         handlers.append(logging.StreamHandler())
     for handler in handlers:
@@ -109,7 +115,7 @@ class Runner(local_dag_runner.LocalDagRunner):
         deployment = runner_utils.extract_local_deployment_config(pipeline)
         connection = deployment.metadata_connection_config
         connection = getattr(connection, connection.WhichOneof("connection_config"))
-        self._store = mlmd.MetadataStore(connection)
+        self._store = _store_of(connection)
         _forget_old_pushes(self._store)
         for node in _up_to([n.pipeline_node for n in pipeline.nodes], self._up_to):
             self._run_node(node, pipeline, deployment, connection)
@@ -129,7 +135,8 @@ class Runner(local_dag_runner.LocalDagRunner):
             info = component.launch()
         except Exception as error:
             logging.error("%s failed\n%s", name, traceback.format_exc())
-            raise RunError(f"{name}: {_first_line(error)}", 2 if _is_input_error(error) else 1) from error
+            status = error.status if isinstance(error, KompaktError) else 1
+            raise RunError(f"{name}: {_first_line(error)}", status) from error
         executions = self._store.get_executions_by_id([info.execution_id]) if info.execution_id else []
         if not executions or executions[0].last_known_state not in (_DONE, _CACHED):
             raise RunError(f"{name} did not run; run.log says why", 1)
@@ -164,6 +171,15 @@ def run(pipeline, console: Console, up_to: str = "") -> list[Step]:
     return runner.steps
 
 
+def _store_of(connection) -> mlmd.MetadataStore:
+    """The record of what was run. Raises RunError: its file is damaged, or of another version."""
+    try:
+        return mlmd.MetadataStore(connection)
+    except (mlmd.errors.StatusError, RuntimeError) as error:
+        path, said = connection.sqlite.filename_uri, str(error).partition("\n")[0].rstrip(":. ")
+        raise RunError(f"{path}: cannot be used ({said}); without it every step is run again") from error
+
+
 def _up_to(nodes: list, name: str) -> list:
     """Of nodes in topological order the one of that name and all that it needs; all of them without a name."""
     if not name:
@@ -193,7 +209,7 @@ def _forget_old_pushes(store: mlmd.MetadataStore) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    if _is_input_error(error):
+    if isinstance(error, KompaktError):
         return str(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no message"]
     # Errors from inside a graph begin with "in user code:" and name the reason after a traceback.
@@ -201,7 +217,3 @@ def _first_line(error: BaseException) -> str:
     line = named[-1] if named and lines[0].endswith(":") else lines[0]
     line = line.removeprefix(f"{type(error).__name__}: ")
     return f"{type(error).__name__}: {line} (more in run.log)"
-
-
-def _is_input_error(error: BaseException) -> bool:
-    return isinstance(error, (ConfigError, DataError))

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from components.kinds.pictures import colour_profiles, picture_decoder
+from models.contract.errors import KompaktError
 from models.entropy.coder.header import MAX_PIXELS
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp")
@@ -28,7 +29,7 @@ _TURNS = {
 }  # fmt: skip
 
 
-class PictureError(ValueError):
+class PictureError(KompaktError, ValueError):
     """A file that is no picture, a damaged one, or one of a kind that is not supported; the text is the reason."""
 
 

@@ -6,11 +6,13 @@ import struct
 import numpy as np
 import scipy.io
 
+from models.contract.errors import KompaktError
+
 _TYPES = {0: "f8", 1: "f4", 2: "i4", 3: "i2", 4: "u2", 5: "u1"}  # the tens of a version 4 type
 _HEADER_BYTES = 20
 
 
-class RecordingError(ValueError):
+class RecordingError(KompaktError, ValueError):
     """A file that is no recording, a damaged one, or one that is not supported; the text is one line."""
 
 

@@ -13,6 +13,7 @@ from components.report import classified, recording_plots
 from components.report.markup import number, template
 from components.report.section import Run, Section
 from components.serving.served_ecg import ServedEcg
+from models.contract.errors import KompaktError
 from models.records import ecg_units
 from models.records import recordings as ecg_records
 
@@ -56,7 +57,7 @@ class Mistakes(Section):
 SECTION = Mistakes()
 
 
-class EcgError(ValueError):
+class EcgError(KompaktError, ValueError):
     """Recordings that tell nothing of a model; the message is one line."""
 
 

@@ -8,7 +8,6 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 from tfx.types import standard_artifacts
 
-from components import artifacts
 from components.serving import check as serving_check
 from models.records import recordings as ecg_records
 from tests.components import toy_model, untrained_ecg
@@ -133,7 +132,3 @@ def test_signature_that_nothing_feeds_is_refused(tmp_path):
 
     reason = check(tmp_path, save).get_string_custom_property("reason")
     assert "answer" in reason and "riddle" in reason
-
-
-def test_sources_of_the_check_exist():
-    assert artifacts.source_digest(*serving_check.SOURCES)

@@ -47,8 +47,8 @@ def test_points_are_ordered_by_lambda(family):
 
 @pytest.mark.parametrize(("quality", "bits"), [(0, 6), (30, 5), (60, 4), (100, 2)])
 def test_quality_spreads_over_the_points(family, picture, quality, bits):
-    stream, lmbda = family.compress(picture, RateChoice(quality=quality))
-    assert bits_of(stream) == bits and lmbda == 2.0**-bits
+    stream, lmbda, bound = family.compress(picture, RateChoice(quality=quality))
+    assert bits_of(stream) == bits and lmbda == 2.0**-bits and bound is None
 
 
 def test_a_target_takes_the_nearest_point(family, picture):
@@ -66,6 +66,15 @@ def test_a_target_takes_the_nearest_point(family, picture):
     for target in (1, *quality, *(quality[1:] + quality[:-1]) / 2 + 0.1, 99):
         nearest = coded[np.abs(quality - target).argmin()]
         assert family.compress(picture, RateChoice(target_psnr_db=target))[0] == nearest
+
+
+def test_targets_out_of_reach_are_known_with_what_comes_nearest(family, picture):
+    ends = [family.compress(picture, RateChoice(quality=q))[0] for q in (0, 100)]
+    rates = [8 * len(stream) / 96**2 for stream in ends]
+    bounds = [family.compress(picture, RateChoice(target_bpp=t)).bound for t in (0.01, *rates, sum(rates) / 2, 99)]
+    assert bounds == [rates[0], None, None, None, rates[1]]
+    low, high = (family.compress(picture, RateChoice(target_psnr_db=t)).bound for t in (1, 99))
+    assert 20 < low < high < 60 and family.compress(picture, RateChoice(target_psnr_db=(low + high) / 2)).bound is None
 
 
 def test_streams_of_other_models_and_no_streams_are_refused(folders, family, picture):
@@ -103,7 +112,16 @@ def test_what_is_no_family_is_refused(folders, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wish", [{}, {"quality": 5, "target_bpp": 1}, {"quality": -1}, {"quality": 101}, {"target_psnr_db": 0}]
+    "wish",
+    [
+        {},
+        {"quality": 5, "target_bpp": 1},
+        {"quality": -1},
+        {"quality": 101},
+        {"target_psnr_db": 0},
+        {"quality": float("nan")},
+        {"target_bpp": float("inf")},
+    ],
 )
 def test_wishes_that_are_none_are_refused(wish):
     with pytest.raises(ValueError):

@@ -61,6 +61,13 @@ def test_a_damaged_file_leaves_nothing(weights):
     assert not list((weights.parent / "cache" / "tiny").iterdir())
 
 
+def test_a_cache_that_cannot_be_made_is_named(weights, monkeypatch):
+    for cache in (weights, weights / "below", "/proc/none"):
+        monkeypatch.setenv("KOMPAKT_CACHE", str(cache))
+        with pytest.raises(released.ReleaseError, match=f"the cache {cache} cannot be written .* KOMPAKT_CACHE names"):
+            released_model.directory_of("tiny")
+
+
 @pytest.fixture(scope="module")
 def edic() -> ServedCodec:
     """The released codec, made once for all tests that need the real one."""

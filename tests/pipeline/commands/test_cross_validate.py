@@ -56,3 +56,10 @@ def test_other_options_are_refused_in_the_same_folder(done, capsys):
     assert cli.main(arguments(done, "--set", "seed=2")) == 2
     assert "with other config; choose another --out" in capsys.readouterr().err
     assert (done / "out" / cross_validation.RESULTS).read_bytes() == kept
+
+
+def test_a_fold_whose_loss_runs_away_is_one_line(done, tmp_path, capsys):
+    assert cli.main(arguments(done, "--out", str(tmp_path / "out"), "--set", "learning_rate=1e30")) == 1
+    (line,) = [text for text in capsys.readouterr().err.splitlines() if text.startswith("error: ")]
+    assert line == "error: the loss of ecg_cnn became NaN or infinite; lower learning_rate and run again"
+    assert not (tmp_path / "out" / cross_validation.RESULTS).exists()

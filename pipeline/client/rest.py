@@ -4,12 +4,17 @@ import base64
 import binascii
 import http.client
 import json
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
 
+from models.contract.errors import KompaktError
 
-class RestError(ValueError):
+_URL = re.compile(r"https?://([\w.-]+|\[[\da-fA-F:.]+\])(:\d{1,5})?(/\S*)?/v1/models/\S+")
+
+
+class RestError(KompaktError, ValueError):
     """The server cannot be reached, refused the request or answered something else; the message is one line."""
 
 
@@ -29,7 +34,7 @@ class RestModel:
     """
 
     def __init__(self, url: str, timeout_s: float = 300.0):
-        if not url.startswith(("http://", "https://")) or "/v1/models/" not in url:
+        if not _URL.fullmatch(url):
             raise RestError(f"{url}: not of the form http://HOST:PORT/v1/models/NAME")
         self.url = url.rstrip("/").removesuffix(":predict")
         self._timeout_s = timeout_s

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from pipeline.commands.given import UserError
+from pipeline.arguments.errors import UserError
+from pipeline.arguments.paths import shown
 
 _BATCH = 32
 _SAMPLES = 600_000  # of a batch of signals with its padding: half an hour, which takes the largest models some 2 GB
@@ -53,7 +54,7 @@ def _fits(batch: list, item) -> bool:
 
 def _of_batch(batch: list[tuple], predictor, count: int) -> Iterator[Answer]:
     """Answers for (key, item) pairs; if the model refuses them together, it is asked for each."""
-    from pipeline.commands.rest import RestError, RestRefused
+    from pipeline.client.rest import RestError, RestRefused
 
     try:
         found = predictor.best([item for _, item in batch], count)
@@ -85,11 +86,11 @@ def show(answered: Iterable[Answer]) -> bool:
 def line(key: Any, numbers: Iterable[tuple[str, float]]) -> str:
     """A path (or several fields) and names with their numbers, with tabs between."""
     fields = key if isinstance(key, tuple) else (key,)
-    return "\t".join([*map(str, fields), *(f"{name}\t{number:.4f}" for name, number in numbers)])
+    return "\t".join([*(shown(str(field)) for field in fields), *(f"{name}\t{number:.4f}" for name, number in numbers)])
 
 
 def tell(key: Any, error: Exception) -> None:
     """Prints one line on the error output."""
     reason = getattr(error, "strerror", None) or " ".join(str(error).split())
     name = os.fspath(key) if isinstance(key, os.PathLike) else " ".join(map(str, key))
-    click.echo(f"error: {name}: {reason.removeprefix(f'{os.path.basename(name)}: ')}", err=True)
+    click.echo(f"error: {shown(name)}: {shown(reason.removeprefix(f'{os.path.basename(name)}: '))}", err=True)

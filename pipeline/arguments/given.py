@@ -1,4 +1,4 @@
-"""What commands are given: the recipe, its options and its data, checked; and what is wrong with them as one line."""
+"""What is trained on which data: the options that say it, checked, and the pipeline that follows from them."""
 
 import contextlib
 import importlib
@@ -7,26 +7,39 @@ import sys
 
 import click
 
-_PATH = click.Path(path_type=pathlib.Path)
+from pipeline.arguments.errors import UserError
+from pipeline.arguments.paths import PATH, must_be_plain
 
 
-class UserError(click.ClickException):
-    """Input that cannot be used: one line, exit code 2."""
+def recipes_named(ctx, param, incomplete: str) -> list[str]:
+    """The recipes whose names begin so, for the completion of shells."""
+    from models.contract import registry
 
-    exit_code = 2
+    return [recipe.name for recipe in registry.headlines() if recipe.name.startswith(incomplete)]
 
-    def show(self, file=None) -> None:
-        """Prints the one line."""
-        click.echo(f"error: {' '.join(self.format_message().split())}", err=True)
+
+recipe_argument = click.argument("recipe", shell_complete=recipes_named)
+preset_option = click.option("--preset", default="small", show_default=True, help="Sizes and schedule of the recipe.")
+set_option = click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one option; repeatable.")
+max_unreadable_option = click.option(
+    "--max-unreadable", default=0.01, show_default=True, type=click.FloatRange(0, 1),
+    help="Share of unreadable files above which nothing is done.",
+)  # fmt: skip
+tune_option = click.option(
+    "--tune", default=0, type=click.IntRange(0), metavar="N", help="Search with N trials before training."
+)
+verbose_option = click.option(
+    "--verbose", is_flag=True, help="Show the logs of TFX, Beam and TensorFlow (else in OUT/run.log)."
+)
 
 
 def recipe_options(command):
     """The options that say what is made from which data; `run`, `sweep` and `compile` share them."""
     for option in reversed(
         (
-            click.argument("recipe"),
+            recipe_argument,
             click.option(
-                "--data", type=_PATH,
+                "--data", type=PATH,
                 help="Folder of pictures or of class folders, or a packed .npz file; folder or archive of recordings.",
             ),
             click.option(
@@ -34,13 +47,10 @@ def recipe_options(command):
                 help="TFDS data set instead; cinc2017 or wfdb_folder: how to read recordings at --data. "
                 "[default: sample_photos; digits for classifiers; ecg_sample (simulated) for electrocardiograms]",
             ),
-            click.option("--preset", default="small", show_default=True, help="Sizes and schedule of the recipe."),
-            click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one option; repeatable."),
+            preset_option,
+            set_option,
             click.option("--beam-arg", "beam_args", multiple=True, metavar="ARG", help="Passed to Beam; repeatable."),
-            click.option(
-                "--max-unreadable", default=0.01, show_default=True, type=click.FloatRange(0, 1),
-                help="Share of unreadable files above which the run stops.",
-            ),
+            max_unreadable_option,
         )
     ):  # fmt: skip
         command = option(command)
@@ -61,7 +71,9 @@ def checked(recipe: str, *, data, dataset, preset, settings, elsewhere=False, **
         if not equals:
             raise UserError(f"--set {setting}: wanted is KEY=VALUE")
         overrides[key] = value
-    elsewhere = elsewhere and data and not data.exists()
+    elsewhere = elsewhere and data and data.is_absolute() and not data.exists()
+    if data:
+        must_be_plain("--data", data.absolute())
     from models.contract import registry
 
     found = registry.get(recipe)
@@ -78,11 +90,6 @@ def checked(recipe: str, *, data, dataset, preset, settings, elsewhere=False, **
     kinds = ("packed", "class_folders", "digits") if found.labelled else ("packed", "photos", "sample_photos")
     name = dataset or (default_name(folder) if takes_recordings else kinds[0 if packed else 1 if data else 2])
     return found, config, (name, folder, "" if elsewhere else dataset_digest(name, folder, found.labelled, found.data))
-
-
-tune_option = click.option(
-    "--tune", default=0, type=click.IntRange(0), metavar="N", help="Search with N trials before training."
-)
 
 
 def options_of(recipe, config, data, chosen, **places):
@@ -117,20 +124,3 @@ def local_run(out: pathlib.Path, verbose: bool):
         if not sys.stderr.isatty():
             tfds.disable_progress_bar()
         yield local, Console(highlight=False)
-
-
-class errors:  # noqa: N801 (used as a statement)
-    """Turns the project's errors into one line for the user, with their exit code."""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, _):
-        if error is None or isinstance(error, (click.ClickException, SystemExit, KeyboardInterrupt)):
-            return
-        status = getattr(error, "status", None)
-        known = {"ConfigError", "RegistryError", "DataError", "RunError"} & {k.__name__ for k in kind.__mro__}
-        if known or status:
-            shown = UserError(str(error))
-            shown.exit_code = status or 2
-            raise shown from error

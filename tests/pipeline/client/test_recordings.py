@@ -8,7 +8,7 @@ from components.kinds.recordings import recordings
 from components.serving.served_ecg import ServedEcg
 from models.publishing import released
 from pipeline import cli
-from pipeline.commands import codec, predict_recordings
+from pipeline.client import recordings as client
 from tests.components import untrained_ecg
 from tests.models.ecg.test_bytes_serving import matlab
 from tests.pipeline.runners.rest_server import serving
@@ -60,7 +60,7 @@ FILES = ("A00001.hea", "b.hea", "d.mat", "more/c.hea")
 
 def test_each_recording_gets_a_line(folder, model, served, capsys):
     code, lines, said = predict(capsys, folder, "--model", model, "--top", 4)
-    assert (code, said) == (0, "") and [line[0] for line in lines] == [str(folder / f) for f in FILES]
+    assert (code, said) == (0, "left out: 1 .txt\n") and [line[0] for line in lines] == [str(folder / f) for f in FILES]
     expected = served.probabilities([recordings.read(folder / f).samples for f in FILES])
     for (_, *said), p in zip(lines, expected, strict=True):
         assert said[::2] == [untrained_ecg.NAMES[k] for k in np.argsort(-p)]
@@ -101,7 +101,7 @@ def test_windows(tmp_path, served, capsys, seconds, window, step, starts):
     signal = untrained_ecg.signal(seconds, 7)
     signal[: len(signal) // 2] *= 0.1  # so that not all windows are the same
     write(tmp_path, "long", signal)
-    assert predict_recordings.run([tmp_path], served, 1, None, window, step)
+    assert client.run([tmp_path], served, 1, None, window, step)
     told = capsys.readouterr()
     *lines, summary = [line.split("\t") for line in told.out.splitlines()]
     assert told.err == ""
@@ -182,4 +182,4 @@ def test_without_a_model_the_released_one_answers(folder, tmp_path, monkeypatch,
 
 
 def test_ingest_and_command_take_the_same_endings():
-    assert codec.RECORDING_SUFFIXES == recordings.SUFFIXES
+    assert client.SUFFIXES == recordings.SUFFIXES

@@ -8,18 +8,21 @@ from collections.abc import Callable, Iterator, Sequence
 
 import click
 
-from pipeline.commands.answers import answers, line, show
-from pipeline.commands.codec import RECORDING_SUFFIXES
-from pipeline.commands.given import UserError
+from pipeline.arguments.errors import UserError
+from pipeline.arguments.paths import shown
+from pipeline.client.answers import answers, line, show
+from pipeline.client.files import below, found_below, tell_left_out
+
+SUFFIXES = (".hea", ".mat", ".dat")  # as `components.kinds.recordings.recordings` takes
 
 
 def are_recordings(inputs: Sequence[pathlib.Path]) -> bool:
     """Whether what was named is, or holds, a recording."""
     return any(
-        path.suffix.lower() in RECORDING_SUFFIXES
+        path.suffix.lower() in SUFFIXES
         or _header_of(path).is_file()
         or path.is_dir()
-        and any(p.suffix.lower() in RECORDING_SUFFIXES for p in path.rglob("*"))
+        and any(below(path, SUFFIXES, collections.Counter()))
         for path in inputs
     )
 
@@ -27,27 +30,27 @@ def are_recordings(inputs: Sequence[pathlib.Path]) -> bool:
 def find(inputs: Sequence[pathlib.Path]) -> list[pathlib.Path]:
     """The recordings that were named (by a file, or as WFDB names a record: without ending) or lie below a folder.
 
-    Header and signal are one recording.
+    Header and signal are one recording. Says on the error output how many files of folders were left out.
 
     Raises:
       UserError: a path does not exist, or a folder holds no recording.
     """
     files: list[pathlib.Path] = []
+    left_out: collections.Counter[str] = collections.Counter()
     for path in inputs:
         if path.is_dir():
-            found = [p for p in path.rglob("*") if p.suffix.lower() in RECORDING_SUFFIXES and p.is_file()]
-            if not found:
-                raise UserError(f"{path}: no file here ends in {', '.join(RECORDING_SUFFIXES)}")
-            files += sorted(found, key=lambda p: (p.with_suffix(""), RECORDING_SUFFIXES.index(p.suffix.lower())))
+            found = found_below(path, SUFFIXES, left_out)
+            files += sorted(found, key=lambda p: (p.with_suffix(""), SUFFIXES.index(p.suffix.lower())))
         elif path.is_file():
             files.append(path)
         elif _header_of(path).is_file():
             files.append(_header_of(path))
         else:
-            raise UserError(f"{path}: no such file, folder or record")
+            raise UserError(f"{shown(path)}: no such file, folder or record")
+    tell_left_out(left_out)
     recordings: dict[pathlib.Path, pathlib.Path] = {}
     for file in files:
-        recordings.setdefault(file.with_suffix("") if file.suffix.lower() in RECORDING_SUFFIXES else file, file)
+        recordings.setdefault(file.with_suffix("") if file.suffix.lower() in SUFFIXES else file, file)
     return list(recordings.values())
 
 

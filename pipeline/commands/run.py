@@ -1,0 +1,45 @@
+"""The command that makes a model of data: `run`."""
+
+import pathlib
+
+import click
+
+from pipeline.arguments.given import (
+    checked,
+    local_run,
+    options_of,
+    pipeline_of,
+    recipe_options,
+    tune_option,
+    verbose_option,
+)
+from pipeline.arguments.paths import PATH, must_be_plain, must_be_writable
+
+
+@click.command("run")
+@recipe_options
+@tune_option
+@click.option("--out", type=PATH, help="Where everything of this run goes. [default: runs/RECIPE]")
+@click.option("--push-to", type=PATH, help="Serving folder of the model. [default: OUT/serving/RECIPE]")
+@verbose_option
+def command(recipe, out, push_to, verbose, **chosen) -> None:
+    """Train RECIPE, evaluate, check and push it.
+
+    Answered by the cache where nothing changed; an interrupted training goes on. Exit code 1: the model was not blessed
+    and not pushed (the report says why). Exit code 2: something is wrong with the input.
+    """
+    out = (out or pathlib.Path("runs") / recipe).absolute()
+    push_to = (push_to or out / "serving" / recipe).absolute()
+    for option, folder in (("--out", out), ("--push-to", push_to)):
+        must_be_plain(option, folder)
+        must_be_writable(option, folder)
+    found, config, data = checked(recipe, **chosen)
+    with local_run(out, verbose) as (local, console):
+        from pipeline.runners import outcome
+
+        options = options_of(
+            found, config, data, chosen, root=str(out / "artifacts"), resume_dir=str(out / "training"),
+            push_dir=str(push_to), metadata=str(out / "metadata.sqlite"),
+        )  # fmt: skip
+        status = outcome.finish(local.run(pipeline_of(options), console), options, out, console)
+    raise SystemExit(status)
