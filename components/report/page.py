@@ -266,6 +266,7 @@ def _data(ingest: Mapping[str, Any] | None) -> dict[str, Any]:
         "duplicates": "duplicate",
         "unlabelled": "recording without a label",
         "unknown_records": "labelled recording that is not there",
+        "untested": f"class without a test {noun[:-1]}",
         "lent": f"{noun[:-1]} lent to an empty split",
     }
     lists = [

@@ -20,7 +20,7 @@ from tfx.orchestration import metadata
 from tfx.orchestration.local import local_dag_runner, runner_utils
 from tfx.orchestration.portable import launcher, runtime_parameter_utils
 
-from components.ingest.folders import DataError
+from components.kinds.files import DataError
 from models.contract.recipe import ConfigError
 
 _DONE, _CACHED = pb.Execution.COMPLETE, pb.Execution.CACHED

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import scipy.io
 
-from components.ingest.containers import members
-from components.ingest.folders import DataError
+from components.kinds.containers import members
+from components.kinds.files import DataError
 from components.kinds.recordings import labels as recording_labels
 from components.kinds.recordings.places import looks_like_challenge, scan
 from components.kinds.recordings.recordings import read, read_bytes
@@ -135,7 +135,7 @@ def test_a_labels_file_of_the_users_own_keeps_its_splits(tmp_path):
 
 def test_the_best_version_of_the_labels_is_taken():
     files = {"REFERENCE.csv": b"A1,O\n", "x/REFERENCE-original.csv": b"A1,A\n", "REFERENCE-v4.csv": b"A1,~\n"}
-    assert recording_labels.choose(files) == ({"A1": ("~", "")}, "REFERENCE-v4.csv")
+    assert recording_labels.choose(files) == ({"A1": ("~", "", "")}, "REFERENCE-v4.csv")
     assert recording_labels.choose(files | {"y/REFERENCE-v3.csv": b"A1,N\n"}).version == "REFERENCE-v3.csv"
     del files["REFERENCE-v4.csv"]
     assert recording_labels.choose(files).version == "REFERENCE.csv"
