@@ -89,7 +89,7 @@ def deal(
     units = collections.defaultdict(list)
     for item in items:
         units[_key(item)].append(item)
-    fixed = {key: _asked(key, members) for key, members in units.items()}
+    fixed = {key: _asked(key, members) for key, members in sorted(units.items())}
     by_label = collections.defaultdict(list)
     for key, members in units.items():
         if not fixed[key]:
