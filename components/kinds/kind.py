@@ -103,7 +103,7 @@ class Kind(abc.ABC):
         """The data set that is meant where only a place is given, or nothing at all ("")."""
 
     def reads_file(self, name: str) -> bool:
-        """Whether a place of that name is a file and no folder."""
+        """Whether a place of that name may be a file."""
         del name
         return False
 
