@@ -71,7 +71,7 @@ def checked(recipe: str, *, data, dataset, preset, settings, elsewhere=False, **
         raise UserError(f"--data and --dataset {dataset} exclude each other: a folder is a data set of its own")
     may_be_file = data and kind.reads_file(data.name)
     if data and not elsewhere and not (data.is_dir() or may_be_file and data.is_file()):
-        raise UserError(f"--data {data}: no such {'file' if may_be_file else 'folder'}")
+        raise UserError(f"--data {data}: no such {'file' if may_be_file and data.suffix else 'folder'}")
     folder = str(data.absolute()) if data else ""
     name = dataset or kind.default_dataset(folder, found.labelled)
     return found, config, (name, folder, "" if elsewhere else dataset_digest(name, folder, found.labelled, found.data))

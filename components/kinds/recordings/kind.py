@@ -58,9 +58,7 @@ class Recordings(Kind):
         return default_name(place)
 
     def reads_file(self, name: str) -> bool:
-        from components.kinds.containers import is_archive
-
-        return is_archive(name)
+        return True  # which files are archives is said when one is opened
 
     def warm_up(self, files: Sequence[str]) -> Inputs:
         record = best(files, _size, _SAMPLES)
