@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from components import closure, given
 from components.evaluation import ecg_results
-from components.ingest.folders import DataError
+from components.kinds.files import DataError
 from components.kinds.recordings import transform
 from models.contract import registry
 from models.contract.recipe import Config, ConfigError, Recipe

@@ -1,1 +1,1 @@
-"""The kinds of data that are read: a folder each."""
+"""Kinds of data, a folder each: reading, cleaning, sources, side features, warm-up inputs; and what all kinds share."""

@@ -143,6 +143,7 @@ def _data(ingest: Mapping[str, Any] | None, noun: str) -> dict[str, Any]:
         "duplicates": "duplicate",
         "unlabelled": f"{noun[:-1]} without a label",
         "unknown_records": f"labelled {noun[:-1]} that is not there",
+        "untested": f"class without a test {noun[:-1]}",
         "lent": f"{noun[:-1]} lent to an empty split",
     }
     lists = [

@@ -8,9 +8,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 
-import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from tfx.dsl.io import fileio
@@ -19,18 +17,15 @@ from tfx.v1.dsl.components import InputArtifact, OutputArtifact, Parameter, comp
 from tfx.v1.types.standard_artifacts import Examples, InfraBlessing, Model
 
 from components.artifacts import saved_model_dir, split_files
+from components.kinds import registry
+from components.kinds.kind import Inputs
 from components.serving.probe import batch_of_one, read_inputs, write_input
 from models.contract.errors import KompaktError
 from models.publishing import export
-from models.records import ecg_units
 from models.records import pictures as picture_records
-from models.records import recordings as ecg_records
 
-Inputs = dict[str, bytes | np.ndarray]  # name -> the one element of a batch: a string or an array
 _PROBE = pathlib.Path(__file__).with_name("probe.py")
 _TIME_LIMIT = 1800  # seconds for all signatures together: a serial decoder on one slow core needs minutes
-_PIXELS = 1_000_000  # the picture of the check has at most this many, if the split has such a one
-_SAMPLES = 60 * ecg_units.RATE  # the same for a recording
 
 
 @component
@@ -110,46 +105,17 @@ def write_warmup(requests: list[predict_pb2.PredictRequest], model_dir: str) -> 
 def inputs_of(files: list[str]) -> Inputs:
     """What one record of a split gives the signatures: input name -> the one element of a batch.
 
-    Of the records that are not too large the largest is taken, else the smallest. What it is a record of, its features
-    say.
+    What it is a record of, its features say.
 
     Raises:
       ServingError: the split holds no record that some signature would take.
     """
     first = next(iter(picture_records.records(files)), None)
     features = tf.train.Example.FromString(first.numpy()).features.feature if first is not None else {}
-    if picture_records.ENCODED in features:
-        record = _best(files, _pixels, _PIXELS)
-        encoded = picture_records.parse(tf.constant(record))[picture_records.ENCODED].numpy()
-        sides = np.array(picture_records.decode(encoded).shape[:2])
-        return {"examples": record, "image_bytes": encoded, "quality": np.array(50), "passes": np.array(1),
-                "height_and_width": sides}  # fmt: skip
-    if ecg_records.SIGNAL in features:
-        record = _best(files, _samples, _SAMPLES)
-        signal = ecg_records.parse(tf.constant(record))[ecg_records.SIGNAL]
-        samples = ecg_records.decode(signal).numpy()
-        return {"examples": record, "samples": samples, "length": np.array(len(samples)),
-                "rate": np.array(ecg_units.RATE), "signal_bytes": signal.numpy(), "gain": np.array(1000)}  # fmt: skip
+    for kind in registry.kinds().values():
+        if kind.records.content in features:
+            return kind.warm_up(files)
     raise ServingError("the split holds no record to check with")
-
-
-def _pixels(record: tf.Tensor) -> int:
-    features = picture_records.parse(record)
-    return int(features[picture_records.HEIGHT] * features[picture_records.WIDTH])
-
-
-def _samples(record: tf.Tensor) -> int:
-    return int(ecg_records.parse(record)[ecg_records.SAMPLES])
-
-
-def _best(files: list[str], size_of: Callable[[tf.Tensor], int], limit: int) -> bytes:
-    """Of the serialised records whose size is within the limit the largest, else the smallest."""
-
-    def order(record):
-        size = size_of(record)
-        return (True, size) if size <= limit else (False, -size)
-
-    return max(picture_records.records(files), key=order).numpy()
 
 
 def _request(call: dict, known: Inputs) -> predict_pb2.PredictRequest:

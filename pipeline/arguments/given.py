@@ -62,9 +62,6 @@ def checked(recipe: str, *, data, dataset, preset, settings, elsewhere=False, **
 
     The digest is empty for a folder that is not here, which only a run elsewhere allows.
     """
-    recordings = ("cinc2017", "wfdb_folder")
-    if data and dataset and dataset not in recordings:
-        raise UserError("--data and --dataset exclude each other: a folder is a data set of its own")
     overrides = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
@@ -78,17 +75,17 @@ def checked(recipe: str, *, data, dataset, preset, settings, elsewhere=False, **
 
     found = registry.get(recipe)
     config = found.make_config(preset, overrides)
-    takes_recordings = found.data == "recordings"
-    packed = data and data.suffix == ".npz" and not takes_recordings
-    may_be_file = packed or takes_recordings
-    if data and not elsewhere and not (may_be_file and data.is_file() or not packed and data.is_dir()):
-        raise UserError(f"--data {data}: no such {'file' if packed else 'folder'}")
     from components.ingest.sources import dataset_digest
-    from components.kinds.recordings.sources import default_name
+    from components.kinds import registry as kinds
 
+    kind = kinds.get(found.data)
+    if data and dataset and dataset not in kind.places:
+        raise UserError(f"--data and --dataset {dataset} exclude each other: a folder is a data set of its own")
+    may_be_file = data and kind.reads_file(data.name)
+    if data and not elsewhere and not (data.is_dir() or may_be_file and data.is_file()):
+        raise UserError(f"--data {data}: no such {'file' if may_be_file and data.suffix else 'folder'}")
     folder = str(data.absolute()) if data else ""
-    kinds = ("packed", "class_folders", "digits") if found.labelled else ("packed", "photos", "sample_photos")
-    name = dataset or (default_name(folder) if takes_recordings else kinds[0 if packed else 1 if data else 2])
+    name = dataset or kind.default_dataset(folder, found.labelled)
     return found, config, (name, folder, "" if elsewhere else dataset_digest(name, folder, found.labelled, found.data))
 
 

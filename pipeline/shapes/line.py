@@ -111,6 +111,7 @@ def ingest_of(options: Options) -> TfdsExampleGen:
         folder=options.folder,
         digest=options.data_digest,
         max_unreadable=options.max_unreadable,
+        labelled=options.recipe.labelled,
     )
     sign(ingest, options.data_names)
     return ingest

@@ -19,8 +19,8 @@ import numpy as np
 import wfdb
 from tfx.types import standard_artifacts
 
-from components.datasets.ecg_sample import ecg_sample_dataset_builder as sample
 from components.ingest import example_gen, sources
+from components.kinds.recordings.datasets.ecg_sample import ecg_sample_dataset_builder as sample
 from components.kinds.recordings.places import scan
 from tests.components.recordings_on_disk import write_pair
 

@@ -21,7 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.datasets.packed.packed_dataset_builder import unpack
+from components.kinds.pictures.packed import pictures, read_packed
 from components.training.teacher import annotated
 from models.classifiers import inputs as classifier_inputs
 from models.contract import registry
@@ -73,9 +73,8 @@ class Experiment:
     def __init__(self, npz: str, work: str, out: str, setting: Setting):
         self.work, self.out, self.setting = pathlib.Path(work), pathlib.Path(out), setting
         self.work.mkdir(parents=True, exist_ok=True)
-        with np.load(npz) as arrays:
-            self.classes = len(arrays["names"])
-            sets = {s: (unpack(arrays, s), arrays[f"{s}_label"]) for s in ("train", "test")}
+        self.classes = len(read_packed(npz).names)
+        sets = {s: tuple(map(np.stack, zip(*pictures(npz, s), strict=True))) for s in ("train", "test")}
         count = setting.pictures or None
         self.x, self.y = (a[:count] for a in sets["test"])
         x, y = (a[:count] for a in sets["train"])

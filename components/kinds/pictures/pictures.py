@@ -20,6 +20,15 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp")
 _LIMIT = f"at most {MAX_PIXELS // 10**6} million are accepted"
 # MPO is what phones call a JPEG with a second picture (a depth map, another view) behind the first.
 _FORMATS = {"PNG": "png", "JPEG": "jpeg", "MPO": "jpeg", "WEBP": "webp", "BMP": "bmp"}
+# Of formats that are not read: where the marks stand, the marks, the name.
+_OTHERS = (
+    (0, (b"GIF8",), "GIF"),
+    (0, (b"II*\0", b"MM\0*"), "TIFF"),
+    (4, (b"ftypavif", b"ftypavis"), "AVIF"),
+    (4, (b"ftyphei", b"ftyphev", b"ftypmif1", b"ftypmsf1"), "HEIC"),
+    (0, (b"\xff\x0a", b"\0\0\0\x0cJXL "), "JPEG XL"),
+    (0, (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"), "JPEG 2000"),
+)
 _CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 _ORIENTATION = 0x0112  # EXIF tag; 1 means upright.
 _TURNS = {
@@ -90,6 +99,9 @@ def _open(data: bytes) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # The limit here is MAX_PIXELS.
             return Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "BMP"))
     except Image.UnidentifiedImageError:
+        other = next((name for start, marks, name in _OTHERS if data[start:].startswith(marks)), "")
+        if other:
+            raise PictureError(f"a picture of the format {other}; PNG, JPEG, WebP and BMP are read") from None
         raise PictureError("not a PNG, JPEG, WebP or BMP picture, or its header is damaged") from None
     except Image.DecompressionBombError:  # Twice what it warns of, so that a header beyond that has no size here.
         raise PictureError(f"too many pixels, {_LIMIT}") from None

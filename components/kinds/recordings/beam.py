@@ -13,12 +13,12 @@ import apache_beam as beam
 import numpy as np
 import tensorflow_datasets as tfds
 
-from components.datasets.photos.photos_dataset_builder import UNREADABLE, report_unreadable
-from components.ingest.containers import members
-from components.ingest.folders import bytes_of_path, path_of_bytes
+from components.kinds.containers import members
+from components.kinds.files import bytes_of_path, path_of_bytes
 from components.kinds.recordings import recordings
 from components.kinds.recordings.places import Place, Record, scan
 from components.kinds.recordings.recordings import Recording, RecordingError
+from components.kinds.unreadable import UNREADABLE, report_unreadable
 from models.records.pictures import SPLITS
 
 NOUN = "recordings"
@@ -46,18 +46,25 @@ def example_of(recording: Recording, label_name: str) -> dict[str, Any]:
     }
 
 
-class _ReadFile(beam.DoFn):
-    """One record of a folder to (key, example) on the output of its split, or to UNREADABLE.
+class _Read(beam.DoFn):
+    """Records of a place to (key, example) on the outputs of their splits, or to UNREADABLE.
 
-    Elements are (path in bytes, key, label, split), since names of files need not be text.
+    Elements are (path in bytes, key, label, split) of a record of the folder, since names of files need not be text, or
+    (path of an archive, its records): one pass, in which a record is decoded when its last signal file was read. Both
+    go through one step, since Beam's in-process runner holds in memory what several steps give to one.
     """
 
     def __init__(self, folder: str):
         super().__init__()
         self._folder = folder
 
-    def process(self, element: tuple[bytes, str, str, str]):
-        path, key, label, split = element
+    def process(self, element: tuple):
+        if len(element) == 2:
+            yield from _read_archive(*element)
+        else:
+            yield from self._read_file(*element)
+
+    def _read_file(self, path: bytes, key: str, label: str, split: str):
         try:
             recording = recordings.read(os.path.join(self._folder, path_of_bytes(path)))
         except RecordingError as error:
@@ -66,31 +73,24 @@ class _ReadFile(beam.DoFn):
         yield beam.pvalue.TaggedOutput(split, (key, example_of(recording, label)))
 
 
-class _ReadArchive(beam.DoFn):
-    """The records of one archive, read in one pass, to (key, example) on the outputs of their splits, or UNREADABLE.
-
-    Elements are (path of the archive, its records). A record is decoded as soon as its last signal file was read.
-    """
-
-    def process(self, element: tuple[str, list[Record]]):
-        path, records = element
-        wanted = {file: record for record in records for file in record.files}
-        waiting: dict[str, dict[str, bytes]] = {}
-        for member in members(path):
-            record = wanted.get(member.path)
-            if record is None:
+def _read_archive(path: str, records: list[Record]):
+    wanted = {file: record for record in records for file in record.files}
+    waiting: dict[str, dict[str, bytes]] = {}
+    for member in members(path):
+        record = wanted.get(member.path)
+        if record is None:
+            continue
+        try:
+            files = waiting.setdefault(record.key, {}) | {member.path: member.read()}
+            waiting[record.key] = files
+            if len(files) < len(record.files):
                 continue
-            try:
-                files = waiting.setdefault(record.key, {}) | {member.path: member.read()}
-                waiting[record.key] = files
-                if len(files) < len(record.files):
-                    continue
-                del waiting[record.key]
-                recording = _decode(record, files)
-            except (OSError, RecordingError) as error:
-                yield _unreadable(record.key, error)
-                continue
-            yield beam.pvalue.TaggedOutput(record.split, (record.key, example_of(recording, record.label)))
+            del waiting[record.key]
+            recording = _decode(record, files)
+        except (OSError, RecordingError) as error:
+            yield _unreadable(record.key, error)
+            continue
+        yield beam.pvalue.TaggedOutput(record.split, (record.key, example_of(recording, record.label)))
 
 
 def _unreadable(key: str, error: Exception) -> beam.pvalue.TaggedOutput:
@@ -128,17 +128,13 @@ def read_place(pipeline: beam.Pipeline, folder: str, place: Place) -> dict[str, 
         else:
             path = record.path + (".hea" if record.header is not None else os.path.splitext(record.files[0])[1])
             loose.append((bytes_of_path(path), record.key, record.label, record.split))
-    outputs = [
+    outputs = (
         pipeline
-        | "Records" >> beam.Create(loose, reshuffle=False)
+        | "Records" >> beam.Create([*loose, *archives.items()], reshuffle=False)
         | "Spread" >> beam.Reshuffle()
-        | "ReadFile" >> beam.ParDo(_ReadFile(folder)).with_outputs(*SPLITS, UNREADABLE),
-        pipeline
-        | "Archives" >> beam.Create(list(archives.items()), reshuffle=False)
-        | "ReadArchive" >> beam.ParDo(_ReadArchive()).with_outputs(*SPLITS, UNREADABLE),
-    ]
-    tags = (*SPLITS, UNREADABLE)
-    return {tag: tuple(output[tag] for output in outputs) | f"Both[{tag}]" >> beam.Flatten() for tag in tags}
+        | "Read" >> beam.ParDo(_Read(folder)).with_outputs(*SPLITS, UNREADABLE)
+    )
+    return {tag: outputs[tag] for tag in (*SPLITS, UNREADABLE)}
 
 
 class RecordingsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):

@@ -7,18 +7,25 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from components.ingest.folders import DataError
+from components.kinds.files import DataError
 from components.kinds.recordings.recordings import SUFFIXES
 from models.records.pictures import SPLITS
 
+GROUP_COLUMNS = ("group", "patient", "person", "subject", "clip")  # the first that is there says who
 _REFERENCE = re.compile(r"reference(-.*)?\.csv$", re.IGNORECASE)
 
 
 class Label(NamedTuple):
-    """Name of a recording's class ("" if it has none), and the split that the file asks for ("" if it asks none)."""
+    """What is said of a recording.
+
+    Attributes:
+      name: of its class, "" if it has none. split: that is asked for, "" if none is.
+      group: whom it is of, "" if nobody says; recordings of one group fall into one split.
+    """
 
     name: str
-    split: str
+    split: str = ""
+    group: str = ""
 
 
 class Labels(NamedTuple):
@@ -77,6 +84,7 @@ def _read(path: str, content: bytes):
     columns = [name.strip().lower() for name in next(rows, [])] if named else ["record", "label"]
     if not {"record", "label"} <= set(columns):
         raise DataError(f"{path}: the first line must name the columns record and label (it says {','.join(columns)})")
+    who = next((name for name in GROUP_COLUMNS if name in columns), "")
     for row in rows:
         if not any(cell.strip() for cell in row):
             continue
@@ -86,7 +94,7 @@ def _read(path: str, content: bytes):
         split = cells.get("split", "")
         if "split" in columns and split not in SPLITS:
             raise DataError(f"{path}, line {rows.line_num}: the split is {split!r}, not one of {', '.join(SPLITS)}")
-        yield _record(cells["record"]), Label(cells["label"], split)
+        yield _record(cells["record"]), Label(cells["label"], split, cells.get(who, ""))
 
 
 def _record(text: str) -> str:

@@ -4,19 +4,24 @@ A record is a WFDB header with its signal files, or a MATLAB matrix alone. Its c
 records of one content are one recording, whatever their headers are named.
 """
 
+import base64
 import collections
+import functools
 import hashlib
+import math
 import os
 from typing import NamedTuple
 
-from components.ingest.containers import ARCHIVES, MAX_BYTES, Member, is_archive, members
-from components.ingest.folders import DataError, printable
+from components.kinds import splits
+from components.kinds.containers import ARCHIVES, MAX_BYTES, Member, is_archive, members
+from components.kinds.files import DataError, is_hidden, printable
+from components.kinds.notes import Notes
 from components.kinds.recordings import labels as recording_labels
 from components.kinds.recordings.labels import Label, Labels
 from components.kinds.recordings.recordings import SUFFIXES, RecordingError, read_header
-from models.records.pictures import SPLITS
+from components.kinds.splits import Item
 
-_CARVED = 10  # Of each label, one recording in so many goes to each of validation and test.
+_NOTES = "recordings/1"
 
 
 class Record(NamedTuple):
@@ -28,7 +33,7 @@ class Record(NamedTuple):
       path: as `key`, in the file system's own bytes. header: content of its header, None without one.
       files: paths of its signal files (and of its segments' headers) in the container.
       digest: SHA-256 over the contents of its signal files, hex. size_bytes: of its signal files.
-      label: name of its class, "" without one. split: one of SPLITS.
+      label: name of its class, "" without one. split: one of SPLITS. group: whom it is of, "" if nobody says.
     """
 
     key: str
@@ -40,6 +45,7 @@ class Record(NamedTuple):
     size_bytes: int
     label: str = ""
     split: str = ""
+    group: str = ""
 
 
 class Place(NamedTuple):
@@ -77,31 +83,19 @@ class _Found:
         self.broken: set[tuple[str, str]] = set()  # what is refused once is not listed again
         self.ignored: collections.Counter[str] = collections.Counter()
 
-    def add(self, container: str, member: Member) -> None:
-        """Reads one file; of a signal only digest and size stay."""
-        name = os.path.basename(member.path)
-        suffix = os.path.splitext(name)[1].lower()
-        if any(part.startswith((".", "__MACOSX")) for part in member.path.split("/")):
-            self.ignored["hidden"] += 1
-        elif suffix not in SUFFIXES and not recording_labels.is_label_file(name):
-            self.ignored[suffix or "no extension"] += 1
-        elif member.size_bytes > MAX_BYTES:
-            self._refuse(container, member.path, f"{member.size_bytes >> 20} MB, at most {MAX_BYTES >> 20} are read")
+    def add(self, container: str, path: str, seen: list) -> None:
+        """Takes what `_look` saw of one file."""
+        what, *said = seen
+        if what == "ignored":
+            self.ignored[said[0]] += 1
+        elif what == "refused":
+            self._refuse(container, path, said[0])
+        elif what == "labels":
+            self.labels[os.path.join(container, path)] = base64.b64decode(said[0])
+        elif what == "header":
+            self.headers[container, path] = base64.b64decode(said[0])
         else:
-            try:
-                content = member.read()
-            except OSError as error:
-                self._refuse(container, member.path, f"cannot be opened: {error.strerror or error}")
-                return
-            place = (container, member.path)
-            if recording_labels.is_label_file(name):
-                self.labels[os.path.join(container, member.path)] = content
-            elif not content:
-                self._refuse(container, member.path, "the file is empty")
-            elif suffix == ".hea":
-                self.headers[place] = content
-            else:
-                self.signals[place] = hashlib.sha256(content).hexdigest(), len(content)
+            self.signals[container, path] = said[0], said[1]
 
     def _refuse(self, container: str, path: str, reason: str) -> None:
         self.unreadable.append({"path": printable(os.path.join(container, path)), "reason": reason})
@@ -167,26 +161,77 @@ class _Found:
         return files
 
 
+def _look(member: Member) -> list:
+    """What there is to know of one file, fit for JSON; of a signal only digest and size stay.
+
+    Raises:
+      OSError: it cannot be read.
+    """
+    name = os.path.basename(member.path)
+    suffix = os.path.splitext(name)[1].lower()
+    if is_hidden(member.path):
+        return ["ignored", "hidden"]
+    if suffix not in SUFFIXES and not recording_labels.is_label_file(name):
+        return ["ignored", suffix or "no extension"]
+    if member.size_bytes > MAX_BYTES:
+        return ["refused", f"{member.size_bytes >> 20} MB, at most {MAX_BYTES >> 20} are read"]
+    content = member.read()
+    if recording_labels.is_label_file(name):
+        return ["labels", base64.b64encode(content).decode()]
+    if not content:
+        return ["refused", "the file is empty"]
+    if suffix == ".hea":
+        return ["header", base64.b64encode(content).decode()]
+    return ["signal", hashlib.sha256(content).hexdigest(), len(content)]
+
+
+def _seen(member: Member) -> list:
+    """As `_look`, with what cannot be read as refused."""
+    try:
+        return _look(member)
+    except OSError as error:
+        return ["refused", f"cannot be opened: {error.strerror or error}"]
+
+
+def _collected(place: str) -> _Found:
+    """All files of a place, each looked at once; those that did not change are known from notes."""
+    found = _Found()
+    with Notes(place, _NOTES) as notes:
+        for container in _containers(place):
+            path = os.path.join(place, container) if container else place
+            if container or os.path.isfile(place):
+                look = functools.partial(lambda path: [[m.path, _seen(m)] for m in members(path)], path)
+                for inner, seen in notes.of(container, look):
+                    found.add(container, inner, seen)
+                continue
+            for member in members(path):
+                if not is_archive(member.path):
+                    try:
+                        seen = notes.of(member.path, functools.partial(_look, member))
+                    except OSError as error:
+                        seen = ["refused", f"cannot be opened: {error.strerror or error}"]
+                    found.add(container, member.path, seen)
+    return found
+
+
 def scan(place: str, known_labels: tuple[str, ...] = ()) -> Place:
-    """Reads every file of a folder, of the archives in it, or of one archive once, for labels and digests.
+    """Looks at every file of a folder, of the archives in it, or of one archive once, for labels and digests.
+
+    Files that did not change since the last time are not read again (`components.kinds.notes`).
 
     Args:
       place: a folder (sub-folders included) or an archive.
       known_labels: labels that are accepted; empty: any.
 
     Raises:
-      DataError: there is no such place or no recording in it, the labels cannot be read or used, or an archive is
-        damaged.
+      DataError: there is no such place or no recording in it, the labels cannot be read or used, one person was asked
+        to be in two splits, or an archive is damaged.
     """
     if not place or not os.path.exists(place):
         raise DataError(f"the folder or archive of recordings {place!r} does not exist")
     if os.path.isfile(place) and not is_archive(place):
         raise DataError(f"{place!r} is no folder and no archive ({', '.join(ARCHIVES)})")
-    found = _Found()
-    for container in _containers(place):
-        for member in members(os.path.join(place, container) if container else place):
-            if container or not is_archive(member.path) or os.path.isfile(place):
-                found.add(container, member)
+    found = _collected(place)
     records = found.records()
     if not records:
         others = ", ".join(f"{count} {kind}" for kind, count in found.ignored.most_common(5)) or "nothing"
@@ -219,12 +264,16 @@ def _describe(found: _Found, records: list[Record], labels: Labels, known: tuple
     kept, duplicates = _distinct(records, asked)
     is_labelled = any(label.name for label in asked.values())
     unlabelled = sorted(r.key for r in kept if is_labelled and not asked[r.key].name)
-    left = [r._replace(label=asked[r.key].name, split=asked[r.key].split) for r in kept if r.key not in set(unlabelled)]
+    left = [
+        r._replace(label=asked[r.key].name, split=asked[r.key].split, group=asked[r.key].group)
+        for r in kept
+        if r.key not in set(unlabelled)
+    ]
     left = sorted(split_records(left))
     unreadable = sorted(found.unreadable, key=lambda entry: entry["path"])
     here = {os.path.splitext(entry["path"])[0] for entry in unreadable} | {r.key for r in records}
     unknown = sorted(set(labels.of) - here - {r.path for r in records} - {os.path.basename(name) for name in here})
-    listed = [(r.key, r.container, r.header, r.digest, r.label, r.split) for r in left]
+    listed = [(r.key, r.container, r.header, r.digest, r.label, r.split) for r in left]  # groups decide by the split
     digest = hashlib.sha256(repr((listed, duplicates, unreadable, unlabelled, unknown)).encode()).hexdigest()
     ignored = dict(sorted(found.ignored.items()))
     return Place(left, labels.version, duplicates, unreadable, unlabelled, unknown, ignored, digest)
@@ -267,21 +316,16 @@ def _distinct(records: list[Record], asked: dict[str, Label]) -> tuple[list[Reco
 def split_records(records: list[Record]) -> list[Record]:
     """The records with their splits: a split that is set stays, the others are split 8:1:1 within each label.
 
-    Within a label the records are ordered by digest; the first tenth is the test split, the next validation. The result
-    depends on the contents and labels alone, not on names or order; another recording may move one across a border.
+    Recordings of one person fall into one split where a column says of whom they are, or folders do (`splits.grouped`).
+    The result depends on contents, labels and persons alone, not on order; another recording may move one across a
+    border (`splits.deal`).
     """
-    by_label = collections.defaultdict(list)
-    for record in records:
-        if not record.split:
-            by_label[record.label].append(record)
-    done = [record for record in records if record.split]
-    train, validation, test = SPLITS
-    for members_ in by_label.values():
-        ordered = sorted(members_, key=lambda record: record.digest)
-        count = max(round(len(ordered) / _CARVED), int(len(ordered) >= len(SPLITS)))
-        for n, record in enumerate(ordered):
-            done.append(record._replace(split=test if n < count else validation if n < 2 * count else train))
-    return done
+    if not any(record.group for record in records):
+        guessed = splits.grouped([Item(r.digest, r.label, os.path.dirname(r.path), r.split) for r in records])
+        records = [record._replace(group=item.group) for record, item in zip(records, guessed, strict=True)]
+    items = [Item(record.digest, record.label, record.group, record.split) for record in records]
+    dealt = splits.deal(items, few=math.inf, first="test")
+    return [record._replace(split=split) for record, split in zip(records, dealt, strict=True)]
 
 
 def looks_like_challenge(place: str) -> bool:

@@ -1,6 +1,6 @@
 """Where recordings come from: a folder or an archive of the user's own, or the simulated sample.
 
-As the sources of `components.ingest.sources`; an example is what `components.kinds.recordings.beam` says.
+An example is what `components.kinds.recordings.beam` says.
 """
 
 import importlib
@@ -10,12 +10,13 @@ from typing import Any
 import apache_beam as beam
 import tensorflow_datasets as tfds
 
-from components.datasets.photos.photos_dataset_builder import UNREADABLE
-from components.ingest.catalogue import Splits, prepare
-from components.ingest.folders import DataError
+from components.kinds import catalogue, splits
+from components.kinds.files import DataError
+from components.kinds.kind import Splits
 from components.kinds.recordings.beam import NOUN, example_of, read_place
 from components.kinds.recordings.places import looks_like_challenge, scan
 from components.kinds.recordings.recordings import Recording, noise_class
+from components.kinds.unreadable import UNREADABLE
 from models.records.ecg_units import RATE
 from models.records.pictures import SPLITS
 
@@ -27,7 +28,7 @@ _FACTS = ("duplicates", "unreadable", "unlabelled", "unknown_records", "ignored"
 
 def _module(name: str):
     """The module of one of our builders."""
-    return importlib.import_module(f"components.datasets.{name}.{name}_dataset_builder")
+    return importlib.import_module(f"components.kinds.recordings.datasets.{name}.{name}_dataset_builder")
 
 
 class PlaceSource:
@@ -37,7 +38,9 @@ class PlaceSource:
       noun: "recordings".
       labels: names of the classes, sorted; empty if there are none.
       digest: changes when a recording, a label or a header changes, or is added, removed or renamed.
-      facts: what is known without decoding, see `components.kinds.recordings.places.Place`.
+      facts: what is known without decoding, see `components.kinds.recordings.places.Place`; "groups" is the number of
+        persons where somebody says who they are, "untested" the classes that no test recording has.
+      classes: how many recordings of each class each split has.
     """
 
     noun = NOUN
@@ -48,6 +51,11 @@ class PlaceSource:
         self.labels = sorted({record.label for record in self._place.records} - {""})
         self.digest = f"{dataset}/{builder.VERSION}:{self._place.digest}"
         self.facts: dict[str, Any] = {name: getattr(self._place, name) for name in _FACTS}
+        items = [splits.Item(r.digest, r.label, r.group, r.split) for r in self._place.records]
+        self.classes = splits.count(items, [item.split for item in items])
+        if groups := {item.group for item in items} - {""}:
+            self.facts["groups"] = len(groups)
+        self.facts["untested"] = sorted(set(self.labels) - set(self.classes["test"]))
 
     def prepare(self, work_dir: str, beam_args: list[str]) -> None:
         """Nothing is prepared: the files are read where they lie."""
@@ -67,30 +75,32 @@ class SampleSource:
         self.labels = list(self._builder.info.features["label"].names)
         self.digest = self._builder.info.full_name
         self.facts: dict[str, Any] = {"simulated": True}
+        self.classes: dict[str, dict[str, int]] = {}
 
     def prepare(self, work_dir: str, beam_args: list[str]) -> None:
         """Simulates them into `work_dir`."""
         self._builder = tfds.builder(SAMPLE, data_dir=os.path.join(work_dir, "tfds"))
-        prepare(self._builder, SAMPLE, beam_args)
+        catalogue.prepare(self._builder, SAMPLE, beam_args)
 
     def examples(self, pipeline: beam.Pipeline) -> Splits:
-        splits = {
-            name: pipeline
-            | f"Read[{name}]" >> tfds.beam.ReadFromTFDS(self._builder, split=name)
-            | f"Example[{name}]" >> beam.Map(_simulated, self.labels)
-            for name in SPLITS
-        }
-        return Splits(splits, pipeline | "None" >> beam.Create([]))
+        outputs = (
+            pipeline
+            | "Read" >> catalogue.read(self._builder, SPLITS)
+            | "Example" >> beam.Map(_simulated, self.labels).with_outputs(*SPLITS)
+        )
+        return Splits({name: outputs[name] for name in SPLITS}, pipeline | "None" >> beam.Create([]))
 
 
 Source = PlaceSource | SampleSource
 
 
-def _simulated(record: dict[str, Any], labels: list[str]) -> tuple[str, dict[str, Any]]:
-    """One example of the builder to (key, example)."""
+def _simulated(element: tuple[str, dict[str, Any]], labels: list[str]):
+    """One example of the builder to (key, example) on the output of its split."""
+    split, record = element
     samples = record["signal"].numpy()
     recording = Recording(samples, RATE, "simulated", 2 * len(samples), noise_class(samples), 0, 0)
-    return record["id"].numpy().decode(), example_of(recording, labels[int(record["label"])])
+    example = example_of(recording, labels[int(record["label"])])
+    return beam.pvalue.TaggedOutput(split, (record["id"].numpy().decode(), example))
 
 
 def open_recordings(dataset: str, folder: str = "") -> Source:

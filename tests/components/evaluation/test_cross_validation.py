@@ -5,7 +5,7 @@ import collections
 import pytest
 
 from components.evaluation import cross_validation
-from components.ingest.folders import DataError
+from components.kinds.files import DataError
 from models.contract import registry
 from models.contract.recipe import ConfigError
 

@@ -15,12 +15,16 @@ from tfx import v1 as tfx
 from tfx.types import standard_artifacts
 
 from components.ingest import sources
-from components.ingest.example_gen import REPORT_FILE, Executor, TfdsExampleGen, lend
-from components.ingest.folders import DataError
-from components.ingest.statistics import SIDE_FEATURES, side_feature_options
+from components.ingest.example_gen import REPORT_FILE, Executor, TfdsExampleGen
+from components.ingest.lending import lend
+from components.ingest.statistics import side_feature_options
+from components.kinds import catalogue, registry
+from components.kinds.files import DataError
 from models.records import pictures as picture_records
 from tests.components.pictures_on_disk import encoded, fill, grey16, noise
 
+PICTURES = registry.get("pictures")
+SIDE_FEATURES = PICTURES.records.side_features
 BEAM_ARGS = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
 
 
@@ -282,7 +286,7 @@ def test_digests_of_the_catalogue_are_name_and_version():
 
 @pytest.mark.parametrize("available", [["train"], ["train", "validation"], ["test"], ["train", "extra"], ["a", "b"]])
 def test_every_data_set_gets_all_three_splits(available):
-    targets = sources.split_targets(available)
+    targets = catalogue.split_targets(available)
     assert {split for shares in targets.values() for split in shares} == set(picture_records.SPLITS)
     assert all(sum(shares.values()) == pytest.approx(1) for shares in targets.values())
 
@@ -298,7 +302,8 @@ def test_lending_prefers_the_largest_split_and_moves_the_sizes(tmp_path):
                 writer.write(record.SerializeToString())
     splits = {name: dict(pictures=0, bytes=0, pixels=0) for name in picture_records.SPLITS}
     splits["validation"] = dict(pictures=4, bytes=40, pixels=24)
-    lent = lend(str(tmp_path), splits)
+    classes = {name: {} for name in picture_records.SPLITS}
+    lent = lend(str(tmp_path), {"splits": splits, "classes": classes}, PICTURES)
     assert [(entry["from"], entry["to"]) for entry in lent] == [("validation", "test"), ("validation", "train")]
     assert splits["validation"] == dict(pictures=2, bytes=20, pixels=12)
     assert splits["train"] == splits["test"] == dict(pictures=1, bytes=10, pixels=6)

@@ -9,7 +9,8 @@ from PIL import Image
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.ingest import example_gen, sources
-from components.ingest.folders import DataError
+from components.kinds.files import DataError
+from components.kinds.pictures.tfds_source import CatalogueSource
 from models.records import pictures as picture_records
 from tests.models.kinds import photograph
 
@@ -137,6 +138,6 @@ def test_other_files_are_no_packed_sets(tmp_path):
 
 
 def test_the_catalogue_says_which_feature_is_the_class():
-    assert len(sources.CatalogueSource("cifar100").labels) == 100
-    assert sources.CatalogueSource("cifar10").digest.endswith("#image+label")
-    assert sources.CatalogueSource("sample_photos").labels == []
+    assert len(CatalogueSource("cifar100").labels) == 100
+    assert CatalogueSource("cifar10").digest.endswith("#image+label")
+    assert CatalogueSource("sample_photos").labels == []

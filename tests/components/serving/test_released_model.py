@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from components.evaluation import class_scores, classic
-from components.ingest.containers import members
+from components.kinds.containers import members
 from components.kinds.recordings import recordings
 from components.serving import codec_family, released_model
 from components.serving.served_codec import ServedCodec

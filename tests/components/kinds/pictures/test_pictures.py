@@ -125,7 +125,12 @@ def test_cmyk_becomes_rgb():
 DAMAGED = {
     "nothing": (b"", "empty"),
     "text": (b"holiday pictures\n" * 50, "not a PNG, JPEG, WebP or BMP"),
-    "gif": (encoded(_picture(), "GIF"), "not a PNG, JPEG, WebP or BMP"),
+    "gif": (encoded(_picture(), "GIF"), "of the format GIF; PNG, JPEG, WebP and BMP are read"),
+    "tiff": (encoded(_picture(), "TIFF"), "of the format TIFF; PNG"),
+    "avif": (b"\0\0\0\x20ftypavif" + bytes(99), "of the format AVIF; PNG"),
+    "heic": (b"\0\0\0\x18ftypheic" + bytes(99), "of the format HEIC; PNG"),
+    "jpeg 2000": (encoded(_picture(), "JPEG2000"), "of the format JPEG 2000; PNG"),
+    "jpeg xl": (b"\xff\x0a" + bytes(99), "of the format JPEG XL; PNG"),
     "bomb": (bomb(40_000), "too many pixels, at most 134 million"),
     "smaller bomb": (bomb(12_000), "12000x12000 pixels, at most 134 million"),
     **{f"half a {name}": (encoded(_picture(), name)[:-200], "damaged|not a") for name in ("PNG", "JPEG", "BMP")},

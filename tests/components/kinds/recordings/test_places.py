@@ -5,18 +5,21 @@ import csv
 import io
 import os
 import tarfile
+import time
 import zipfile
 
 import numpy as np
 import pytest
 import scipy.io
 
-from components.ingest.containers import members
-from components.ingest.folders import DataError
+from components.kinds.containers import members
+from components.kinds.files import DataError
 from components.kinds.recordings import labels as recording_labels
+from components.kinds.recordings import places
 from components.kinds.recordings.places import looks_like_challenge, scan
 from components.kinds.recordings.recordings import read, read_bytes
 from models.records.ecg_units import CLASSES
+from models.records.pictures import SPLITS
 from tests.components.recordings_on_disk import (
     ROOT,
     header,
@@ -135,7 +138,7 @@ def test_a_labels_file_of_the_users_own_keeps_its_splits(tmp_path):
 
 def test_the_best_version_of_the_labels_is_taken():
     files = {"REFERENCE.csv": b"A1,O\n", "x/REFERENCE-original.csv": b"A1,A\n", "REFERENCE-v4.csv": b"A1,~\n"}
-    assert recording_labels.choose(files) == ({"A1": ("~", "")}, "REFERENCE-v4.csv")
+    assert recording_labels.choose(files) == ({"A1": ("~", "", "")}, "REFERENCE-v4.csv")
     assert recording_labels.choose(files | {"y/REFERENCE-v3.csv": b"A1,N\n"}).version == "REFERENCE-v3.csv"
     del files["REFERENCE-v4.csv"]
     assert recording_labels.choose(files).version == "REFERENCE.csv"
@@ -307,3 +310,57 @@ def test_the_real_recordings_and_their_split():
         expected = scipy.io.loadmat(io.BytesIO(files[f"{stem}.mat"]))["val"][0]
         np.testing.assert_array_equal(np.rint(1000 * found.samples), expected)
         assert len(found.samples) == lengths[stem] and labels[stem].name in CLASSES
+
+
+def _patients(folder, header, rows):
+    for n in range(24):
+        write_pair(folder / f"x{n % 2}", f"r{n}", steps(2, n))
+    (folder / "labels.csv").write_text("\n".join([header, *(rows(n) for n in range(24))]))
+
+
+@pytest.mark.parametrize("column", ["group", "Patient", "person", "subject", "clip"])
+def test_a_column_says_of_whom_recordings_are(tmp_path, column):
+    _patients(tmp_path, f"record,label,{column}", lambda n: f"r{n},{'NA'[n % 2]},p{n // 3}")
+    where = collections.defaultdict(set)
+    for record in scan(str(tmp_path)).records:
+        where[record.group].add(record.split)
+    assert set(where) == {f"p{n}" for n in range(8)} and all(len(splits) == 1 for splits in where.values())
+    assert {split for splits in where.values() for split in splits} == set(SPLITS)
+
+
+def test_nobody_is_in_two_splits(tmp_path):
+    _patients(tmp_path, "record,label,patient,split", lambda n: f"r{n},N,p{n // 3},{('train', 'test')[n // 4 % 2]}")
+    with pytest.raises(DataError, match="p1 lies in the splits test and train; it may lie in one only"):
+        scan(str(tmp_path))
+
+
+def test_folders_say_of_whom_recordings_are_if_every_class_lies_in_three(tmp_path):
+    for n in range(24):
+        write_pair(tmp_path / f"patient{n // 3}", f"r{n}", steps(2, n))
+    rows = [f"r{n},{'NA'[n % 2]}" for n in range(24)]
+    (tmp_path / "labels.csv").write_text("\n".join(["record,label", *rows]))
+    records = scan(str(tmp_path)).records
+    assert len({record.group for record in records}) == 8
+    assert len({(record.group, record.split) for record in records}) == 8
+    # Folders that are the classes say nothing.
+    rows = [f"r{n},{'NA'[n < 12]}" for n in range(24)]
+    (tmp_path / "labels.csv").write_text("\n".join(["record,label", *rows]))
+    assert len({record.group for record in scan(str(tmp_path)).records}) == 8
+    rows = [f"r{n},{'NA'[n < 6]}" for n in range(24)]
+    (tmp_path / "labels.csv").write_text("\n".join(["record,label", *rows]))
+    assert {record.group for record in scan(str(tmp_path)).records} == {""}
+
+
+@pytest.mark.parametrize("archive", [False, True])
+def test_what_did_not_change_is_not_read_again(tmp_path, monkeypatch, archive):
+    monkeypatch.setenv("KOMPAKT_CACHE", str(tmp_path / "cache"))
+    now = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now() + 10**11)
+    place = challenge(tmp_path / "in")
+    if archive:
+        with tarfile.open(tmp_path / "in.tar", "w") as tar:
+            tar.add(tmp_path / "in", "in")
+    place = str(tmp_path / ("in.tar" if archive else "in"))
+    first, read = scan(place), []
+    monkeypatch.setattr(places, "_look", lambda member: read.append(member.path))
+    assert scan(place) == first and read == []

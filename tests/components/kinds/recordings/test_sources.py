@@ -13,12 +13,13 @@ import tensorflow_datasets as tfds
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.types import standard_artifacts
 
-from components.datasets.cinc2017 import cinc2017_dataset_builder as cinc2017
-from components.datasets.wfdb_folder import wfdb_folder_dataset_builder as wfdb_folder
 from components.ingest import example_gen, sources
-from components.ingest.folders import DataError
-from components.ingest.statistics import RECORDING_FEATURES, side_feature_options
+from components.ingest.statistics import side_feature_options
+from components.kinds import registry
+from components.kinds.files import DataError
 from components.kinds.recordings.beam import RecordingsConfig
+from components.kinds.recordings.datasets.cinc2017 import cinc2017_dataset_builder as cinc2017
+from components.kinds.recordings.datasets.wfdb_folder import wfdb_folder_dataset_builder as wfdb_folder
 from components.kinds.recordings.sources import default_name
 from models.records import pictures as picture_records
 from models.records import recordings as ecg_records
@@ -122,7 +123,8 @@ def test_wfdb_records_of_a_folder_and_an_archive(tmp_path):
 def test_statistics_read_the_side_features_and_the_label(ingested):
     options = side_feature_options(labelled=True, noun="recordings")
     read = {feature.name: feature.type for feature in options.schema.feature}
-    assert set(read) == {*RECORDING_FEATURES, ecg_records.LABEL_NAME} and options.experimental_filter_read_paths
+    assert set(read) == {*registry.get("recordings").records.side_features, ecg_records.LABEL_NAME}
+    assert options.experimental_filter_read_paths
     (path, *_) = (name for name in os.listdir(os.path.join(ingested[2].uri, "Split-train")))
     records = picture_records.records([os.path.join(ingested[2].uri, "Split-train", path)])
     feature = tf.train.Example.FromString(next(records.as_numpy_iterator())).features.feature

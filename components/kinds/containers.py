@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from components.ingest.folders import DataError, printable
+from components.kinds.files import DataError, printable
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz")
 MAX_BYTES = 1 << 28  # of one file: hours of many leads, and an end to archives that unpack to terabytes

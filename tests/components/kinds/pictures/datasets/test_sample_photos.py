@@ -7,7 +7,7 @@ import numpy as np
 import skimage.data
 import tensorflow_datasets as tfds
 
-from components.datasets.sample_photos import sample_photos_dataset_builder as sample
+from components.kinds.pictures.datasets.sample_photos import sample_photos_dataset_builder as sample
 
 
 class SamplePhotosBuilderTest(tfds.testing.DatasetBuilderTestCase):

@@ -10,16 +10,14 @@ from typing import NamedTuple
 import tensorflow as tf
 from etils import epath
 
+from components.kinds.files import DataError, is_hidden, printable
+from components.kinds.notes import Notes
 from components.kinds.pictures.pictures import EXTENSIONS
-from models.contract.errors import KompaktError
+from components.kinds.splits import split_of
 from models.records.pictures import SPLITS
 
-_SHARES = (0.8, 0.1, 0.1)  # Of the pictures, for each of SPLITS.
+_NOTES = "pictures/1"
 _BLOCK_BYTES = 1 << 20
-
-
-class DataError(KompaktError, ValueError):
-    """Data that cannot be used as it was asked for; the text is one line that says what is wrong and what to do."""
 
 
 class PictureFile(NamedTuple):
@@ -37,8 +35,8 @@ class Folder(NamedTuple):
       pictures: one file for each content (the first path of equal files).
       duplicates: [{"path", "same_as"}]: files whose content is already in `pictures`.
       unreadable: [{"path", "reason"}]: files that could not be opened or are empty.
-      ignored: how many other files there are, by extension; "hidden" for names that start with a dot (of the file or
-        of a folder on its way), "linked folder" for links to folders, which are not followed.
+      ignored: how many other files there are, by extension; "hidden" for names that start with a dot, or folders named
+        __MACOSX (a hidden folder counts once), "linked folder" for links to folders, which are not followed.
     """
 
     pictures: list[PictureFile]
@@ -54,44 +52,18 @@ class Folder(NamedTuple):
         return hashlib.sha256(repr(listed).encode(errors="surrogateescape")).hexdigest()
 
 
-def split_of(digest: str, names: tuple[str, ...] = SPLITS, shares: tuple[float, ...] = _SHARES) -> str:
-    """The split of a content, which depends on nothing else, so that a picture never changes its split.
-
-    Args:
-      digest: SHA-256 of the content, hex.
-      names: of the splits. shares: of each split, in the same order; they add up to 1.
-    """
-    position = int(digest[:15], 16) / 16**15
-    for name, share in zip(names, shares, strict=True):
-        if position < share:
-            return name
-        position -= share
-    return names[-1]
-
-
-def class_of(path: str) -> str:
-    """The first folder of a relative path, which is the class of a picture in a folder of class folders; "" without."""
-    first, slash, _ = path.partition("/")
-    return first if slash else ""
-
-
-def bytes_of_path(path: str) -> bytes:
-    """A path in the bytes of the file system, which need not be text; Beam cannot carry such a path as `str`."""
-    return os.fsencode(path)
-
-
-def path_of_bytes(path: bytes) -> str:
-    """The inverse of `bytes_of_path`."""
-    return os.fsdecode(path)
-
-
-def printable(path: str) -> str:
-    """A path as text that can be written as UTF-8: bytes of a name that are not become escapes."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+def files_by_split(found: Folder) -> dict[str, list[PictureFile]]:
+    """The pictures of each split that has any; a split depends on a picture's content alone."""
+    splits: dict[str, list[PictureFile]] = {name: [] for name in SPLITS}
+    for file in found.pictures:
+        splits[split_of(file.digest)].append(file)
+    return {name: files for name, files in splits.items() if files}
 
 
 def scan(folder: str) -> Folder:
     """Walks a folder and its sub-folders and reads every picture file once, in blocks, for its digest.
+
+    Digests of files that did not change since are taken from notes (`components.kinds.notes`).
 
     Raises:
       DataError: there is no such folder, or not one picture file in it that can be opened.
@@ -105,8 +77,8 @@ def scan(folder: str) -> Folder:
     if not paths:
         others = ", ".join(f"{count} {kind}" for kind, count in ignored.most_common(5)) or "nothing"
         raise DataError(f"no PNG, JPEG, WebP or BMP picture in {folder!r} (it holds {others})")
-    with concurrent.futures.ThreadPoolExecutor(max_workers=4) as pool:
-        found = list(pool.map(lambda path: _inspect(root, path), paths))
+    with Notes(folder, _NOTES) as notes, concurrent.futures.ThreadPoolExecutor(max_workers=4) as pool:
+        found = list(pool.map(lambda path: _inspect(root, path, notes), paths))
     first: dict[str, PictureFile] = {}
     duplicates = []
     for file in (f for f in found if isinstance(f, PictureFile)):
@@ -122,7 +94,7 @@ def _picture_paths(root: epath.Path, below: str, ignored: collections.Counter[st
     """Relative paths of the picture files in `root / below` and deeper; counts all other files in `ignored`."""
     for entry in (root / below).iterdir():
         path = f"{below}/{entry.name}" if below else entry.name
-        if entry.name.startswith("."):
+        if is_hidden(entry.name):
             ignored["hidden"] += 1
         elif entry.is_dir():
             if os.path.islink(entry):
@@ -135,17 +107,23 @@ def _picture_paths(root: epath.Path, below: str, ignored: collections.Counter[st
             ignored[entry.suffix.lower() or "no extension"] += 1
 
 
-def _inspect(root: epath.Path, path: str) -> PictureFile | dict[str, str]:
+def _inspect(root: epath.Path, path: str, notes: Notes) -> PictureFile | dict[str, str]:
     """Reads one file for its digest; a file that cannot be read, or is empty, gives {"path", "reason"}."""
-    digest, size = hashlib.sha256(), 0
     try:
-        with (root / path).open("rb") as file:
-            while block := file.read(_BLOCK_BYTES):
-                digest.update(block)
-                size += len(block)
+        digest, size = notes.of(path, lambda: _digest(root / path))
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
         return {"path": printable(path), "reason": f"cannot be opened: {reason}"}
     if not size:
         return {"path": printable(path), "reason": "the file is empty"}
-    return PictureFile(path, digest.hexdigest(), size)
+    return PictureFile(path, digest, size)
+
+
+def _digest(path: epath.Path) -> list:
+    """[SHA-256 of the content, hex; size in bytes]."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+            size += len(block)
+    return [digest.hexdigest(), size]

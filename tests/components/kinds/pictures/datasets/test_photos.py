@@ -9,8 +9,12 @@ import tempfile
 import pytest
 import tensorflow_datasets as tfds
 
-from components.datasets.photos import photos_dataset_builder as photos
-from components.ingest.folders import DataError, scan, split_of
+from components.kinds.files import DataError
+from components.kinds.pictures.beam import ReadPicture, Wanted
+from components.kinds.pictures.datasets.photos import photos_dataset_builder as photos
+from components.kinds.pictures.folders import files_by_split, scan
+from components.kinds.splits import split_of
+from components.kinds.unreadable import REPORT_FILE, UNREADABLE, check_unreadable
 from tests.components.pictures_on_disk import encoded, fill, noise
 
 _FOLDER = pathlib.Path(tempfile.mkdtemp())
@@ -22,7 +26,7 @@ fill(_FOLDER / "2024" / "summer", 40)
 
 def _splits(folder: pathlib.Path) -> dict[str, str]:
     """{digest: split} of a folder."""
-    files = photos.files_by_split(scan(str(folder)))
+    files = files_by_split(scan(str(folder)))
     return {file.digest: split for split, members in files.items() for file in members}
 
 
@@ -100,7 +104,8 @@ def test_names_that_are_no_text_are_read(tmp_path):
     os.rename(os.fsencode(tmp_path / "000.png"), os.fsencode(tmp_path) + b"/caf\xe9 \xc3\xa9.png")
     found = scan(str(tmp_path))
     assert found.digest and not found.unreadable
-    ((key, example),) = photos.ReadPicture(str(tmp_path)).process(os.fsencode(found.pictures[0].path))
+    (read,) = ReadPicture(str(tmp_path)).process(Wanted(os.fsencode(found.pictures[0].path), "train"))
+    key, example = read.value
     assert key == "caf\\xe9 é.png" and example["width"] == 14
 
 
@@ -132,7 +137,7 @@ def test_unreadable_files_are_listed_beside_the_data_or_stop_it(tmp_path):
         "photos", data_dir=tmp_path / "ok", config=photos.PhotosConfig(**config, max_unreadable=0.05)
     )
     builder.download_and_prepare()
-    listed = json.loads((builder.data_path / photos.REPORT_FILE).read_text())
+    listed = json.loads((builder.data_path / REPORT_FILE).read_text())
     assert [entry["path"] for entry in listed] == ["bad_test.png", "bad_train.png"]
     assert all("not a PNG" in entry["reason"] for entry in listed)
     assert builder.info.splits.total_num_examples == 40
@@ -144,12 +149,12 @@ def test_unreadable_files_are_listed_beside_the_data_or_stop_it(tmp_path):
 
 def test_max_unreadable_is_a_share_of_all_files():
     one = [{"path": "a.png", "reason": "damaged"}]
-    photos.check_unreadable(one, 99, 0.01)
-    photos.check_unreadable([], 0, 0.0)
+    check_unreadable(one, 99, 0.01)
+    check_unreadable([], 0, 0.0)
     with pytest.raises(DataError, match="1 of 99 pictures"):
-        photos.check_unreadable(one, 98, 0.01)
+        check_unreadable(one, 98, 0.01)
     with pytest.raises(DataError, match="and 2 more"):
-        photos.check_unreadable(one * 7, 8, 0.1)
+        check_unreadable(one * 7, 8, 0.1)
 
 
 @pytest.mark.parametrize("what, step", [("image data", 40), ("checksum", -14)])
@@ -157,7 +162,8 @@ def test_a_picture_with_one_flipped_byte_is_unreadable(tmp_path, what, step):
     good = encoded(noise(12, 14), "PNG")
     place = good.index(b"IDAT") + step if step > 0 else len(good) + step
     (tmp_path / "a.png").write_bytes(good[:place] + bytes([good[place] ^ 4]) + good[place + 1 :])
-    (refused,) = photos.ReadPicture(str(tmp_path)).process(b"a.png")
-    assert refused.tag == photos.UNREADABLE and refused.value["reason"].startswith("damaged picture")
+    (refused,) = ReadPicture(str(tmp_path)).process(Wanted(b"a.png", "train"))
+    assert refused.tag == UNREADABLE and refused.value["reason"].startswith("damaged picture")
     (tmp_path / "a.png").write_bytes(good)
-    assert [key for key, _ in photos.ReadPicture(str(tmp_path)).process(b"a.png")] == ["a.png"]
+    (read,) = ReadPicture(str(tmp_path)).process(Wanted(b"a.png", "train"))
+    assert read.tag == "train" and read.value[0] == "a.png"

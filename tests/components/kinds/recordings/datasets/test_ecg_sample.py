@@ -8,7 +8,7 @@ import pytest
 import scipy.signal
 import tensorflow_datasets as tfds
 
-from components.datasets.ecg_sample import ecg_sample_dataset_builder as sample
+from components.kinds.recordings.datasets.ecg_sample import ecg_sample_dataset_builder as sample
 from components.kinds.recordings.recordings import noise_class
 from models.records import pictures as picture_records
 from models.records import recordings as ecg_records

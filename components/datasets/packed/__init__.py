@@ -1,1 +1,0 @@
-"""Labelled pictures packed into one NumPy file."""

@@ -1,0 +1,1 @@
+"""Data sets of electrocardiograms for TFDS, a folder each, as TFDS wants them."""

@@ -1,0 +1,161 @@
+"""Peak memory of the ingest, of a set and of one ten times as large: the whole process, TensorFlow and Beam included.
+
+    python -m tests.benchmarks.bench_ingest [--count 200] [--times 10] [--kind pictures --kind recordings ...]
+
+Every set is ingested in a fresh process, which scans it and runs the pipeline's first step without its orchestration,
+on Beam's in-process runner. The sets are made here: `pictures` are PNGs of noise of 256x256 pixels (0.2 MB each) in
+class folders; `recordings` are matrices of 60 s with headers and a table of labels, `archive` the same in a tar; `tfds`
+is a data set of two splits that is prepared before, of such pictures; `packed` a packed file of 64x64 pixels each.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+
+import click
+import numpy as np
+import tensorflow_datasets as tfds
+
+BEAM_ARGS = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
+DATASETS = {"pictures": "class_folders", "recordings": "cinc2017", "archive": "cinc2017", "tfds": "noise_pictures",
+            "packed": "packed"}  # fmt: skip
+
+
+def _noise(seed: int, side: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (side, side, 3), np.uint8)
+
+
+def make_pictures(place: pathlib.Path, count: int) -> pathlib.Path:
+    """Class folders."""
+    from PIL import Image
+
+    for n in range(count):
+        folder = place / "ab"[n % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(_noise(n, 256)).save(folder / f"{n:06d}.png", compress_level=1)
+    return place
+
+
+def make_recordings(place: pathlib.Path, count: int) -> pathlib.Path:
+    """A folder as the challenge has it."""
+    from tests.components.recordings_on_disk import steps, write_pair
+
+    for n in range(count):
+        write_pair(place, f"A{n:05d}", steps(60, n))
+    (place / "REFERENCE.csv").write_text("".join(f"A{n:05d},{'NAO~'[n % 4]}\n" for n in range(count)))
+    return place
+
+
+def make_archive(place: pathlib.Path, count: int) -> pathlib.Path:
+    """The same as one archive."""
+    folder, archive = make_recordings(place / "folder", count), place / "all.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add(folder, "all")
+    return archive
+
+
+def make_packed(place: pathlib.Path, count: int) -> pathlib.Path:
+    """A packed file, half of it as differences."""
+    place.mkdir(parents=True)
+    pictures = np.stack([_noise(n, 64) for n in range(count)])
+    green = pictures[: count // 5].copy()
+    green[..., ::2] -= green[..., 1:2]
+    diff = np.diff(np.diff(green.transpose(3, 0, 1, 2), axis=2, prepend=0), axis=3, prepend=0).astype("u1")
+    labels = np.arange(count) % 2
+    arrays = {"train_image": pictures[count // 5 :], "train_label": labels[count // 5 :], "test_diff": diff,
+              "test_label": labels[: count // 5], "names": np.array(["a", "b"])}  # fmt: skip
+    np.savez_compressed(place / "set.npz", **arrays)
+    return place / "set.npz"
+
+
+class NoisePictures(tfds.core.GeneratorBasedBuilder):
+    """A data set of two splits of noise, `count` pictures in all."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    count = 0
+
+    def _info(self):
+        image, label = tfds.features.Image(shape=(256, 256, 3)), tfds.features.ClassLabel(num_classes=2)
+        return tfds.core.DatasetInfo(
+            builder=self, features=tfds.features.FeaturesDict({"image": image, "label": label})
+        )
+
+    def _split_generators(self, dl_manager):
+        del dl_manager
+        border = self.count * 4 // 5
+        return {"train": self._generate_examples(0, border), "test": self._generate_examples(border, self.count)}
+
+    def _generate_examples(self, first, last):
+        for n in range(first, last):
+            yield n, {"image": _noise(n, 256), "label": n % 2}
+
+
+def make_tfds(place: pathlib.Path, count: int) -> pathlib.Path:
+    """A prepared data set; it is made here too, so that what TFDS takes to prepare it is not in the figure."""
+    NoisePictures.count = count
+    NoisePictures(data_dir=place).download_and_prepare()
+    return place
+
+
+def peak() -> int:
+    """Most memory that this process has held, MiB."""
+    status = pathlib.Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(status.split("VmHWM:")[1].split()[0]) >> 10
+
+
+def one(kind: str, place: str, out: str) -> None:
+    """Ingests one set and prints what it took, as JSON."""
+    import apache_beam as beam
+    from tfx.types import standard_artifacts
+
+    from components.ingest import example_gen, sources
+
+    folder = "" if kind == "tfds" else place
+    begin = time.perf_counter()
+    digest = sources.dataset_digest(DATASETS[kind], folder)
+    examples = standard_artifacts.Examples()
+    examples.uri = out
+    context = example_gen.Executor.Context(make_beam_pipeline_fn=lambda: beam.Pipeline(argv=BEAM_ARGS), tmp_dir=out)
+    properties = {"dataset": DATASETS[kind], "folder": folder, "digest": digest, "max_unreadable": 0.0}
+    example_gen.Executor(context).Do({}, {"examples": [examples]}, properties)
+    report = json.loads((pathlib.Path(out) / example_gen.REPORT_FILE).read_text())
+    size = sum(split["bytes"] for split in report["splits"].values())
+    print(json.dumps({"peak": peak(), "bytes": size, "seconds": time.perf_counter() - begin}))
+
+
+def measured(kind: str, count: int) -> dict:
+    """Makes a set of so many examples and ingests it in a process of its own."""
+    with tempfile.TemporaryDirectory() as temporary:
+        root = pathlib.Path(temporary)
+        place = globals()[f"make_{kind}"](root / "in", count)
+        environment = os.environ | {"TFDS_DATA_DIR": str(root / "in"), "KOMPAKT_CACHE": str(root / "cache")}
+        environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+        call = f"from tests.benchmarks.bench_ingest import one; one(*{[kind, str(place), str(root / 'out')]!r})"
+        command = [sys.executable, "-c", call]  # a module that is run cannot be sent to Beam's workers
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(done.stderr[-2000:])
+        return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+@click.command()
+@click.option("--count", default=200, show_default=True, help="Examples of the smaller set.")
+@click.option("--times", default=10, show_default=True, help="How many times as large the other is.")
+@click.option("--kind", "kinds", multiple=True, type=click.Choice(list(DATASETS)), help="Repeatable; all without.")
+def main(count, times, kinds) -> None:
+    """Prints a table: MB of input, peak memory in MiB and seconds, of both sets."""
+    print("| input | MB | peak MiB | MB | peak MiB | grows by | seconds |\n" + "| --- " * 7 + "|")
+    for kind in kinds or DATASETS:
+        small, large = measured(kind, count), measured(kind, count * times)
+        row = [kind, *(f"{v:,.0f}" for run in (small, large) for v in (run["bytes"] / 1e6, run["peak"]))]
+        row += [f"{large['peak'] / small['peak'] - 1:+.0%}", f"{small['seconds']:.0f}, {large['seconds']:.0f}"]
+        print("| " + " | ".join(row) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
