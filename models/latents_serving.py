@@ -3,8 +3,9 @@
 A latent coder is made from a trained model and integer tables, which `tables_of` derives from the model: in floats, so
 that another machine may come to others, and therefore once. `encode` takes latents [1, h, w, M] float32 and gives the
 sections of the stream; `decode` gives the same latents, bit for bit, on every machine. Both go through the latents
-chunk by chunk, so that of a large picture only the latents themselves are held whole. Where `chooses` is true,
-`encode` also takes what chooses the integers in place of `quantise`.
+chunk by chunk, so that of a large picture only the latents themselves are held whole, and once: `encode` writes the
+decoded ones over those that it was given, unless its caller holds these. Where `chooses` is true, it also takes what
+chooses the integers in place of `quantise`.
 """
 
 import functools
@@ -15,6 +16,7 @@ import tensorflow as tf
 
 from models.entropy import gaussian, mixture
 from models.entropy.bit_fields import require
+from models.entropy.in_place import overwrite
 from models.entropy.lanes import const, shift_right
 from models.entropy.mixture_cdf import FEWEST_BITS, LOGIT_BITS, MEAN_BITS, SUBLEVELS, integer_tables
 from models.entropy.mixture_coder import MixtureCoder
@@ -124,14 +126,14 @@ class FactorizedLatents(tf.Module):
 
     def encode(self, y: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Returns (sections, decoded latents) of y [1, h, w, M] float32."""
-        shape, flat = tf.shape(y), tf.reshape(y, [-1])
+        shape, size = tf.shape(y), tf.size(y)
 
-        def one(begin, end, state):
+        def one(begin, end, flat):
             symbols = to_symbols(flat[begin:end])
             string = self.coder.encode_chunk(symbols, tf.range(begin, end) % self.channels)
-            return string, tf.cast(symbols, tf.float32), state
+            return string, overwrite(flat, [begin], tf.cast(symbols, tf.float32))
 
-        section, latents = join_chunks(one, tf.size(flat), self.coder.chunk, tf.float32)
+        section, latents = join_chunks(one, size, self.coder.chunk, tf.reshape(y, [-1]))
         return [section], tf.reshape(latents, [1, shape[1], shape[2], self.channels])
 
     def decode(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
@@ -221,18 +223,21 @@ class SideInformation(tf.Module):
             integers = search(y if mean is None else y - mean, lambda q: self.bits(q, coded))
             y, choose = integers, lambda values, bits: values
 
-        def one(begin, end, window):
+        def one(begin, end, state):
+            window, flat = state
             first, last, cut = self._positions(begin, end)
             window, parameters = self.bands.window(window, z_hat, height, width, first, last)
             mean, coded = self.distributions(parameters)
-            values = tf.reshape(y, [-1, self.channels])[first:last]
+            # Of the first position some may be decoded latents already; `cut` leaves them out.
+            values = tf.reshape(flat[first * self.channels : last * self.channels], [-1, self.channels])
             if mean is not None and search is None:
                 values -= mean
             symbols = to_symbols(choose(values, lambda q: self.bits(q, coded)))[cut]
             string = self.coder.encode_chunk(symbols, *(c[..., cut] for c in coded))
-            return string, self._latents(symbols, mean, cut), window
+            return string, (window, overwrite(flat, [begin], self._latents(symbols, mean, cut)))
 
-        section, latents = join_chunks(one, size, self.coder.chunk, tf.float32, self.bands.start(height))
+        start = self.bands.start(height), tf.reshape(y, [-1])
+        section, (_, latents) = join_chunks(one, size, self.coder.chunk, start)
         return [hyper_section, section], tf.reshape(latents, [1, height, width, self.channels])
 
     def decode(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:

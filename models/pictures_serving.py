@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from models import data
 from models.entropy.bit_fields import require
+from models.entropy.in_place import overwrite
 
 GREY, ALPHA = 1, 2  # flags of the stream
 _PLANE_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"  # of a PNG; its width and height follow, then its kind:
@@ -39,7 +40,8 @@ def read_picture(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     places = tf.where(grey, [0, 0, 0], [0, 1, 2])
     flags = GREY * tf.cast(grey, tf.int32) + ALPHA * tf.cast(alpha, tf.int32)
     plane = tf.cond(alpha, lambda: tf.io.encode_png(pixels[:, :, channels - 1 :]), lambda: tf.constant(b""))
-    return tf.ensure_shape(tf.gather(pixels, places, axis=2), (None, None, 3)), flags, plane
+    pixels = tf.cond(tf.equal(channels, 3), lambda: pixels, lambda: tf.gather(pixels, places, axis=2))
+    return tf.ensure_shape(pixels, (None, None, 3)), flags, plane
 
 
 def write_picture(pixels: tf.Tensor, flags: tf.Tensor, plane: tf.Tensor) -> tf.Tensor:
@@ -107,31 +109,17 @@ def in_tiles(
     """
     sides = (height * scale_out, width * scale_out) if sides is None else sides
 
-    def one(top, left):
+    def one(place, whole):
+        top, left = tile * (place // across), tile * (place % across)
         bottom, right = tf.minimum(top + tile, height), tf.minimum(left + tile, width)
         a, b = tf.maximum(top - halo, 0), tf.maximum(left - halo, 0)
         c, d = tf.minimum(bottom + halo, height), tf.minimum(right + halo, width)
         result = function(values[None, a * scale_in : c * scale_in, b * scale_in : d * scale_in])[0]
         rows = slice((top - a) * scale_out, tf.minimum(bottom * scale_out, sides[0]) - a * scale_out)
         columns = slice((left - b) * scale_out, tf.minimum(right * scale_out, sides[1]) - b * scale_out)
-        return result[rows, columns]
+        return place + 1, overwrite(whole, [top * scale_out, left * scale_out], result[rows, columns])
 
-    def filled(end, lines, part):
-        """Lines of what `part` gives, one tile after the other; written in place, so that none is held twice."""
-
-        def body(at, whole):
-            found = part(at)
-            places = at * scale_out + tf.range(tf.shape(found)[0])
-            return at + tile, tf.tensor_scatter_nd_update(whole, places[:, None], found)
-
-        loop = (0, tf.zeros(tf.stack([*lines, channels]), dtype))
-        return tf.while_loop(lambda at, _: at < end, body, loop, parallel_iterations=1)[1]
-
-    def row(top):
-        lines = tf.minimum((top + tile) * scale_out, sides[0]) - top * scale_out
-        columns = filled(width, (sides[1], lines), lambda left: tf.transpose(one(top, left), (1, 0, 2)))
-        return tf.transpose(columns, (1, 0, 2))
-
-    whole = tf.logical_and(height <= tile, width <= tile)
-    result = tf.cond(whole, lambda: one(0, 0), lambda: filled(height, sides, row))
+    across, down = (width + tile - 1) // tile, (height + tile - 1) // tile
+    loop = (0, tf.zeros(tf.stack([*sides, channels]), dtype))
+    result = tf.while_loop(lambda place, _: place < across * down, one, loop, parallel_iterations=1)[1]
     return tf.ensure_shape(result, (None, None, channels))  # Keras has XLA compile convolutions of unknown depth
