@@ -138,14 +138,17 @@ class FactorizedLatents(tf.Module):
 
     def decode(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
         """Returns latents [1, height, width, M] float32."""
+        return tf.reshape(self.decode_flat(sections, height, width), [1, height, width, self.channels])
+
+    def decode_flat(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor, room=(0, 0)) -> tf.Tensor:
+        """Returns latents [height * width * M] float32 between so many zeros, int32 scalars, before and behind."""
         height, width = believed_sides(sections[0], height, width, self.fewest_bits)
         decode, size = self.coder.decoder(), height * width * self.channels
 
         def one(part, begin, end, state):
             return tf.cast(decode(part, tf.range(begin, end) % self.channels), tf.float32), state
 
-        latents = split_chunks(one, sections[0], size, self.coder.chunk, tf.float32)
-        return tf.reshape(latents, [1, height, width, self.channels])
+        return split_chunks(one, sections[0], size, self.coder.chunk, tf.float32, room=room)
 
     def estimated_bits(self, y: tf.Tensor, y_hat: tf.Tensor) -> tf.Tensor:
         """What the model itself expects the latents to cost: [1] float32 bits."""
@@ -242,6 +245,10 @@ class SideInformation(tf.Module):
 
     def decode(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
         """Returns latents [1, height, width, M] float32."""
+        return tf.reshape(self.decode_flat(sections, height, width), [1, height, width, self.channels])
+
+    def decode_flat(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor, room=(0, 0)) -> tf.Tensor:
+        """Returns latents [height * width * M] float32 between so many zeros, int32 scalars, before and behind."""
         z_hat = self.decode_hyper(sections, height, width)
         with tf.control_dependencies([z_hat]):  # only a size that was true so far may set how much is reserved
             height, width = tf.identity(height), tf.identity(width)
@@ -254,8 +261,7 @@ class SideInformation(tf.Module):
             return self._latents(decode(part, *(c[..., cut] for c in coded)), mean, cut), window
 
         size, start = height * width * self.channels, self.bands.start(height)
-        latents = split_chunks(one, sections[1], size, self.coder.chunk, tf.float32, start)
-        return tf.reshape(latents, [1, height, width, self.channels])
+        return split_chunks(one, sections[1], size, self.coder.chunk, tf.float32, start, room)
 
     def _positions(self, begin: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, slice]:
         """First and last position of the symbols of a chunk, and where among these positions' symbols they are."""

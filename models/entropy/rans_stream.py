@@ -179,7 +179,13 @@ def join_chunks(encode: Callable, size: tf.Tensor, chunk: int, state: Any = ()) 
 
 
 def split_chunks(
-    decode: Callable, stream: tf.Tensor, size: tf.Tensor, chunk: int, dtype: tf.DType = tf.int32, state: Any = ()
+    decode: Callable,
+    stream: tf.Tensor,
+    size: tf.Tensor,
+    chunk: int,
+    dtype: tf.DType = tf.int32,
+    state: Any = (),
+    room: tuple[tf.Tensor | int, tf.Tensor | int] = (0, 0),
 ) -> tf.Tensor:
     """Undoes ``join_chunks``.
 
@@ -189,9 +195,10 @@ def split_chunks(
         stream: string scalar.
         size, chunk, state: see ``join_chunks``.
         dtype: of what is decoded.
+        room: how many zeros are to stand before and behind it, for a caller who has use for that memory.
 
     Returns:
-        What ``decode`` gave, chunk after chunk: [size].
+        What ``decode`` gave, chunk after chunk: [size], and the room.
     """
     count, each = _chunks(size, chunk)
     head = bit_fields.string_to_bytes(tf.strings.substr(stream, 0, tf.minimum(tf.strings.length(stream), 5 * count)))
@@ -204,9 +211,9 @@ def split_chunks(
     def body(place, state, whole):
         part = tf.strings.substr(stream, begins[place], lengths[place])
         values, state = decode(part, place * each, tf.minimum((place + 1) * each, size), state)
-        return place + 1, state, overwrite(whole, [place * each], values)
+        return place + 1, state, overwrite(whole, [room[0] + place * each], values)
 
-    loop = (0, state, tf.zeros(size[None], dtype))
+    loop = (0, state, tf.zeros((room[0] + size + room[1])[None], dtype))
     return tf.while_loop(lambda place, *_: place < count, body, loop, parallel_iterations=1)[2]
 
 
