@@ -140,8 +140,12 @@ class TfdsExampleGen(base_beam_component.BaseBeamComponent):
         examples = types.Channel(type=standard_artifacts.Examples)
         super().__init__(
             spec=TfdsExampleGenSpec(
-                dataset=dataset, folder=folder, digest=digest, max_unreadable=float(max_unreadable),
-                labelled=int(labelled), examples=examples,
+                dataset=dataset,
+                folder=folder,
+                digest=digest,
+                max_unreadable=float(max_unreadable),
+                labelled=int(labelled),
+                examples=examples,
             )  # fmt: skip
         )
 

@@ -1,8 +1,8 @@
 """What a recipe may say of its training: the phases it goes through, and by what the result is judged.
 
-    def phases(config, files):
-        model = yield Phase("first", steps=100, options={"learning_rate": 1e-3})
-        yield Phase("second", steps=config.steps - 100, frozen=lambda model: [model.encoder])
+def phases(config, files):
+    model = yield Phase("first", steps=100, options={"learning_rate": 1e-3})
+    yield Phase("second", steps=config.steps - 100, frozen=lambda model: [model.encoder])
 """
 
 import dataclasses

@@ -3,8 +3,9 @@
 A latent coder is made from a trained model and integer tables, which `tables_of` derives from the model: in floats, so
 that another machine may come to others, and therefore once. `encode` takes latents [1, h, w, M] float32 and gives the
 sections of the stream; `decode` gives the same latents, bit for bit, on every machine. Both go through the latents
-chunk by chunk, so that of a large picture only the latents themselves are held whole. Where `chooses` is true,
-`encode` also takes what chooses the integers in place of `quantise`.
+chunk by chunk, so that of a large picture only the latents themselves are held whole, and once: `encode` writes the
+decoded ones over those that it was given, unless its caller holds these. Where `chooses` is true, it also takes what
+chooses the integers in place of `quantise`.
 """
 
 import functools
@@ -22,6 +23,7 @@ from models.entropy.coder.rans_stream import join_chunks, split_chunks
 from models.entropy.densities import gaussian, mixture
 from models.entropy.densities.mixture_cdf import FEWEST_BITS, LOGIT_BITS, MEAN_BITS, SUBLEVELS, integer_tables
 from models.entropy.densities.tables import CdfTables, gaussian_tables, tables_from_pmfs
+from models.entropy.in_place import overwrite
 from models.entropy.lanes import const, shift_right
 from models.layers import fixed_point
 from models.layers.hyper import STRIDE
@@ -124,26 +126,29 @@ class FactorizedLatents(tf.Module):
 
     def encode(self, y: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Returns (sections, decoded latents) of y [1, h, w, M] float32."""
-        shape, flat = tf.shape(y), tf.reshape(y, [-1])
+        shape, size = tf.shape(y), tf.size(y)
 
-        def one(begin, end, state):
+        def one(begin, end, flat):
             symbols = to_symbols(flat[begin:end])
             string = self.coder.encode_chunk(symbols, tf.range(begin, end) % self.channels)
-            return string, tf.cast(symbols, tf.float32), state
+            return string, overwrite(flat, [begin], tf.cast(symbols, tf.float32))
 
-        section, latents = join_chunks(one, tf.size(flat), self.coder.chunk, tf.float32)
+        section, latents = join_chunks(one, size, self.coder.chunk, tf.reshape(y, [-1]))
         return [section], tf.reshape(latents, [1, shape[1], shape[2], self.channels])
 
     def decode(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
         """Returns latents [1, height, width, M] float32."""
+        return tf.reshape(self.decode_flat(sections, height, width), [1, height, width, self.channels])
+
+    def decode_flat(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor, room=(0, 0)) -> tf.Tensor:
+        """Returns latents [height * width * M] float32 between so many zeros, int32 scalars, before and behind."""
         height, width = believed_sides(sections[0], height, width, self.fewest_bits)
         decode, size = self.coder.decoder(), height * width * self.channels
 
         def one(part, begin, end, state):
             return tf.cast(decode(part, tf.range(begin, end) % self.channels), tf.float32), state
 
-        latents = split_chunks(one, sections[0], size, self.coder.chunk, tf.float32)
-        return tf.reshape(latents, [1, height, width, self.channels])
+        return split_chunks(one, sections[0], size, self.coder.chunk, tf.float32, room=room)
 
     def estimated_bits(self, y: tf.Tensor, y_hat: tf.Tensor) -> tf.Tensor:
         """What the model itself expects the latents to cost: [1] float32 bits."""
@@ -221,22 +226,29 @@ class SideInformation(tf.Module):
             integers = search(y if mean is None else y - mean, lambda q: self.bits(q, coded))
             y, choose = integers, lambda values, bits: values
 
-        def one(begin, end, window):
+        def one(begin, end, state):
+            window, flat = state
             first, last, cut = self._positions(begin, end)
             window, parameters = self.bands.window(window, z_hat, height, width, first, last)
             mean, coded = self.distributions(parameters)
-            values = tf.reshape(y, [-1, self.channels])[first:last]
+            # Of the first position some may be decoded latents already; `cut` leaves them out.
+            values = tf.reshape(flat[first * self.channels : last * self.channels], [-1, self.channels])
             if mean is not None and search is None:
                 values -= mean
             symbols = to_symbols(choose(values, lambda q: self.bits(q, coded)))[cut]
             string = self.coder.encode_chunk(symbols, *(c[..., cut] for c in coded))
-            return string, self._latents(symbols, mean, cut), window
+            return string, (window, overwrite(flat, [begin], self._latents(symbols, mean, cut)))
 
-        section, latents = join_chunks(one, size, self.coder.chunk, tf.float32, self.bands.start(height))
+        start = self.bands.start(height), tf.reshape(y, [-1])
+        section, (_, latents) = join_chunks(one, size, self.coder.chunk, start)
         return [hyper_section, section], tf.reshape(latents, [1, height, width, self.channels])
 
     def decode(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
         """Returns latents [1, height, width, M] float32."""
+        return tf.reshape(self.decode_flat(sections, height, width), [1, height, width, self.channels])
+
+    def decode_flat(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor, room=(0, 0)) -> tf.Tensor:
+        """Returns latents [height * width * M] float32 between so many zeros, int32 scalars, before and behind."""
         z_hat = self.decode_hyper(sections, height, width)
         with tf.control_dependencies([z_hat]):  # only a size that was true so far may set how much is reserved
             height, width = tf.identity(height), tf.identity(width)
@@ -249,8 +261,7 @@ class SideInformation(tf.Module):
             return self._latents(decode(part, *(c[..., cut] for c in coded)), mean, cut), window
 
         size, start = height * width * self.channels, self.bands.start(height)
-        latents = split_chunks(one, sections[1], size, self.coder.chunk, tf.float32, start)
-        return tf.reshape(latents, [1, height, width, self.channels])
+        return split_chunks(one, sections[1], size, self.coder.chunk, tf.float32, start, room)
 
     def _positions(self, begin: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, slice]:
         """First and last position of the symbols of a chunk, and where among these positions' symbols they are."""

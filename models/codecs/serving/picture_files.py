@@ -1,10 +1,12 @@
 """Pictures at the edge of a served codec: decoding and encoding files, and transforms in tiles of bounded memory."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from models.entropy.coder.bit_fields import require
+from models.entropy.in_place import overwrite
 from models.records import pictures as picture_records
 
 GREY, ALPHA = 1, 2  # flags of the stream
@@ -39,7 +41,8 @@ def read_picture(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     places = tf.where(grey, [0, 0, 0], [0, 1, 2])
     flags = GREY * tf.cast(grey, tf.int32) + ALPHA * tf.cast(alpha, tf.int32)
     plane = tf.cond(alpha, lambda: tf.io.encode_png(pixels[:, :, channels - 1 :]), lambda: tf.constant(b""))
-    return tf.ensure_shape(tf.gather(pixels, places, axis=2), (None, None, 3)), flags, plane
+    pixels = tf.cond(tf.equal(channels, 3), lambda: pixels, lambda: tf.gather(pixels, places, axis=2))
+    return tf.ensure_shape(pixels, (None, None, 3)), flags, plane
 
 
 def write_picture(pixels: tf.Tensor, flags: tf.Tensor, plane: tf.Tensor) -> tf.Tensor:
@@ -76,6 +79,34 @@ def write_picture(pixels: tf.Tensor, flags: tf.Tensor, plane: tf.Tensor) -> tf.T
     return tf.io.encode_png(tf.ensure_shape(pixels, (None, None, None)), compression=_PNG_LEVEL)
 
 
+class Tile(NamedTuple):
+    """A tile, and what a function sees of its surroundings: first and last (excluded) rows and columns, in latents."""
+
+    top: tf.Tensor
+    left: tf.Tensor
+    bottom: tf.Tensor
+    right: tf.Tensor
+    a: tf.Tensor  # rows seen: a to c, columns: b to d
+    b: tf.Tensor
+    c: tf.Tensor
+    d: tf.Tensor
+
+    def cut(self, result: tf.Tensor, scale: int, sides: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        """The tile itself, up to the sides of the whole, of a result for what was seen, `scale` rows a latent."""
+        rows = slice((self.top - self.a) * scale, tf.minimum(self.bottom * scale, sides[0]) - self.a * scale)
+        columns = slice((self.left - self.b) * scale, tf.minimum(self.right * scale, sides[1]) - self.b * scale)
+        return result[rows, columns]
+
+
+def tile_at(place: tf.Tensor, height: tf.Tensor, width: tf.Tensor, tile: int, halo: int) -> Tile:
+    """The tile of that number (int32 scalar), row by row, of [height, width] latents; the last ones are smaller."""
+    across = -(-width // tile)
+    top, left = tile * (place // across), tile * (place % across)
+    bottom, right = tf.minimum(top + tile, height), tf.minimum(left + tile, width)
+    seen = (tf.maximum(top - halo, 0), tf.maximum(left - halo, 0))
+    return Tile(top, left, bottom, right, *seen, tf.minimum(bottom + halo, height), tf.minimum(right + halo, width))
+
+
 def in_tiles(
     function: Callable[[tf.Tensor], tf.Tensor],
     values: tf.Tensor,
@@ -88,7 +119,6 @@ def in_tiles(
     halo: int,
     channels: int,
     dtype: tf.DType,
-    sides: tuple[tf.Tensor, tf.Tensor] | None = None,
 ) -> tf.Tensor:
     """Applies a convolutional function tile by tile; the result is that of one piece, the memory that of one tile.
 
@@ -100,38 +130,19 @@ def in_tiles(
       tile: side of a tile, in latents.
       halo: latents around a tile that the function sees too; at least its receptive field's reach.
       channels, dtype: D, the result's depth, and its type.
-      sides: rows and columns of the result that are wanted, int32 scalars; None: all.
 
     Returns:
-      [height * scale_out, width * scale_out, D], or of the sides wanted.
+      [height * scale_out, width * scale_out, D].
     """
-    sides = (height * scale_out, width * scale_out) if sides is None else sides
+    sides = height * scale_out, width * scale_out
 
-    def one(top, left):
-        bottom, right = tf.minimum(top + tile, height), tf.minimum(left + tile, width)
-        a, b = tf.maximum(top - halo, 0), tf.maximum(left - halo, 0)
-        c, d = tf.minimum(bottom + halo, height), tf.minimum(right + halo, width)
-        result = function(values[None, a * scale_in : c * scale_in, b * scale_in : d * scale_in])[0]
-        rows = slice((top - a) * scale_out, tf.minimum(bottom * scale_out, sides[0]) - a * scale_out)
-        columns = slice((left - b) * scale_out, tf.minimum(right * scale_out, sides[1]) - b * scale_out)
-        return result[rows, columns]
+    def body(place, whole):
+        at = tile_at(place, height, width, tile, halo)
+        seen = values[None, at.a * scale_in : at.c * scale_in, at.b * scale_in : at.d * scale_in]
+        found = at.cut(function(seen)[0], scale_out, sides)
+        return place + 1, overwrite(whole, [at.top * scale_out, at.left * scale_out], found)
 
-    def filled(end, lines, part):
-        """Lines of what `part` gives, one tile after the other; written in place, so that none is held twice."""
-
-        def body(at, whole):
-            found = part(at)
-            places = at * scale_out + tf.range(tf.shape(found)[0])
-            return at + tile, tf.tensor_scatter_nd_update(whole, places[:, None], found)
-
-        loop = (0, tf.zeros(tf.stack([*lines, channels]), dtype))
-        return tf.while_loop(lambda at, _: at < end, body, loop, parallel_iterations=1)[1]
-
-    def row(top):
-        lines = tf.minimum((top + tile) * scale_out, sides[0]) - top * scale_out
-        columns = filled(width, (sides[1], lines), lambda left: tf.transpose(one(top, left), (1, 0, 2)))
-        return tf.transpose(columns, (1, 0, 2))
-
-    whole = tf.logical_and(height <= tile, width <= tile)
-    result = tf.cond(whole, lambda: one(0, 0), lambda: filled(height, sides, row))
+    count = -(-height // tile) * -(-width // tile)
+    loop = (0, tf.zeros(tf.stack([*sides, channels]), dtype))
+    result = tf.while_loop(lambda place, _: place < count, body, loop, parallel_iterations=1)[1]
     return tf.ensure_shape(result, (None, None, channels))  # Keras has XLA compile convolutions of unknown depth

@@ -166,6 +166,10 @@ class ContextLatents(GaussianLatents):
         section = self.coder.encode_steps(symbols, levels, tf.repeat(valid, self.channels, axis=1))
         return [hyper_section, section], y_hat
 
+    def decode_flat(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor, room=(0, 0)) -> tf.Tensor:
+        """See `SideInformation`; what lies along the steps is put into order in one piece."""
+        return tf.pad(tf.reshape(self.decode(sections, height, width), [-1]), [room])
+
     def decode(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
         """Returns latents [1, height, width, M] float32."""
         z_hat = self.decode_hyper(sections, height, width)

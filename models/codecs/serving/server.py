@@ -1,21 +1,24 @@
 """The served form of every image codec: `compress`, `decompress` and `serving_default`, of stock TensorFlow ops.
 
 A stream is `models.entropy.coder.container`'s: the sections of the latents and, if the picture has one, the alpha plane
-as a PNG (kept without loss). The transforms run in tiles, so that of a large picture only its pixels, its latents and
-the decoded latents are held whole.
+as a PNG (kept without loss). The transforms run in tiles, so that of a large picture only its pixels and its latents
+are held whole; decoding draws the pixels over the latents (`models.codecs.serving.canvas`).
 """
 
 import functools
 import types
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from models.codecs import codec, distortion
+from models.codecs.serving import canvas
 from models.codecs.serving import picture_files as pictures
 from models.codecs.serving.latents import FactorizedLatents, GaussianLatents, MixtureLatents
 from models.codecs.serving.refinement import refine
 from models.entropy.coder import container
 from models.entropy.coder.bit_fields import require
+from models.entropy.in_place import overwrite
 from models.layers.padding import pad_to_multiple
 from models.publishing import export
 from models.records import pictures as picture_records
@@ -117,11 +120,17 @@ class CodecServer(tf.Module):
         self, y_hat: tf.Tensor, height: tf.Tensor, width: tf.Tensor, gains: tf.Tensor | float = 1.0
     ) -> tf.Tensor:
         """uint8 pixels [height, width, 3] of decoded latents [1, h, w, M] float32, times gains."""
-        shape = tf.shape(y_hat)
-        return pictures.in_tiles(
-            lambda tile: self._synthesise_tile(gains * tile), y_hat[0], shape[1], shape[2], scale_in=1,
-            scale_out=codec.STRIDE, tile=TILE, halo=HALO, channels=3, dtype=tf.uint8, sides=(height, width),
-        )  # fmt: skip
+        plan = self.canvas_of(height, width)
+        return self._draw(tf.pad(tf.reshape(y_hat, [-1]), [[plan.before, plan.behind]]), plan, gains)
+
+    def canvas_of(self, height: tf.Tensor, width: tf.Tensor) -> canvas.Canvas:
+        """Where a picture of that size is drawn; int32 scalars, pixels."""
+        return canvas.plan(height, width, self.model.config.latents, TILE, HALO)
+
+    def _draw(self, buffer: tf.Tensor, plan: canvas.Canvas, gains: tf.Tensor | float) -> tf.Tensor:
+        return canvas.draw(
+            lambda tile: self._synthesise_tile(gains * tile), buffer, plan, self.model.config.latents, TILE, HALO
+        )
 
     def target(self, pixels: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         """What pixels are to be, on [0, 1], and what their squared errors are worth in bits: nothing beyond the edge.
@@ -195,15 +204,17 @@ class CodecServer(tf.Module):
         Raises:
           tf.errors.InvalidArgumentError: see `read_latents`.
         """
-        y_hat, sides, flags, plane = self._read_latents(stream)
-        return self.draw(y_hat, sides, flags), flags % STEP_UNIT if self.variable else flags, plane
+        buffer, sides, flags, plane = self._read_latents(stream)
+        return self.draw(buffer, sides, flags), flags % STEP_UNIT if self.variable else flags, plane
 
-    def draw(self, y_hat: tf.Tensor, sides: tuple[tf.Tensor, tf.Tensor], flags: tf.Tensor) -> tf.Tensor:
-        """uint8 pixels [H, W, 3] of what `read_latents` gives."""
-        return self.synthesise(y_hat, *sides, self.gains(flags // STEP_UNIT)[1] if self.variable else 1.0)
+    def draw(self, buffer: tf.Tensor, sides: tuple[tf.Tensor, tf.Tensor], flags: tf.Tensor) -> tf.Tensor:
+        """uint8 pixels [H, W, 3] of what `read_latents` gives, over it if nothing else holds it."""
+        return self._draw(buffer, self.canvas_of(*sides), self.gains(flags // STEP_UNIT)[1] if self.variable else 1.0)
 
     def read_latents(self, stream: tf.Tensor) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor], tf.Tensor, tf.Tensor]:
-        """Decodes one stream to (latents [1, h, w, M] float32, (height, width) in pixels, flags, alpha plane).
+        """Decodes one stream to (buffer, (height, width) in pixels, flags, alpha plane).
+
+        The latents lie in the buffer, float32, as `canvas` says.
 
         Raises:
           tf.errors.InvalidArgumentError: not a stream, another model's, damaged, or this machine's arithmetic gives
@@ -213,19 +224,21 @@ class CodecServer(tf.Module):
         header, sections = container.unpack(stream, known, self.latents.section_count + 1)
         sides = tf.cast(header.height, tf.int32), tf.cast(header.width, tf.int32)
         height, width = ((side + codec.STRIDE - 1) // codec.STRIDE for side in sides)
-        y_hat = self.latents.decode(sections[:-1], height, width)
-        flags = tf.cast(header.flags, tf.int32)
+        plan, flags = self.canvas_of(*sides), tf.cast(header.flags, tf.int32)
+        buffer = self.latents.decode_flat(sections[:-1], height, width, (plan.before, plan.behind))
+        end = plan.before + plan.count
+        buffer = overwrite(buffer, [end], numbers_beside(*sides, flags, sections[-1]))
         same = tf.debugging.Assert(
-            latents_fingerprint(y_hat, *sides, flags, sections[-1]) == header.latents_fingerprint,
+            _fingerprint(buffer[plan.before : end + canvas.BESIDE]) == header.latents_fingerprint,
             ["the decoded latents differ from those written: damage, or this machine computes differently; no picture"],
         )
         with tf.control_dependencies([same]):
-            return tf.identity(y_hat), sides, flags, sections[-1]
+            return tf.identity(buffer), sides, flags, sections[-1]
 
     def compress(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """image_bytes string [B] (PNG, JPEG, BMP) -> {"bitstream_bytes": string [B]}."""
 
-        return {"bitstream_bytes": _map(lambda encoded: self._write(encoded, DEFAULT_STEP), image_bytes, tf.string)}
+        return {"bitstream_bytes": _each(lambda encoded: self._write(encoded, DEFAULT_STEP), image_bytes)}
 
     def compress_at(self, image_bytes: tf.Tensor, quality: tf.Tensor) -> dict[str, tf.Tensor]:
         """`compress` at a quality of its own for each picture: int32 [B], 0 (small files) to 100.
@@ -234,7 +247,7 @@ class CodecServer(tf.Module):
           tf.errors.InvalidArgumentError: a quality lies outside.
         """
         pairs = image_bytes, self.steps_of(quality)
-        return {"bitstream_bytes": _map(lambda pair: self._write(*pair), pairs, tf.string)}
+        return {"bitstream_bytes": _each(lambda pair: self._write(*pair), pairs)}
 
     def compress_refined(
         self, image_bytes: tf.Tensor, passes: tf.Tensor, quality: tf.Tensor | None = None
@@ -250,7 +263,7 @@ class CodecServer(tf.Module):
             passes = tf.identity(passes)
 
         wanted = image_bytes, steps, passes
-        return {"bitstream_bytes": _map(lambda one: self._write_refined(*one), wanted, tf.string)}
+        return {"bitstream_bytes": _each(lambda one: self._write_refined(*one), wanted)}
 
     def decompress(self, bitstream_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """bitstream_bytes string [B] -> {"image_bytes": string [B]}, PNG."""
@@ -258,7 +271,7 @@ class CodecServer(tf.Module):
         def one(stream):
             return pictures.write_picture(*self.read_stream(stream))
 
-        return {"image_bytes": _map(one, bitstream_bytes, tf.string)}
+        return {"image_bytes": _each(one, bitstream_bytes)}
 
     def steps_of(self, quality: tf.Tensor) -> tf.Tensor:
         """Qualities int32 [B], 0 to 100, in steps up to LAST_STEP. Raises InvalidArgumentError: one lies outside."""
@@ -274,13 +287,16 @@ class CodecServer(tf.Module):
         """
         encoded = picture_records.parse(examples)[picture_records.ENCODED]
         names = ("bpp", "estimated_bpp", "psnr_db", "ms_ssim", "rd_cost")
-        numbers = _map(lambda e: tf.stack(self._measure(e)), encoded, tf.TensorSpec([len(names)], tf.float32))
+        spec = tf.TensorSpec([len(names)], tf.float32)
+        numbers = tf.map_fn(
+            lambda e: tf.stack(self._measure(e)), encoded, fn_output_signature=spec, parallel_iterations=1
+        )
         return {name: numbers[:, i : i + 1] for i, name in enumerate(names)}
 
     def _measure(self, encoded: tf.Tensor) -> tuple[tf.Tensor, ...]:
         stream, (pixels, _, _) = self._write(encoded, DEFAULT_STEP), pictures.read_picture(encoded)
-        y_hat, sides, flags, _ = self._read_latents(stream)
-        decoded = self.draw(y_hat, sides, flags)
+        buffer, sides, flags, _ = self._read_latents(stream)
+        y_hat, decoded = self.canvas_of(*sides).latents(buffer), self.draw(buffer, sides, flags)
         y = self.analyse(pixels, self.gains(DEFAULT_STEP)[0] if self.variable else 1.0)
         area = tf.cast(tf.shape(pixels)[0] * tf.shape(pixels)[1], tf.float32)
         bpp = 8.0 * tf.cast(tf.strings.length(stream), tf.float32) / area
@@ -303,12 +319,36 @@ def latents_fingerprint(
       y_hat: decoded latents, float32 of any shape.
       height, width, flags: int32 scalars. plane: string scalar, the alpha plane's bytes.
     """
-    beside = tf.stack([height, width, flags, tf.bitcast(tf.cast(container.fingerprint(plane), tf.uint32), tf.int32)])
-    numbers = tf.concat([tf.bitcast(tf.reshape(y_hat, [-1]), tf.int32), beside], 0)
+    return _fingerprint(tf.concat([tf.reshape(y_hat, [-1]), numbers_beside(height, width, flags, plane)], 0))
+
+
+def numbers_beside(height: tf.Tensor, width: tf.Tensor, flags: tf.Tensor, plane: tf.Tensor) -> tf.Tensor:
+    """What `latents_fingerprint` follows behind the latents, float32 [`canvas.BESIDE`]: the bits of integers."""
+    plane = tf.bitcast(tf.cast(container.fingerprint(plane), tf.uint32), tf.int32)
+    return tf.bitcast(tf.stack([height, width, flags, plane]), tf.float32)
+
+
+def _fingerprint(numbers: tf.Tensor) -> tf.Tensor:
     first = tf.fingerprint(numbers[None])[0, :4]
     return tf.cast(tf.bitcast(first, tf.uint32), tf.int64)
 
 
-def _map(function, values: tf.Tensor, signature) -> tf.Tensor:
-    """Applies a function to each element, one after the other, so that memory is that of one picture."""
-    return tf.map_fn(function, values, fn_output_signature=signature, parallel_iterations=1)
+def _each(function: Callable, values) -> tf.Tensor:
+    """Strings [B] that a function makes of each element, one after the other: memory is that of one picture.
+
+    `tf.map_fn` copies all elements in and all results out. Here the only picture of a request is not copied.
+
+    Args:
+      function: (element of each of `values`) -> string scalar.
+      values: tensor [B], or a tuple of these.
+    """
+    count = tf.shape(tf.nest.flatten(values)[0])[0]
+
+    def body(place, _, written):
+        last = function(tf.nest.map_structure(lambda v: v[place], values))
+        return place + 1, last, written.write(place, last)
+
+    written = tf.TensorArray(tf.string, count, element_shape=[])
+    loop = (0, tf.constant(b""), written)
+    _, last, written = tf.while_loop(lambda place, *_: place < count, body, loop, parallel_iterations=1)
+    return tf.cond(tf.equal(count, 1), lambda: last[None], written.stack)

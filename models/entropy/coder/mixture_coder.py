@@ -45,8 +45,7 @@ class MixtureCoder(tf.Module):
         """
 
         def one(begin, end, state):
-            part = symbols[begin:end]
-            return self.encode_chunk(part, *_cut(begin, end, means, levels, logits)), part, state
+            return self.encode_chunk(symbols[begin:end], *_cut(begin, end, means, levels, logits)), state
 
         with tf.device("CPU:0"):
             return join_chunks(one, tf.size(symbols), CHUNK)[0]

@@ -74,8 +74,7 @@ class RansCoder(tf.Module):
         """
 
         def one(begin, end, state):
-            part = symbols[begin:end]
-            return self.encode_chunk(part, indexes[begin:end]), part, state
+            return self.encode_chunk(symbols[begin:end], indexes[begin:end]), state
 
         with tf.device("CPU:0"):
             return join_chunks(one, tf.size(symbols), CHUNK)[0]

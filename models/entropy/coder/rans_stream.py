@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from models.entropy.coder import bit_fields
 from models.entropy.coder.bit_fields import require
+from models.entropy.in_place import overwrite
 from models.entropy.lanes import (
     MAX_LANES,
     START,
@@ -150,39 +151,41 @@ def encode_steps(precision: int, frequencies: tf.Tensor, starts: tf.Tensor, esca
     return close(states, tf.concat([emitted, words], 0), counts, escapes)
 
 
-def join_chunks(
-    encode: Callable, size: tf.Tensor, chunk: int, dtype: tf.DType = tf.int32, state: Any = ()
-) -> tuple[tf.Tensor, tf.Tensor]:
+def join_chunks(encode: Callable, size: tf.Tensor, chunk: int, state: Any = ()) -> tuple[tf.Tensor, Any]:
     """Strings of chunk after chunk, one after another, before them the lengths of all but the last as varints.
 
     Args:
-        encode: (begin and end of a chunk, int32 scalars, the state) -> (its string, what is kept of it,
-            [end - begin] of ``dtype``, the next state).
+        encode: (begin and end of a chunk, int32 scalars, the state) -> (its string, the next state).
         size: int32 scalar, symbols in all.
         chunk: symbols of a chunk at most; all but the last have equally many.
-        dtype: of what is kept.
         state: tensors that ``encode`` carries on.
 
     Returns:
-        The string, and what was kept, [size].
+        The string, and the last state.
     """
 
-    def body(place, state, kept, strings):
-        string, values, state = encode(place * each, tf.minimum((place + 1) * each, size), state)
-        return place + 1, state, _put(kept, place, values, each), strings.write(place, string)
+    def body(place, state, strings):
+        string, state = encode(place * each, tf.minimum((place + 1) * each, size), state)
+        return place + 1, state, strings.write(place, string)
 
     count, each = _chunks(size, chunk)
     strings = tf.TensorArray(tf.string, count, element_shape=[])
-    loop = (0, state, _unwritten(count, each, dtype), strings)
-    _, _, kept, strings = tf.while_loop(lambda place, *_: place < count, body, loop, parallel_iterations=1)
+    loop = (0, state, strings)
+    _, state, strings = tf.while_loop(lambda place, *_: place < count, body, loop, parallel_iterations=1)
     strings = strings.stack()
     lengths = bit_fields.write_varints(tf.cast(tf.strings.length(strings[:-1]), tf.int64))
     string = tf.strings.join([bit_fields.bytes_to_string([lengths]), tf.strings.reduce_join(strings)])
-    return string, tf.reshape(kept, [-1])[:size]
+    return string, state
 
 
 def split_chunks(
-    decode: Callable, stream: tf.Tensor, size: tf.Tensor, chunk: int, dtype: tf.DType = tf.int32, state: Any = ()
+    decode: Callable,
+    stream: tf.Tensor,
+    size: tf.Tensor,
+    chunk: int,
+    dtype: tf.DType = tf.int32,
+    state: Any = (),
+    room: tuple[tf.Tensor | int, tf.Tensor | int] = (0, 0),
 ) -> tf.Tensor:
     """Undoes ``join_chunks``.
 
@@ -191,10 +194,11 @@ def split_chunks(
             ``dtype``, the next state).
         stream: string scalar.
         size, chunk, state: see ``join_chunks``.
-        dtype: of what is kept.
+        dtype: of what is decoded.
+        room: how many zeros are to stand before and behind it, for a caller who has use for that memory.
 
     Returns:
-        What ``decode`` gave, chunk after chunk: [size].
+        What ``decode`` gave, chunk after chunk: [size], and the room.
     """
     count, each = _chunks(size, chunk)
     head = bit_fields.string_to_bytes(tf.strings.substr(stream, 0, tf.minimum(tf.strings.length(stream), 5 * count)))
@@ -204,26 +208,13 @@ def split_chunks(
         lengths = tf.concat([lengths, last[None]], 0)
     begins = begin + tf.cumsum(lengths, exclusive=True)
 
-    def body(place, state, kept):
+    def body(place, state, whole):
         part = tf.strings.substr(stream, begins[place], lengths[place])
         values, state = decode(part, place * each, tf.minimum((place + 1) * each, size), state)
-        return place + 1, state, _put(kept, place, values, each)
+        return place + 1, state, overwrite(whole, [room[0] + place * each], values)
 
-    loop = (0, state, _unwritten(count, each, dtype))
-    _, _, kept = tf.while_loop(lambda place, *_: place < count, body, loop, parallel_iterations=1)
-    return tf.reshape(kept, [-1])[:size]
-
-
-def _unwritten(count: tf.Tensor, each: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    """What `_put` fills."""
-    return tf.zeros(tf.stack([count, tf.maximum(each, 1)]), dtype)
-
-
-def _put(kept: tf.Tensor, place: tf.Tensor, values: tf.Tensor, each: tf.Tensor) -> tf.Tensor:
-    """Writes a chunk [n] into its row of [count, each]; in place: nothing is held twice."""
-    # Whatever else looked at `kept`, its shape say, would have TensorFlow copy it.
-    padded = tf.pad(values, [[0, tf.maximum(each, 1) - tf.size(values)]])
-    return tf.tensor_scatter_nd_update(kept, tf.reshape(place, [1, 1]), padded[None])
+    loop = (0, state, tf.zeros((room[0] + size + room[1])[None], dtype))
+    return tf.while_loop(lambda place, *_: place < count, body, loop, parallel_iterations=1)[2]
 
 
 def _chunks(size: tf.Tensor, chunk: int) -> tuple[tf.Tensor, tf.Tensor]:
