@@ -21,7 +21,7 @@ from components import artifacts, closure
 from models.contract import registry
 from models.publishing import pushed
 from pipeline import shapes
-from pipeline.commands.given import pipeline_of
+from pipeline.arguments.given import pipeline_of
 from pipeline.runners import local
 from pipeline.shapes import line
 from tests.pipeline.runners.tiny_runs import class_folders
