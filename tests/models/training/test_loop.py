@@ -1,5 +1,6 @@
 """The training loop: goes on after an interruption, stops at NaN, is repeatable, starts from a pushed model."""
 
+import dataclasses
 import json
 
 import keras
@@ -99,6 +100,28 @@ def test_a_loss_that_is_no_number_is_an_error_and_no_state_of_it_is_kept(run, tm
     with pytest.raises(TrainingError, match="^the loss of line became NaN or infinite; lower learning_rate"):
         run(learning_rate=1e38, gradient_clip_norm=0.0, steps_per_epoch=5)
     assert not list((tmp_path / "a" / "work").glob("*.h5"))
+
+
+def test_no_step_waits_for_a_callback(files, tmp_path):
+    """Keras waits for the numbers of every step as soon as one callback asks for them that is not `async_safe`."""
+    given = []
+
+    class Watched(line.Line):
+        def fit(self, *args, callbacks, **kwargs):
+            given.extend(callbacks)
+            return super().fit(*args, callbacks=callbacks, **kwargs)
+
+    def build(config):
+        model = Watched(config)
+        model(keras.ops.zeros((1, config.width)))
+        return model
+
+    recipe = dataclasses.replace(line.RECIPE_OF_TESTS, build=build)
+    train(recipe, recipe.make_config("small"), files, files, work_dir=str(tmp_path / "w"), log_dir=str(tmp_path / "l"))
+    base = keras.callbacks.Callback
+    asking = [c for c in given if type(c).on_train_batch_end is not base.on_train_batch_end]
+    assert {"Backup", "Progress", "Summaries"} <= {type(c).__name__ for c in asking}
+    assert all(c.async_safe for c in asking) and all(type(c).on_batch_end is base.on_batch_end for c in given)
 
 
 def test_fewer_steps_than_an_epoch(run, tmp_path):

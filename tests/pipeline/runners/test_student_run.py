@@ -11,7 +11,7 @@ from tests.pipeline.runners.tiny_runs import TinyRun, class_folders
 
 TINY = {
     "teacher": "small_cnn", "teacher_settings": "width=8", "student_settings": "width=4",
-    "terms": "ce + logits + attention(layer=stage2)", "int8": "true",
+    "terms": "ce + logits + attention(layer=stage2)", "hint_terms": "hint(layer=stage1)", "int8": "true",
 }  # fmt: skip
 
 
@@ -32,6 +32,13 @@ def done(tiny):
 def test_all_steps_were_run(done):
     steps = re.findall(r"^\S+ (\S+) +[\d.]+ s", done[1], re.MULTILINE)
     assert {"Teacher", "TeacherOutputs", "Trainer", "Control", "Comparison", "Pusher", "Report"} <= set(steps)
+
+
+def test_both_stages_learned_from_the_outputs_that_were_kept(done):
+    (path,) = (done[0] / "artifacts" / "Trainer" / "model_run").glob("*/history.json")
+    history = json.loads(path.read_text(encoding="utf-8"))
+    assert list(dict.fromkeys(entry["phase"] for entry in history)) == ["hints", "distillation"]
+    assert "hint" in history[0] and {"logits", "attention"} <= set(history[-1])
 
 
 def test_the_student_alone_is_pushed_with_what_trained_it(done):
