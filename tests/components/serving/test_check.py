@@ -8,7 +8,6 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 from tfx.types import standard_artifacts
 
-from components import artifacts
 from components.serving import check as serving_check
 from models.records import recordings as ecg_records
 from tests.components import toy_model, untrained_ecg
@@ -37,7 +36,7 @@ def check(tmp_path, save, write=lambda path: toy_model.write_records(path, SIZES
     write(tmp_path / "examples" / "Split-test" / "part.gz")
     blessing = artifact(standard_artifacts.InfraBlessing, tmp_path / "blessing")
     function = serving_check.ServingCheck.EXECUTOR_SPEC.executor_class._FUNCTION
-    function(model=model, examples=examples, blessing=blessing, split="test", sources="")
+    function(model=model, examples=examples, blessing=blessing, split="test")
     return blessing
 
 
@@ -133,7 +132,3 @@ def test_signature_that_nothing_feeds_is_refused(tmp_path):
 
     reason = check(tmp_path, save).get_string_custom_property("reason")
     assert "answer" in reason and "riddle" in reason
-
-
-def test_sources_of_the_check_exist():
-    assert artifacts.source_digest(*serving_check.SOURCES)
