@@ -5,12 +5,13 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import typing
 from collections.abc import Mapping, Sequence
 
 from tfx.dsl.io import fileio
 from tfx.types import artifact, artifact_utils, component_spec, standard_artifacts
-from tfx.utils import path_utils
+from tfx.utils import io_utils, path_utils
 
 from models.contract.recipe import Config, Recipe
 
@@ -62,6 +63,21 @@ def split_files(examples: list, split: str) -> list[str]:
 def saved_model_dir(model) -> str:
     """Where the SavedModel lies inside a Model artifact."""
     return path_utils.serving_model_path(model.uri)
+
+
+def copy_within(source: str, target: str) -> None:
+    """Copies a folder from one artifact to another, by hard links where there are some: artifacts never change."""
+
+    def link(file: str, place: str) -> None:
+        try:
+            os.link(file, place)
+        except OSError:  # another file system, or one without links
+            shutil.copy(file, place)
+
+    if os.path.isdir(source):
+        shutil.copytree(source, target, copy_function=link)
+    else:  # an object store's
+        io_utils.copy_dir(source, target)
 
 
 def several_models(role: str) -> dict[str, component_spec.ChannelParameter]:

@@ -7,23 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.report import page
-
-
-def _write_text(path: pathlib.Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+from models.files import write_text
 
 
 def write(data: Mapping[str, Any], path: pathlib.Path) -> pathlib.Path:
     """Writes a page (`path`, ending in .html) and beside it its numbers (.json); returns `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     html = page.render(data)
-    _write_text(path.with_suffix(".json"), json.dumps(data, indent=1))
-    _write_text(path, html)
+    write_text(path.with_suffix(".json"), json.dumps(data, indent=1))
+    write_text(path, html)
     return path
 
 

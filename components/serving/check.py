@@ -16,7 +16,7 @@ from tfx.utils import io_utils, path_utils
 from tfx.v1.dsl.components import InputArtifact, OutputArtifact, Parameter, component
 from tfx.v1.types.standard_artifacts import Examples, InfraBlessing, Model
 
-from components.artifacts import saved_model_dir, split_files
+from components.artifacts import copy_within, saved_model_dir, split_files
 from components.kinds import registry
 from components.kinds.kind import Inputs
 from components.serving.probe import batch_of_one, read_inputs, write_input
@@ -51,7 +51,7 @@ def ServingCheck(  # noqa: N802 (TFX components are nouns)
         _write(blessing, "INFRA_NOT_BLESSED", blessed=0, reason=str(error))
         return
     stamped = path_utils.stamped_model_path(blessing.uri)
-    io_utils.copy_dir(path, stamped)
+    copy_within(path, stamped)
     write_warmup(requests, stamped)
     _write(blessing, "INFRA_BLESSED", blessed=1, reason="")
 

@@ -64,9 +64,6 @@ def push(model_dir: str, push_dir: str) -> artifacts.PushedVersion:
 @contextlib.contextmanager
 def _held(folder: str) -> Iterator[None]:
     """Holds a folder for one process at a time; the system lets go of it even after a kill."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with open(os.path.join(folder, ".lock"), "a") as file:  # on a network's volume a folder itself cannot be locked
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(handle)

@@ -7,9 +7,7 @@ weights, from which another training can start (`Config.init`).
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
-import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +17,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from models.contract.recipe import Config, Recipe
+from models.files import replacing
 from models.publishing import parts, pushed
 
 
@@ -49,19 +48,13 @@ def export(
     target = pathlib.Path(directory)
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise FileExistsError(f"{directory} is not empty; a model is exported to a new folder")
-    temporary = target.with_name(target.name + ".partial")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as part:
         # Half precision pays on accelerators alone: on a processor a picture would take a hundred times as long.
         plain = pushed.anew(recipe, dataclasses.replace(config, precision="float32"), model)
-        _write(recipe, config, plain, temporary, trained_by)
+        _write(recipe, config, plain, part, trained_by)
         if recipe.beside and examples:
-            recipe.beside(plain, config, examples, temporary / pushed.EXTRA)
-        target.mkdir(parents=True, exist_ok=True)
-        target.rmdir()
-        os.replace(temporary, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            recipe.beside(plain, config, examples, part / pushed.EXTRA)
 
 
 def _write(recipe: Recipe, config: Config, model: keras.Model, temporary: pathlib.Path, trained_by) -> None:

@@ -21,6 +21,7 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config
 # There is no public way to the graph optimiser; its results are held by tests.
 from tensorflow.python.grappler import tf_optimizer
 
+from models.files import replacing
 from models.publishing import pushed
 
 FOLDER = "parts"  # below `pushed.EXTRA`: NAME.pb.gz for each signature
@@ -81,15 +82,14 @@ def split(directory: str | os.PathLike, target: str | os.PathLike) -> list[pathl
     if there := [folder for folder in folders if folder.exists()]:
         raise FileExistsError(f"{there[0]} exists")
     for folder, names in folders.items():
-        partial = folder.with_name(f"{version}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.copytree(directory / "variables", partial / "variables")
-        (partial / "saved_model.pb").write_bytes(cut(saved, names).SerializeToString())
-        about = directory / pushed.EXTRA / pushed.ABOUT
-        if about.is_file():
-            (partial / pushed.EXTRA).mkdir()
-            shutil.copy(about, partial / pushed.EXTRA)
-        os.replace(partial, folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(folder) as part:
+            shutil.copytree(directory / "variables", part / "variables")
+            (part / "saved_model.pb").write_bytes(cut(saved, names).SerializeToString())
+            about = directory / pushed.EXTRA / pushed.ABOUT
+            if about.is_file():
+                (part / pushed.EXTRA).mkdir()
+                shutil.copy(about, part / pushed.EXTRA)
     return list(folders)
 
 

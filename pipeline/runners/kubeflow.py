@@ -1,13 +1,13 @@
 """Compiles a pipeline to the file that Kubeflow Pipelines 2 takes."""
 
 import json
-import os
 import pathlib
-import tempfile
 from collections.abc import Iterable, Sequence
 
 import yaml
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
+
+from models.files import replacing
 
 # These see what is not among their inputs (the serving folder), so a cached answer would be an old one.
 _UNCACHED = ("Baseline", "Pusher")
@@ -24,9 +24,8 @@ def compile_to(
       volume: (claim, path) of a persistent volume that every step sees. uncached: steps that the cache must not answer.
     """
     config = KubeflowV2DagRunnerConfig(default_image=image, default_commands=list(_ENTRY), use_pipeline_spec_2_1=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        KubeflowV2DagRunner(config, output_dir=folder, output_filename="pipeline.yaml").run(pipeline)
-        written = pathlib.Path(folder) / "pipeline.yaml"
+    with replacing(path) as written:
+        KubeflowV2DagRunner(config, output_dir=str(written.parent), output_filename=written.name).run(pipeline)
         spec = yaml.safe_load(written.read_text(encoding="utf-8"))
         for name in (*_UNCACHED, *uncached, *(c.id for c in pipeline.components if _reads_unknown_models(c))):
             spec["root"]["dag"]["tasks"][name].pop("cachingOptions", None)
@@ -34,7 +33,6 @@ def compile_to(
         if volume:
             documents.append(_mounts(spec["deploymentSpec"]["executors"], *volume))
         written.write_text(yaml.safe_dump_all(documents, sort_keys=True), encoding="utf-8")
-        os.replace(written, path)
 
 
 def _reads_unknown_models(component) -> bool:

@@ -3,6 +3,8 @@
 import os
 import pathlib
 
+from models.files import write_text
+
 _BATCHING = """max_batch_size {{ value: 8 }}
 batch_timeout_micros {{ value: 0 }}
 num_batch_threads {{ value: {cores} }}
@@ -53,7 +55,5 @@ def write_configuration(push_dir: pathlib.Path, name: str, batching: bool) -> tu
         del texts[f"{name}.batching.config"]
     paths = tuple(push_dir.parent / file for file in texts)
     for path, text in zip(paths, texts.values(), strict=True):
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
+        write_text(path, text)
     return paths

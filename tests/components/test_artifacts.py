@@ -32,6 +32,21 @@ def test_the_digest_of_a_folder_follows_paths_and_contents(tmp_path):
     assert artifacts.tree_digest(str(tmp_path / "a" / "y")) != file
 
 
+def test_a_copy_within_the_pipeline_takes_no_space(tmp_path, monkeypatch):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "x").write_text("1")
+    artifacts.copy_within(str(tmp_path / "a"), str(tmp_path / "linked"))
+    assert (tmp_path / "linked" / "b" / "x").samefile(tmp_path / "a" / "b" / "x")
+
+    def refuse(*_):
+        raise OSError("no links here")
+
+    monkeypatch.setattr(artifacts.os, "link", refuse)
+    artifacts.copy_within(str(tmp_path / "a"), str(tmp_path / "copied"))
+    assert (tmp_path / "copied" / "b" / "x").read_text() == "1"
+    assert not (tmp_path / "copied" / "b" / "x").samefile(tmp_path / "a" / "b" / "x")
+
+
 def test_digest_does_not_depend_on_the_order_of_keys():
     assert artifacts.digest({"a": 1, "b": 2}) == artifacts.digest({"b": 2, "a": 1}) != artifacts.digest({"a": 1})
 

@@ -10,7 +10,7 @@ import pytest
 from tfx.components.tuner import executor
 from tfx.types import standard_artifacts
 
-from components.training import trainer, tuner
+from components.training import trainer
 from models.contract import registry
 from models.contract.recipe import ConfigError
 from models.contract.training import Judge
@@ -78,10 +78,6 @@ def test_missing_data_stop_the_search(tmp_path):
     search = ConfigTuner(registry.get("factorized"), config, trials=1, directory=str(tmp_path / "search"))
     with pytest.raises(Exception, match="no records"):
         search.search(train_files=[], validation_files=[])
-
-
-def test_sources_of_the_tuner_include_its_own():
-    assert "tuning" in tuner.SOURCES
 
 
 def completed(search, score):

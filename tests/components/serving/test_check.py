@@ -36,7 +36,7 @@ def check(tmp_path, save, write=lambda path: toy_model.write_records(path, SIZES
     write(tmp_path / "examples" / "Split-test" / "part.gz")
     blessing = artifact(standard_artifacts.InfraBlessing, tmp_path / "blessing")
     function = serving_check.ServingCheck.EXECUTOR_SPEC.executor_class._FUNCTION
-    function(model=model, examples=examples, blessing=blessing, split="test", sources="")
+    function(model=model, examples=examples, blessing=blessing, split="test")
     return blessing
 
 

@@ -5,13 +5,16 @@ import hashlib
 import io
 import itertools
 import json
+import os
 import pathlib
+import shutil
 import tempfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from components import closure
 from components.evaluation import class_scores, classic
 from components.kinds.containers import members
 from components.kinds.recordings import recordings
@@ -58,7 +61,31 @@ def test_a_damaged_file_leaves_nothing(weights):
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(released.ReleaseError):
         released_model.directory_of("tiny")
-    assert not list((weights.parent / "cache" / "tiny").iterdir())
+    assert not list((weights.parent / "cache").rglob("*"))
+
+
+def test_what_was_not_used_for_long_is_removed_when_another_is_made(weights, monkeypatch):
+    made = {name: weights.parent / "cache" / "tiny" / name for name in ("old", "recent", ".part-killed")}
+    for path in made.values():
+        path.mkdir(parents=True)
+    for name in ("old", ".part-killed"):
+        os.utime(made[name], (1e9, 1e9))
+    directory = released_model.directory_of("tiny")
+    os.utime(directory, (1e9, 1e9))
+    assert released_model.directory_of("tiny") == directory and directory.stat().st_mtime > 1e9
+    assert {path.name for path in directory.parent.iterdir()} == {"recent", directory.name}
+
+
+def test_the_folder_follows_the_code_that_makes_the_model_and_no_other(weights, tmp_path, monkeypatch):
+    for folder in ("models", "components"):
+        shutil.copytree(closure.ROOT / folder, tmp_path / "code" / folder, ignore=shutil.ignore_patterns("weights"))
+    monkeypatch.setattr(closure, "ROOT", tmp_path / "code")
+    folders = [released_model.folder_of("tiny")]
+    for edited in ("models/ecg/ecg.py", "models/codecs/edic.py", "models/codecs/factorized.py"):
+        with open(tmp_path / "code" / edited, "a") as file:
+            file.write("\n")
+        folders.append(released_model.folder_of("tiny"))
+    assert folders[0] == folders[1] == folders[2] != folders[3]
 
 
 def test_a_cache_that_cannot_be_made_is_named(weights, monkeypatch):

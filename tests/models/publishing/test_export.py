@@ -82,13 +82,6 @@ def test_a_failed_export_leaves_nothing(model, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_what_a_killed_export_left_is_no_obstacle(model, tmp_path):
-    (tmp_path / "m.partial").mkdir()
-    (tmp_path / "m.partial" / "half").write_text("x")
-    export(RECIPE, CONFIG, model, str(tmp_path / "m"))
-    assert [p.name for p in tmp_path.iterdir()] == ["m"] and not (tmp_path / "m" / "half").exists()
-
-
 def saved_with(nodes, function_nodes, folder) -> str:
     """A SavedModel file whose graph and whose one function hold such ops."""
     saved = saved_model_pb2.SavedModel()

@@ -89,7 +89,20 @@ def test_the_ensemble_of_generations_is_judged_and_pushed_where_it_is_asked_for(
 def test_steps_that_read_more_than_their_inputs_are_not_cached(tmp_path):
     tasks = compiled(tmp_path, "factorized")["root"]["dag"]["tasks"]
     cached = {name for name, task in tasks.items() if task.get("cachingOptions", {}).get("enableCache")}
-    assert cached == STEPS - {"Baseline"}
+    assert cached == STEPS - {"Baseline", "Pusher"}
+
+
+def test_a_model_of_the_cluster_is_started_from_anew_by_every_run(tmp_path):
+    tasks = compiled(tmp_path, "factorized", "--set", "init=/volume/model")["root"]["dag"]["tasks"]
+    assert "cachingOptions" not in tasks["Trainer"] and "cachingOptions" in tasks["TfdsExampleGen"]
+
+
+def test_every_step_of_ours_has_a_parameter_that_follows_its_code(tmp_path):
+    spec = compiled(tmp_path, "factorized")
+    for name, task in spec["root"]["dag"]["tasks"].items():
+        known = "sources" in task["inputs"].get("parameters", {})
+        assert known == (name not in ("StatisticsGen", "SchemaGen", "ExampleValidator")), name
+        assert known == ("sources" in spec["components"][name].get("inputDefinitions", {}).get("parameters", {})), name
 
 
 def test_a_folder_of_the_cluster_is_read_anew_by_every_run(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 import skimage.data
 import tensorflow as tf
 
-from components import artifacts
+from components import artifacts, closure
 from models.contract import registry
 from pipeline import cli
 
@@ -133,11 +133,11 @@ def test_a_deleted_model_is_pushed_again(line, first_run):
 
 def test_changed_code_trains_anew_and_is_compared_with_the_pushed_model(line, first_run, tmp_path, monkeypatch):
     for folder in ("models", "components"):
-        shutil.copytree(artifacts.PROJECT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    with open(tmp_path / "models" / "factorized.py", "a") as source:
+        shutil.copytree(closure.ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    with open(tmp_path / "models" / "codecs" / "factorized.py", "a") as source:
         source.write("# edited\n")
     before = line.versions()
-    monkeypatch.setattr(artifacts, "PROJECT", tmp_path)
+    monkeypatch.setattr(closure, "ROOT", tmp_path)
     status, printed = line.run()
     assert status == 0, printed
     assert cached(printed) == {"TfdsExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator"}
