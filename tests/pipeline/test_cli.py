@@ -103,6 +103,16 @@ def test_paths_that_pipelines_do_not_take(failing, tmp_path):
     assert "no such folder" in failing("compile", "hyperprior", "--data", "misspelt", "--out", "file.yaml")
 
 
+def test_names_that_are_no_text_are_told_all_the_same(failing, tmp_path):
+    for command in (
+        ("report",),
+        ("split", "--out", "parts"),
+        ("compress", "--out", "out"),
+        ("predict", "x", "--model"),
+    ):
+        assert "caf\\xe9" in failing(*command, "caf\udce9")
+
+
 def test_damaged_inputs_of_commands_that_need_no_model(failing, tmp_path):
     (tmp_path / "saved_model.pb").write_text("no model")
     assert "saved_model.pb: damaged, or no SavedModel" in failing("split", tmp_path, "--out", tmp_path / "parts")
