@@ -178,6 +178,15 @@ def test_help_and_mistakes_need_no_tensorflow(arguments, status, said):
     assert said in done.stdout + done.stderr
 
 
+def test_the_installed_command_answers_from_any_folder(tmp_path):
+    script = pathlib.Path(sys.executable).with_name("kompakt")
+    assert script.is_file(), "`make env` puts it there"
+    done = subprocess.run([script, "--help"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("Usage: kompakt ") and not done.stderr
+    misspelt = subprocess.run([script, "comprss"], cwd=tmp_path, capture_output=True, text=True)
+    assert misspelt.returncode == 2 and misspelt.stderr.endswith("the nearest is 'compress'\n")
+
+
 def test_a_command_is_one_file(tmp_path):
     """Added to a copy, it is listed, described, called and completed; the copy has the recipes it came with."""
     root = pathlib.Path(cli.__file__).parent.parent
