@@ -14,6 +14,7 @@ import click
 
 from models.contract.errors import KompaktError
 from pipeline import __version__, commands
+from pipeline.arguments.paths import shown
 
 # What a machine says that is full, closed or read-only: no fault of the program, wherever it is met.
 _MACHINE = {errno.EACCES, errno.EDQUOT, errno.EMFILE, errno.ENAMETOOLONG, errno.ENOSPC, errno.EPERM, errno.EROFS}
@@ -75,7 +76,7 @@ def main(arguments: list[str] | None = None, name: str = "python -m pipeline") -
 
 
 def _tell(text: str, status: int) -> int:
-    click.echo(f"error: {' '.join(text.split())}", err=True)
+    click.echo(f"error: {shown(' '.join(text.split()))}", err=True)
     return status
 
 

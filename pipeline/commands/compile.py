@@ -4,7 +4,7 @@ import click
 
 from pipeline.arguments.errors import UserError
 from pipeline.arguments.given import checked, options_of, pipeline_of, recipe_options, tune_option
-from pipeline.arguments.paths import PATH, must_be_writable
+from pipeline.arguments.paths import PATH, must_be_writable, shown
 
 
 @click.command("compile")
@@ -39,4 +39,4 @@ def command(recipe, out, image, root, claim, mount, gpus, **chosen) -> None:
     volume = (claim, mount) if claim else None
     fresh = () if options.data_digest else ("TfdsExampleGen",)
     kubeflow.compile_to(pipeline_of(options), out.absolute(), image=image, volume=volume, uncached=fresh)
-    click.echo(str(out))
+    click.echo(shown(out))

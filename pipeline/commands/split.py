@@ -3,7 +3,7 @@
 import click
 
 from pipeline.arguments.errors import UserError
-from pipeline.arguments.paths import PATH, must_be_writable
+from pipeline.arguments.paths import PATH, must_be_writable, shown
 
 
 @click.command("split")
@@ -28,4 +28,4 @@ def command(model, out) -> None:
     except (OSError, ValueError) as error:
         raise UserError(f"{error}; nothing was written there") from error
     for folder in folders:
-        click.echo(folder)
+        click.echo(shown(folder))

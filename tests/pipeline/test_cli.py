@@ -103,6 +103,16 @@ def test_paths_that_pipelines_do_not_take(failing, tmp_path):
     assert "no such folder" in failing("compile", "hyperprior", "--data", "misspelt", "--out", "file.yaml")
 
 
+def test_names_that_are_no_text_are_told_all_the_same(failing, tmp_path):
+    for command in (
+        ("report",),
+        ("split", "--out", "parts"),
+        ("compress", "--out", "out"),
+        ("predict", "x", "--model"),
+    ):
+        assert "caf\\xe9" in failing(*command, "caf\udce9")
+
+
 def test_damaged_inputs_of_commands_that_need_no_model(failing, tmp_path):
     (tmp_path / "saved_model.pb").write_text("no model")
     assert "saved_model.pb: damaged, or no SavedModel" in failing("split", tmp_path, "--out", tmp_path / "parts")
@@ -166,6 +176,15 @@ def test_help_and_mistakes_need_no_tensorflow(arguments, status, said):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == status, done.stderr
     assert said in done.stdout + done.stderr
+
+
+def test_the_installed_command_answers_from_any_folder(tmp_path):
+    script = pathlib.Path(sys.executable).with_name("kompakt")
+    assert script.is_file(), "`make env` puts it there"
+    done = subprocess.run([script, "--help"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("Usage: kompakt ") and not done.stderr
+    misspelt = subprocess.run([script, "comprss"], cwd=tmp_path, capture_output=True, text=True)
+    assert misspelt.returncode == 2 and misspelt.stderr.endswith("the nearest is 'compress'\n")
 
 
 def test_a_command_is_one_file(tmp_path):
