@@ -32,7 +32,7 @@ class EnsembleConfig(classifier.PicturesConfig):
         if len(found) < 2 or not all(isinstance(m, list) and len(m) == 2 and isinstance(m[1], dict) for m in found):
             raise ConfigError(f"members={self.members}: wanted are two or more [recipe, {{option: value}}]")
         for name, _ in found:
-            if name == RECIPE.name or getattr(registry.recipes().get(name), "kind", "") != "classifier":
+            if name == RECIPE.name or getattr(registry.recipes().get(name), "shape", "") != "classifier":
                 raise ConfigError(f"members={self.members}: {name} is no single classifier's recipe")
         member_configs(self)
 

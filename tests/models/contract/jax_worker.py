@@ -14,6 +14,7 @@ import numpy as np
 
 from models.contract import registry
 from models.training.loop import train
+from tests import quick
 from tests.models.kinds import KINDS, tiny
 
 TRAINED = ("edic", "small_cnn", "distill", "ecg_crnn")
@@ -21,6 +22,7 @@ TRAINED = ("edic", "small_cnn", "distill", "ecg_crnn")
 
 def main(folder: pathlib.Path) -> None:
     """Builds, runs and trains."""
+    quick.collect_rarely()
     assert keras.backend.backend() == "jax"
     written = {}
     for name, recipe in sorted(registry.recipes().items()):
