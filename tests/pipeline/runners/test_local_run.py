@@ -134,7 +134,7 @@ def test_a_deleted_model_is_pushed_again(line, first_run):
 def test_changed_code_trains_anew_and_is_compared_with_the_pushed_model(line, first_run, tmp_path, monkeypatch):
     for folder in ("models", "components"):
         shutil.copytree(artifacts.PROJECT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    with open(tmp_path / "models" / "factorized.py", "a") as source:
+    with open(tmp_path / "models" / "codecs" / "factorized.py", "a") as source:
         source.write("# edited\n")
     before = line.versions()
     monkeypatch.setattr(artifacts, "PROJECT", tmp_path)
