@@ -44,6 +44,7 @@ def inlined(saved: saved_model_pb2.SavedModel) -> saved_model_pb2.SavedModel:
     rewriting = config.graph_options.rewrite_options
     rewriting.meta_optimizer_iterations = rewriting.ONE
     rewriting.memory_optimization = rewriting.NO_MEM_OPT
+    rewriting.disable_tfg_optimizer = True  # takes a third of the time and changes nothing here
     for rewrite in ("arithmetic_optimization", "common_subgraph_elimination", "constant_folding", "layout_optimizer",
                     "loop_optimization", "remapping", "shape_optimization"):  # fmt: skip
         setattr(rewriting, rewrite, off)

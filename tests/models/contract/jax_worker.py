@@ -16,6 +16,7 @@ import numpy as np
 
 from models.contract import registry
 from models.training.loop import train
+from tests import quick
 from tests.models.kinds import KINDS, tiny
 from tests.models.training import game
 
@@ -43,6 +44,7 @@ def play(folder: pathlib.Path) -> dict[str, np.ndarray]:
 
 def main(folder: pathlib.Path) -> None:
     """Builds, runs and trains."""
+    quick.collect_rarely()
     assert keras.backend.backend() == "jax"
     np.savez(folder / "game.npz", **play(folder / "game"))
     written = {}

@@ -19,7 +19,10 @@ def folder(tmp_path_factory):
     """What `jax_worker` wrote."""
     path = tmp_path_factory.mktemp("jax")
     command = [sys.executable, "-W", "ignore", "-m", "tests.models.contract.jax_worker", str(path)]
-    done = subprocess.run(command, env=os.environ | {"KERAS_BACKEND": "jax"}, capture_output=True, text=True)
+    # Every op is compiled, and most run once.
+    quick_to_compile = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    environment = os.environ | {"KERAS_BACKEND": "jax", "XLA_FLAGS": quick_to_compile}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return path
 

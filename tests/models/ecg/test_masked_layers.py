@@ -66,7 +66,7 @@ def test_a_convolution_does_not_see_the_padding(kernel, strides, training):
     frames = FRAMES if strides == 1 else halved(FRAMES)
     layer(x, frames, training=True)  # other moving statistics than at the start
     expected = np.array(layer(x, frames, training=training))
-    assert expected.shape == (3, 7, 5, 6) if strides == 1 else (3, 4, 3, 6)
+    assert expected.shape == ((3, 7, 5, 6) if strides == 1 else (3, 4, 3, 6))
     for more in (1, 2, 5):
         padded = np.pad(x, ((0, 0), (0, more), (0, 0), (0, 0)))
         found = np.array(layer(padded, frames, training=training))

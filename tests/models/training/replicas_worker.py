@@ -22,6 +22,7 @@ from models.contract.recipe import ConfigError
 from models.publishing.export import export
 from models.training import replicas
 from models.training.loop import compiled_model, strategy_scope, train
+from tests import quick
 from tests.models import line
 from tests.models.kinds import KINDS, tiny, write_records
 from tests.models.training import game
@@ -87,13 +88,13 @@ def steps(name: str, options: dict, folder: pathlib.Path) -> dict:
     recipe = registry.get(name)
     records, config = folder / "records" / recipe.shape, config_of(recipe, **options)
     found = {}
+    validation = recipe.inputs([str(records / "five.gz")], config, False)
     precision = "float64" if name in IN_DOUBLE else "float32"
     policy = mock.patch("models.contract.precision.resolved_precision", lambda config: precision)
     for devices, scope in (("one", contextlib.nullcontext()), ("two", strategy_scope())):
         with scope, policy:
             model = compiled_model(recipe, config)
         batches = recipe.inputs([str(records / "train.gz")], config, True)
-        validation = recipe.inputs([str(records / "five.gz")], config, False)
         found[devices] = step(model, batches, validation)
     keras.backend.clear_session()
     return found
@@ -178,6 +179,8 @@ def refused() -> str:
 
 def main(folder: pathlib.Path) -> None:
     """Runs and trains."""
+    quick.collect_rarely()
+    quick.run_as_traced()
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     with strategy_scope():

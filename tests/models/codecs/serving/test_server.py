@@ -30,7 +30,7 @@ def served(trained):
 
     def of(name: str):
         if name not in loaded:
-            signatures = tf.saved_model.load(str(trained(name).directory)).signatures
+            signatures = trained(name).functions
             loaded[name] = {
                 "compress": caller(signatures["compress"], "image_bytes", "bitstream_bytes"),
                 "decompress": caller(signatures["decompress"], "bitstream_bytes", "image_bytes"),
