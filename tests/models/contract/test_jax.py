@@ -44,7 +44,7 @@ def test_outputs_are_those_of_tensorflow(folder, name):
 @pytest.mark.parametrize("name", TRAINED)
 def test_training_runs(folder, name):
     history = json.loads((folder / name / "history.json").read_text())
-    assert [entry["step"] for entry in history] == [2, 3]
+    assert [entry["step"] for entry in history] == ([1, 3] if name == "ecg_crnn" else [2, 3])  # that has two phases
     assert all(np.isfinite(entry["loss"]) and np.isfinite(entry["val_loss"]) for entry in history)
 
 
