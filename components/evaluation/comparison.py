@@ -25,9 +25,8 @@ SOURCES = (
     "models",
     "components/evaluation/aggregate.py",
     "components/evaluation/aggregates",
-    "components/evaluation/class_scores.py",
-    "components/evaluation/comparison.py",
     "components/evaluation/classifier_answers.py",
+    "components/evaluation/comparison.py",
 )
 FILE = "comparison.json"
 ROLES = ("student", "control")
@@ -108,13 +107,9 @@ def compare(
       range_, output: of the teacher, as `models.distillation.teacher.load` takes them.
       ensemble: whether a row "ensemble" tells of the mean of the students' probabilities; its costs are their sums.
 
-    Pictures without a label count for what needs none, the agreement and the KL divergence; a label that the models do
-    not know counts as wrong.
-
     Returns:
-      Rows, the teacher's first: "role", "seed" (None for a teacher that tells none), "accuracy", "top5_accuracy",
-      "cross_entropy" (nats), "calibration_error", "agreement" (share of the pictures with the teacher's answer),
-      "kl_to_teacher" (KL(teacher || model), nats), "parameters", "multiply_adds", "size_bytes" (of the SavedModel
+      Rows, the teacher's first: "role", "seed" (None for a teacher that tells none), the figures of
+      `classifier_answers.scores`, "parameters", "multiply_adds", "size_bytes" (of the SavedModel
       without what only training needs), "latency_ms" (median of one picture's `predict`); None where it is not told.
     """
     found = teachers.load(models["teacher"], range=range_, output=output)
