@@ -66,7 +66,8 @@ def test_the_page_speaks_of_recordings_and_draws_them(measured):
                    "splits": {"train": {"recordings": 8528, "bytes": 1_600_000, "seconds": 277_200.0}}},
     }  # fmt: skip
     html = page.render(data)
-    for said in ("Worst mistakes", "Scores of the classes", "fibrillation", "8,528", "hours", "77.0", "challenge F1", "challenge_f1_diff",
+    for said in ("Worst mistakes", "Scores of the classes", "fibrillation", "8,528", "hours", "77.0", "challenge F1",
+                 "challenge_f1_diff",
                  "REFERENCE-v3.csv", "recording without a label",
                  "Rows: what a recording of the test split is"):  # fmt: skip
         assert said in html, said
