@@ -14,8 +14,7 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 
 from components import artifacts
-from components.evaluation import classifier_answers
-from components.evaluation.aggregates.calibration_error import CalibrationError
+from components.evaluation.classifier_answers import probabilities, scores
 from models.classifiers import cost
 from models.classifiers import inputs as classifier_inputs
 from models.distillation import teacher as teachers
@@ -25,7 +24,6 @@ from models.records import pictures as picture_records
 FILE = "comparison.json"
 ROLES = ("student", "control")
 _BATCH, _LATENCY_CALLS = 128, 30
-_LEAST = 1e-12  # probability, below which none is taken to be
 
 
 class ComparisonSpec(component_spec.ComponentSpec):
@@ -98,29 +96,25 @@ def compare(
       range_, output: of the teacher, as `models.distillation.teacher.load` takes them.
       ensemble: whether a row "ensemble" tells of the mean of the students' probabilities; its costs are their sums.
 
-    Pictures without a label count for what needs none, the agreement and the KL divergence; a label that the models do
-    not know counts as wrong.
-
     Returns:
-      Rows, the teacher's first: "role", "seed" (None for a teacher that tells none), "accuracy", "top5_accuracy",
-      "cross_entropy" (nats), "calibration_error", "agreement" (share of the pictures with the teacher's answer),
-      "kl_to_teacher" (KL(teacher || model), nats), "parameters", "multiply_adds", "size_bytes" (of the SavedModel
+      Rows, the teacher's first: "role", "seed" (None for a teacher that tells none), the figures of
+      `classifier_answers.scores`, "parameters", "multiply_adds", "size_bytes" (of the SavedModel
       without what only training needs), "latency_ms" (median of one picture's `predict`); None where it is not told.
     """
     found = teachers.load(models["teacher"], range=range_, output=output)
     by_teacher, labels = _by_teacher(found, files)
-    rows = [{"role": "teacher"} | _scores(by_teacher, by_teacher, labels) | _costs(models["teacher"], files)]
+    rows = [{"role": "teacher"} | scores(by_teacher, labels, by_teacher) | _costs(models["teacher"], files)]
     answers = []
     for role in ROLES:
         for n in range(artifacts.MOST):
             if path := models.get(f"{role}_{n}"):
-                p, labels = classifier_answers.probabilities(path, files)
-                rows.append({"role": role, **_scores(p, by_teacher, labels), **_costs(path, files)})
+                p, labels = probabilities(path, files)
+                rows.append({"role": role, **scores(p, labels, by_teacher), **_costs(path, files)})
                 answers += [p] if role == "student" else []
     if ensemble and answers:
         costs = ("parameters", "multiply_adds", "size_bytes", "latency_ms")
         sums = {name: sum(row[name] or 0 for row in rows if row["role"] == "student") for name in costs}
-        rows.append({"role": "ensemble", "seed": None} | _scores(np.mean(answers, 0), by_teacher, labels) | sums)
+        rows.append({"role": "ensemble", "seed": None} | scores(np.mean(answers, 0), labels, by_teacher) | sums)
     return rows
 
 
@@ -139,33 +133,6 @@ def _by_teacher(found: teachers.Teacher, files: Sequence[str]) -> tuple[np.ndarr
         logits.append(network(tf.cast(pixels, tf.float32) / 255.0, training=False)["logits"])
         labels.append(features[picture_records.LABEL].numpy())
     return tf.nn.softmax(tf.concat(logits, 0)).numpy(), np.concatenate(labels)
-
-
-def _scores(p: np.ndarray, teacher: np.ndarray, labels: np.ndarray) -> dict[str, float | None]:
-    """The figures of probabilities [N, K], those of a teacher and labels [N] (-1: none)."""
-    log_p, log_t = (np.log(np.maximum(q.astype(np.float64), _LEAST)) for q in (p, teacher))
-    return _label_scores(p, log_p, labels) | {
-        "agreement": float((p.argmax(1) == teacher.argmax(1)).mean()),
-        "kl_to_teacher": float((teacher * (log_t - log_p)).sum(1).mean()),
-    }
-
-
-def _label_scores(p: np.ndarray, log_p: np.ndarray, labels: np.ndarray) -> dict[str, float | None]:
-    """The figures that need labels, of the pictures that have one."""
-    known = labels >= 0
-    if not known.any():
-        return dict.fromkeys(("accuracy", "top5_accuracy", "cross_entropy", "calibration_error"))
-    p, log_p, labels = p[known], log_p[known], labels[known]
-    hit = p.argmax(1) == labels
-    order = np.argsort(-p, axis=1)[:, :5]
-    unknown = labels >= p.shape[1]
-    given = np.where(unknown, np.log(_LEAST), log_p[np.arange(len(p)), np.where(unknown, 0, labels)])
-    return {
-        "accuracy": float(hit.mean()),
-        "top5_accuracy": float((order == labels[:, None]).any(1).mean()),
-        "cross_entropy": float(-given.mean()),
-        "calibration_error": CalibrationError().of({"confidence": p.max(1), "accuracy": hit}),
-    }
 
 
 def _costs(path: str, files: Sequence[str]) -> dict[str, Any]:

@@ -51,6 +51,7 @@ def slices(evaluation_uri: str) -> list[dict[str, Any]]:
         numbers = {name: value["doubleValue"] for name, value in outputs[""][""].items() if "doubleValue" in value}
         values = {name: float(value) for name, value in numbers.items()}
         count = values.pop("example_count", None)
+        values.pop("example_count_diff", None)  # both models see the same examples
         name = ", ".join(f"{feature.split('/')[-1]}: {value}" for feature, value in key)
         rows.append({"slice": name or "all", "examples": count, "values": values})
     return sorted(rows, key=lambda row: (row["slice"] != "all", row["slice"]))

@@ -88,9 +88,13 @@ def _cards(data: Mapping[str, Any], shown: Sequence[tuple[section.Section, Any]]
 
 
 def _metrics(data: Mapping[str, Any], found: Mapping[str, Any] | set[str]) -> list[dict[str, Any]]:
-    """The metrics of the recipe that were found, without details, and then what else was found."""
+    """The metrics of the recipe that were found, without details, and then what else was found.
+
+    What else there is are the changes against the last pushed model, NAME_diff; those of details are left out as well.
+    """
     known = data.get("metrics") or ()
-    others = [{"name": n, "unit": "", "title": ""} for n in found if n not in {m["name"] for m in known}]
+    told = {m["name"] for m in known} | {f"{m['name']}_diff" for m in known if m.get("detail")}
+    others = [{"name": n, "unit": "", "title": ""} for n in found if n not in told]
     return [m for m in known if m["name"] in found and not m.get("detail")] + others
 
 

@@ -6,23 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from components.evaluation.confusions import calibration_error
+from components.evaluation.classifier_answers import scores
 
 GENERATIONS = 3
 EARLY = 2  # position on the route of the first of four anchors
-
-
-def scores(p: np.ndarray, labels: np.ndarray, teacher: np.ndarray) -> dict[str, float]:
-    """Accuracy, cross-entropy, calibration error, agreement with and KL to the teacher; probabilities [N, K]."""
-    hit = p.argmax(1) == labels
-    log_p, log_t = (np.log(np.maximum(q.astype(np.float64), 1e-12)) for q in (p, teacher))
-    return {
-        "accuracy": float(hit.mean()),
-        "cross_entropy": float(-log_p[np.arange(len(p)), labels].mean()),
-        "calibration_error": calibration_error(p.max(1), hit),
-        "agreement": float((p.argmax(1) == teacher.argmax(1)).mean()),
-        "kl_to_teacher": float((teacher * (log_t - log_p)).sum(1).mean()),
-    }
 
 
 def ensemble(answers: Sequence[np.ndarray], labels: np.ndarray) -> dict[str, float]:

@@ -77,28 +77,6 @@ def test_the_table_tells_what_the_models_answer(examples, models):
     assert mean == np.mean(both) and spread == pytest.approx(np.std(both, ddof=1)) and table[0]["accuracy"][1] is None
 
 
-def test_pictures_without_a_label_are_not_counted_as_wrong():
-    random = np.random.default_rng(1)
-    p, teacher = (random.dirichlet(np.ones(7), 6) for _ in range(2))
-    labels = p.argmax(1)
-    found = comparison._scores(p, teacher, labels)
-    assert found["accuracy"] == found["top5_accuracy"] == 1.0
-    more_p, more_t = np.concatenate([p, teacher]), np.concatenate([teacher, p])
-    more = comparison._scores(more_p, more_t, np.concatenate([labels, np.full(6, -1)]))
-    by_label = ("accuracy", "top5_accuracy", "cross_entropy", "calibration_error")
-    assert all(more[name] == pytest.approx(found[name]) for name in by_label)
-    assert more["kl_to_teacher"] == pytest.approx((found["kl_to_teacher"] + _kl(p, teacher)) / 2)
-    unknown = comparison._scores(p, teacher, np.append(labels[:5], 7))  # of a class that no model knows
-    assert unknown["accuracy"] == unknown["top5_accuracy"] == pytest.approx(5 / 6)
-    assert unknown["cross_entropy"] == pytest.approx(-np.log(np.append(p.max(1)[:5], 1e-12)).mean())
-    none = comparison._scores(p, teacher, np.full(6, -1))
-    assert all(none[name] is None for name in by_label) and none["agreement"] == found["agreement"]
-
-
-def _kl(t, p):
-    return (t * np.log(t / p)).sum(1).mean()
-
-
 def options() -> str:
     """The options with which `pipeline.shapes.student` makes the teacher's outputs."""
     return json.dumps({"classes": 3, "image_size": 16, "student_settings": "width=4", "terms": "ce + logits + cckd"})

@@ -60,12 +60,14 @@ def test_the_page_speaks_of_recordings_and_draws_them(measured):
         "recipe": "ecg_cnn", "noun": "recordings", "sections": {"mistakes": measured},
         "history": [{"step": 2, "loss": 1.0, "val_loss": 1.1, "f1": 0.4, "val_f1": 0.3, "phase": 0}],
         "metrics": collect.metrics(registry.get("ecg_cnn")),
-        "slices": [{"slice": "all", "examples": 12, "values": {"precision_noise": 0.5, "challenge_f1": 0.25}}],
+        "slices": [{"slice": "all", "examples": 12, "values": {
+            "precision_noise": 0.5, "precision_noise_diff": 0.1, "challenge_f1": 0.25, "challenge_f1_diff": 0.01}}],
         "ingest": {"dataset": "cinc2017", "label_version": "REFERENCE-v3.csv", "unlabelled": ["A9"],
                    "splits": {"train": {"recordings": 8528, "bytes": 1_600_000, "seconds": 277_200.0}}},
     }  # fmt: skip
     html = page.render(data)
     for said in ("Worst mistakes", "Scores of the classes", "fibrillation", "8,528", "hours", "77.0", "challenge F1",
+                 "challenge_f1_diff",
                  "REFERENCE-v3.csv", "recording without a label",
                  "Rows: what a recording of the test split is"):  # fmt: skip
         assert said in html, said

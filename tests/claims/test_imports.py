@@ -1,0 +1,21 @@
+"""Claims and benchmarks are run by hand, and by no test: what they import must still be there."""
+
+import importlib
+import pkgutil
+
+import pytest
+
+from tests import benchmarks, claims
+
+# A benchmark's peers run in environments of their own.
+MODULES = [
+    f"{package.__name__}.{module.name}"
+    for package in (claims, benchmarks)
+    for module in pkgutil.iter_modules(package.__path__)
+    if not module.name.startswith(("peer_", "test_"))
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_what_is_run_by_hand_can_be_imported(name):
+    importlib.import_module(name)
