@@ -44,7 +44,7 @@ def directory_of(name: str, announce=lambda text: None) -> pathlib.Path:
     except OSError as error:
         cache = target.parent.parent
         raise released.ReleaseError(
-            f"the cache {cache} cannot be written ({error.strerror}); KOMPAKT_CACHE names another folder"
+            f"the cache {cache} cannot be written ({error.strerror}); set KOMPAKT_CACHE to another folder"
         ) from error
     announce(f"preparing the released model '{name}', once (about 40 seconds) ...")
     try:
