@@ -25,7 +25,7 @@ REGISTRY_HOSTS = ("py" + "pi.org", "python" + "hosted.org", "registry.npm" + "js
 MACHINE_PATH = re.compile(r"(?<![\w.])/(work|root|home|Users|farm)/[A-Za-z.]")
 DUPLICATE_LINES = 9
 # Where the name to import is not the name to install.
-DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn",
+DISTRIBUTIONS = {"PIL": "pillow", "xdist": "pytest-xdist", "skimage": "scikit-image", "sklearn": "scikit-learn",
                  "tensorflow_serving": "tensorflow-serving-api",
                  "google": "protobuf", "absl": "absl-py", "yaml": "pyyaml"}  # fmt: skip
 
