@@ -63,7 +63,15 @@ class ConfigTuner(keras_tuner.engine.base_tuner.BaseTuner):
             # Those that fail do so early; a search is given up when all have, see `on_search_end`.
             max_consecutive_failed_trials=trials + 1,
         )
+        oracle.verbose = 0  # its tables round the values
         super().__init__(oracle, directory=directory, project_name=recipe.name, overwrite=False)
+
+    def on_trial_end(self, trial) -> None:
+        """Says what a trial came to, with its values as they were tried."""
+        super().on_trial_end(trial)
+        ended = self.oracle.get_trial(trial.trial_id)
+        came_to = f"{self.recipe.judge.name} {ended.score:.5g}" if _is_done(ended) else _last_line(ended.message)
+        print(f"  trial {int(trial.trial_id) + 1} of {self.oracle.max_trials}: {_said(ended)}: {came_to}", flush=True)
 
     def on_search_end(self) -> None:
         """Forgets the trials' files: the oracle still knows every result.
@@ -79,16 +87,14 @@ class ConfigTuner(keras_tuner.engine.base_tuner.BaseTuner):
 
     def completed(self) -> list:
         """The trials that came through, the best first."""
-        done = keras_tuner.engine.trial.TrialStatus.COMPLETED
-        return [t for t in self.oracle.get_best_trials(self.oracle.max_trials) if t.status == done]
+        return [trial for trial in self.oracle.get_best_trials(self.oracle.max_trials) if _is_done(trial)]
 
     def results_summary(self, num_trials: int = 10) -> None:
         """Prints the best trials, as they were tried."""
         done, judge = len(self.completed()), self.recipe.judge
         print(f"{done} of {len(self.oracle.trials)} trials came through; {judge.name}, {judge.better} is better:")
         for trial in self.completed()[:num_trials]:
-            values = " ".join(f"{name}={value}" for name, value in trial.hyperparameters.values.items())
-            print(f"  {trial.score:.5g}  {values}")
+            print(f"  {trial.score:.5g}  {_said(trial)}")
 
     def run_trial(self, trial, train_files: list[str], validation_files: list[str]) -> dict[str, float]:
         """Trains one configuration briefly; returns what the recipe's judge says of it."""
@@ -114,6 +120,15 @@ class ConfigTuner(keras_tuner.engine.base_tuner.BaseTuner):
         steps = max(1, self.config.steps // _SHARE)
         config = space.apply(self.config, values)
         return dataclasses.replace(config, steps=steps, steps_per_epoch=min(config.steps_per_epoch, steps))
+
+
+def _is_done(trial) -> bool:
+    return trial.status == keras_tuner.engine.trial.TrialStatus.COMPLETED
+
+
+def _said(trial) -> str:
+    """Its values."""
+    return " ".join(f"{name}={value}" for name, value in trial.hyperparameters.values.items())
 
 
 def _last_line(message: str | None) -> str:

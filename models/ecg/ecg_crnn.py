@@ -1,8 +1,8 @@
 """CNN and LSTM on the log spectrogram of an electrocardiogram (arXiv:1710.06122), trained in phases.
 
 The authors run two stacks of LSTMs, one forwards and one backwards, and join them behind the last layer; here each
-layer is bidirectional, so that the directions mix at every layer. Their phases 3 and 4 (phase 2 again at lower rates)
-are the cosine of phase 2 here.
+layer is bidirectional, so that the directions mix at every layer. Their phases 3 and 4 (everything, again at lower
+rates) are the cosine of the last phase here.
 """
 
 import dataclasses
@@ -26,15 +26,16 @@ class EcgCrnnConfig(ecg.EcgConfig):
     blocks: int = option(4, "blocks, each of which halves time and frequency", low=1, high=8)
     lstm_units: int = option(64, "units of an LSTM, each direction", search=Search(choices=(32, 64, 100)), low=1)
     lstm_layers: int = option(2, "bidirectional LSTMs, one upon the other", search=Search(choices=(1, 2, 3)), low=1)
-    hidden: int = option(200, "units of the dense layer that stands for the LSTMs in phase 0", low=1)
-    cnn_share: float = option(0.5, "share of the steps of phase 0: the CNN alone", low=0.0, high=1.0)
-    lstm_share: float = option(0.2, "share of the steps of phase 1: the LSTMs alone", low=0.0, high=1.0)
-    joint_rate: float = option(0.3, "peak learning rate of phase 2 (everything), over that of the others", low=0.0)
+    hidden: int = option(200, "units of the dense layer that stands for the LSTMs in the first phase", low=1)
+    cnn_share: float = option(0.5, "share of the steps of the first phase: the CNN alone", low=0.0, high=1.0)
+    lstm_share: float = option(0.2, "share of the steps of the second phase: the LSTMs", low=0.0, high=1.0)
+    joint_rate: float = option(0.3, "peak learning rate of the last phase, everything, over the others'", low=0.0)
 
     def __post_init__(self):
         super().__post_init__()
         if self.cnn_share + self.lstm_share >= 1:
-            raise ConfigError(f"cnn_share={self.cnn_share}, lstm_share={self.lstm_share}: nothing is left for phase 2")
+            shares = f"cnn_share={self.cnn_share}, lstm_share={self.lstm_share}"
+            raise ConfigError(f"{shares}: nothing is left for the last phase")
 
 
 @keras.saving.register_keras_serializable("kompakt")
@@ -51,7 +52,7 @@ class EcgCrnn(ecg.Ecg):
 
 @keras.saving.register_keras_serializable("kompakt")
 class EcgPretraining(ecg.Ecg):
-    """Phase 0: the averaged features through a dense layer instead of LSTMs."""
+    """The first phase: the averaged features through a dense layer instead of LSTMs."""
 
     config_class = EcgCrnnConfig
 

@@ -60,7 +60,7 @@ def unite(model: keras.Model) -> None:
     Its `compute_loss` goes on saying the mean over the examples it is given. Here that is divided by the number of
     replicas, as Keras asks for where gradients are summed. Optimizers clip, and look for infinite numbers, before Keras
     sums: they are given the mean over the replicas, the same to each, and a norm to clip at that is divided likewise
-    (see `models.training.loop.optimizer`).
+    (see `models.training.optimizers.optimizer`).
     """
     replicas = count()
     if replicas == 1:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 import types
 
 import numpy as np
@@ -135,7 +136,10 @@ def test_what_came_through_is_printed_as_it_was_tried(failing, tmp_path, capsys)
     config = failing.make_config("small", {"learning_rate": 0.01, "steps": 20})
     search = ConfigTuner(failing, config, trials=4, directory=str(tmp_path / "search"))
     search.search(train_files=files, validation_files=files)
-    capsys.readouterr()
+    trials = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  trial")]
+    assert trials[0].startswith("  trial 1 of 4: learning_rate=0.01: val_loss ") and len(trials) == 4
+    told = re.compile(r"  trial \d of 4: learning_rate=(\S+): learning_rate=\1: of no use")
+    assert all(told.fullmatch(trial) for trial in trials[1:])
     search.results_summary()
     heading, only = capsys.readouterr().out.splitlines()
     assert heading == "1 of 4 trials came through; val_loss, lower is better:"

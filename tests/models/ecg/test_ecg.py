@@ -164,5 +164,5 @@ def test_what_only_the_data_say_must_be_there():
     for missing in ({"classes": 4}, {"amplitude": 0.3}):
         with pytest.raises(ConfigError, match="it is taken from the training data"):
             recipe.build(recipe.make_config("small", missing))
-    with pytest.raises(ConfigError, match="nothing is left for phase 2"):
+    with pytest.raises(ConfigError, match="nothing is left for the last phase"):
         recipe.make_config("small", {"cnn_share": 0.6, "lstm_share": 0.4})
