@@ -25,7 +25,7 @@ REGISTRY_HOSTS = ("py" + "pi.org", "python" + "hosted.org", "registry.npm" + "js
 MACHINE_PATH = re.compile(r"(?<![\w.])/(work|root|home|Users|farm)/[A-Za-z.]")
 DUPLICATE_LINES = 9
 # Where the name to import is not the name to install.
-DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn",
+DISTRIBUTIONS = {"PIL": "pillow", "xdist": "pytest-xdist", "skimage": "scikit-image", "sklearn": "scikit-learn",
                  "tensorflow_serving": "tensorflow-serving-api",
                  "google": "protobuf", "absl": "absl-py", "yaml": "pyyaml"}  # fmt: skip
 
@@ -156,6 +156,16 @@ def test_families_stand_apart():
     sideways = {name: reachable(targets, name) & families - {name} for name in targets if name.startswith("models")}
     drawn = {"models_ecg": {"models_classifiers"}, "models_distillation": {"models_classifiers"}}
     assert {name: found for name, found in sideways.items() if found} == drawn
+
+
+def test_the_document_shows_the_rooms_that_there_are():
+    rows = re.findall(r"^\| `([\w/]+)` \| .* \| (.*) \|$", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE)
+    shown = {room: re.findall(r"`([\w/]+)`", imported) for room, imported in rows}
+    targets = {name: t for name, t in build_targets().items() if name in {room.replace("/", "_") for room in shown}}
+    assert {name for name, t in build_targets().items() if t["kind"] == "py_library"} - set(targets) == {"pytest_main"}
+    for room, imported in shown.items():
+        deps = [d for d in targets[room.replace("/", "_")]["deps"] if d.startswith(":")]
+        assert [f":{other.replace('/', '_')}" for other in imported] == deps, room
 
 
 def test_public_names_have_docstrings():

@@ -76,14 +76,14 @@ def plan_of(recipe: Recipe, config: Config, **options: Any) -> Plan:
 
     Raises:
       ConfigError: the recipe is of another kind.
-      DataError: `out` holds a cross-validation of other options, data or sources.
+      DataError: `out` holds a cross-validation of other options, data or sources, or a damaged one.
     """
     if recipe.data != "recordings":
         raise ConfigError(f"{recipe.name} takes {recipe.data}; cross-validation is of recordings")
     plan = Plan(recipe=recipe.name, config=dataclasses.asdict(config), **options)
     path = pathlib.Path(plan.out) / "setting.json"
     if path.exists():
-        kept = json.loads(path.read_text(encoding="utf-8"))
+        kept = _read_json(path)
         if changed := sorted(name for name, value in plan.setting.items() if kept.get(name) != value):
             what = ", ".join(changed)
             raise DataError(f"{plan.out} holds a cross-validation with other {what}; choose another --out")
@@ -153,7 +153,7 @@ def run(plan: Plan, parallel: int = 1, told: Callable[[str], None] = print) -> d
             told(f"fold {fold + 1} of {plan.folds} done")
     else:
         _side_by_side(plan, records, missing, min(parallel, len(missing)), told)
-    rows = [json.loads((plan.place(f) / _FOLD).read_text(encoding="utf-8")) for f in range(plan.folds)]
+    rows = [_read_json(plan.place(fold) / _FOLD) for fold in range(plan.folds)]
     found = summary(rows) | {"setting": plan.setting}
     write_text(pathlib.Path(plan.out) / RESULTS, json.dumps(found, indent=1))
     return found
@@ -265,3 +265,14 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "names": order,
         "confusion": confusion.tolist(),
     }
+
+
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
+    """What was written for a fold; raises DataError if it is something else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: damaged; delete it, or choose another --out")
+    return content

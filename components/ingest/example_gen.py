@@ -105,7 +105,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         check_unreadable(report["unreadable"], readable, exec_properties["max_unreadable"], source.noun)
         report["lent"] = lend(examples.uri, report, registry.get(source.noun))
         if exec_properties.get("labelled"):
-            check_trained(report["classes"], source.noun)
+            known = {label for found in source.classes.values() for label in found}
+            check_trained(report["classes"], source.noun, known)
         _describe(examples, report, source.noun)
 
 

@@ -72,6 +72,9 @@ def deal(
 ) -> list[str]:
     """The split of each item: its own, else by shares, groups kept together, every class in the training split.
 
+    Unlike scikit-learn's splitters, which start from the order and the number of the items, this keeps nearly all where
+    they are when one is added.
+
     What is split is a group, or a content without one; its class is the rarest of its items. Where a class has at
     least `few`, the hash decides each by itself (`split_of`), and none ever moves. Where it has fewer, they are ordered
     by their hashes and the shares at the end are cut off, at least one for each split if there are as many: another one
@@ -127,19 +130,19 @@ def _cut(keys: Sequence[tuple[str, str]], shares: Mapping[str, float]) -> dict[t
     return done | dict.fromkeys(left, SPLITS[0])
 
 
-def untrained(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """Classes that stand in a split but not in the training split.
+def untrained(counts: Mapping[str, Mapping[str, int]], known: Iterable[str] = ()) -> list[str]:
+    """Classes of which the training split has no example.
 
     Args:
-      counts: split -> label -> number of examples.
+      counts: split -> label -> number of examples. known: classes beside those of any split, which should have some.
     """
-    there = {label for found in counts.values() for label, count in found.items() if label and count}
-    return sorted(label for label in there if not counts.get(SPLITS[0], {}).get(label))
+    there = {label for found in counts.values() for label, count in found.items() if label and count} | set(known)
+    return sorted(label for label in there - {""} if not counts.get(SPLITS[0], {}).get(label))
 
 
-def check_trained(counts: Mapping[str, Mapping[str, int]], noun: str) -> None:
-    """Raises DataError, naming the classes, if some have no example to train with; `counts` as of `untrained`."""
-    if missing := untrained(counts):
+def check_trained(counts: Mapping[str, Mapping[str, int]], noun: str, known: Iterable[str] = ()) -> None:
+    """Raises DataError, naming the classes, if some have no example to train with; arguments as of `untrained`."""
+    if missing := untrained(counts, known):
         where = [f"{label} ({_places(counts, label)})" for label in missing[:5]]
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise DataError(
@@ -149,7 +152,8 @@ def check_trained(counts: Mapping[str, Mapping[str, int]], noun: str) -> None:
 
 
 def _places(counts: Mapping[str, Mapping[str, int]], label: str) -> str:
-    return ", ".join(f"{found[label]} in {split}" for split, found in counts.items() if found.get(label))
+    places = ", ".join(f"{found[label]} in {split}" for split, found in counts.items() if found.get(label))
+    return places or "none can be read"
 
 
 def count(items: Iterable[Item], splits: Iterable[str]) -> dict[str, dict[str, int]]:

@@ -47,19 +47,19 @@ def directory_of(name: str, announce=lambda text: None) -> pathlib.Path:
         with contextlib.suppress(OSError):  # a cache may be read-only
             os.utime(target)
         return target
-    announce(f"preparing the released model '{name}', once (about 40 seconds) ...")
-    from models.publishing.export import export
-
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_unused(target.parent)
         with replacing(target) as part:
+            announce(f"preparing the released model '{name}', once (about 40 seconds) ...")
+            from models.publishing.export import export
+
             export(*released.unpack(released.path_of(name)), str(part))
     except OSError as error:
         if not (target / "saved_model.pb").is_file():  # else another process was faster
             cache = target.parent.parent
             raise released.ReleaseError(
-                f"the cache {cache} cannot be written ({error.strerror}); KOMPAKT_CACHE names another folder"
+                f"the cache {cache} cannot be written ({error.strerror}); set KOMPAKT_CACHE to another folder"
             ) from error
     return target
 

@@ -32,7 +32,7 @@ class Headline(NamedTuple):
     summary: str
 
 
-def _sources(root: pathlib.Path = _ROOT) -> Iterator[tuple[pathlib.Path, str]]:
+def _sources(root: pathlib.Path) -> Iterator[tuple[pathlib.Path, str]]:
     """The files below `root` that assign RECIPE, with their texts."""
     for path in sorted(root.rglob("*.py")):
         text = path.read_text(encoding="utf-8")
@@ -49,7 +49,7 @@ def headlines() -> list[Headline]:
       RegistryError: as `recipes`.
     """
     try:
-        return sorted(_headline(path, text) for path, text in _sources())
+        return sorted(_headline(path, text) for path, text in _sources(_ROOT))
     except (SyntaxError, ValueError, KeyError, AttributeError):
         return [Headline(r.name, _family(r.source), r.data, tuple(r.presets), r.summary) for r in recipes().values()]
 
@@ -93,7 +93,7 @@ def recipes() -> Mapping[str, Recipe]:
         files.
     """
     found: dict[str, Recipe] = {}
-    for path, _ in _sources():
+    for path, _ in _sources(_ROOT):
         module = ".".join(("models", *path.relative_to(_ROOT).with_suffix("").parts))
         try:
             recipe = importlib.import_module(module).RECIPE

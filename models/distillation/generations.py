@@ -7,7 +7,6 @@ steps.
 import dataclasses
 
 from models.classifiers import classifier
-from models.classifiers.serving import signatures
 from models.contract.recipe import ConfigError, Recipe, option
 from models.distillation import student
 
@@ -49,14 +48,6 @@ RECIPE = Recipe(
     summary="Chain of students of one size, each the teacher of the next (arXiv:1805.04770)",
     config=GenerationsConfig,
     presets={"small": classifier.SMALL, "paper": classifier.PAPER | {"student": "densenet"}},
-    build=student.build,
-    inputs=student.inputs,
-    signatures=signatures,
-    evaluation=classifier.EVALUATION,
-    report=("comparison", "confusions"),
-    adapt=student.adapt,
-    served=student.served,
-    labelled=True,
-    judge=student.JUDGE,
     phases=student.stages,
+    **student.SHARED,
 )

@@ -16,7 +16,6 @@ import numpy as np
 
 from models.classifiers import classifier
 from models.classifiers import inputs as classifier_inputs
-from models.classifiers.serving import signatures
 from models.contract.recipe import Config, ConfigError, Recipe, Search, option
 from models.contract.training import Files, Phase
 from models.distillation import student
@@ -163,14 +162,6 @@ RECIPE = Recipe(
     summary="Student that follows its teacher's training from checkpoint to checkpoint, RCO (arXiv:1904.09149)",
     config=RouteConfig,
     presets={"small": classifier.SMALL, "paper": classifier.PAPER | {"student": "mobilenet_v2"}},
-    build=student.build,
-    inputs=student.inputs,
-    signatures=signatures,
-    evaluation=classifier.EVALUATION,
-    report=("comparison", "confusions"),
-    adapt=student.adapt,
-    served=student.served,
-    labelled=True,
-    judge=student.JUDGE,
     phases=stages,
+    **student.SHARED,
 )

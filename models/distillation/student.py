@@ -277,8 +277,19 @@ def control_of(config: StudentConfig) -> StudentConfig:
     return StudentConfig(**kept | {"terms": LABELS, "sampler": "uniform", "superclasses": "", "int8": False})
 
 
-# The weights of the terms scale the loss, and temperatures change it; what counts is what the student gets right.
-JUDGE = Judge("val_accuracy", "higher")
+# What the recipes of all students have in common.
+SHARED = {
+    "build": build,
+    "inputs": inputs,
+    "signatures": signatures,
+    "evaluation": classifier.EVALUATION,
+    "report": ("comparison", "confusions"),
+    "adapt": adapt,
+    "served": served,
+    "labelled": True,
+    # The weights of the terms scale the loss, and temperatures change it; what counts is what the student gets right.
+    "judge": Judge("val_accuracy", "higher"),
+}
 
 RECIPE = Recipe(
     name="distill",
@@ -289,14 +300,6 @@ RECIPE = Recipe(
         "small": classifier.SMALL,
         "paper": classifier.PAPER | {"teacher_settings": "depth=56", "student": "resnet"},
     },
-    build=build,
-    inputs=inputs,
-    signatures=signatures,
-    evaluation=classifier.EVALUATION,
-    report=("comparison", "confusions"),
-    adapt=adapt,
-    served=served,
-    labelled=True,
-    judge=JUDGE,
     phases=stages,
+    **SHARED,
 )

@@ -8,7 +8,7 @@ import sys
 import click
 
 from pipeline.arguments.errors import UserError
-from pipeline.arguments.paths import PATH, must_be_plain
+from pipeline.arguments.paths import PATH, must_be_text
 
 
 def recipes_named(ctx, param, incomplete: str) -> list[str]:
@@ -70,7 +70,7 @@ def checked(recipe: str, *, data, dataset, preset, settings, elsewhere=False, **
         overrides[key] = value
     elsewhere = elsewhere and data and data.is_absolute() and not data.exists()
     if data:
-        must_be_plain("--data", data.absolute())
+        must_be_text("--data", data.absolute())
     from models.contract import registry
 
     found = registry.get(recipe)

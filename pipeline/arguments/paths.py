@@ -57,18 +57,17 @@ def must_be_writable(option: str, folder: pathlib.Path) -> None:
                 path.rmdir()
 
 
+def must_be_text(option: str, path: pathlib.Path) -> None:
+    """Raises UserError for a path that is not UTF-8, which no step of a pipeline could be told."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"{option} {shown(path)}: the path is not UTF-8") from error
+
+
 def must_be_plain(option: str, path: pathlib.Path) -> None:
-    """Raises UserError for a path that the libraries of a pipeline cannot take as it is."""
-    if not _is_text(path):
-        raise UserError(f"{option} {shown(path)}: the path is not UTF-8, as artifacts of a pipeline must be")
+    """Raises UserError for a path to which the libraries of a pipeline cannot write what they read again."""
+    must_be_text(option, path)
     if found := _PATTERN.search(os.fspath(path)):
         raise UserError(f"{option} {path}: TensorFlow and Beam take a path with '{found.group()}' for a pattern; "
                         "choose another")  # fmt: skip
-
-
-def _is_text(path: pathlib.Path) -> bool:
-    try:
-        os.fspath(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True

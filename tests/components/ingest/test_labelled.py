@@ -15,12 +15,13 @@ from models.records import pictures as picture_records
 from tests.models.kinds import photograph
 
 
-def ingest(tmp_path, dataset, folder=""):
+def ingest(tmp_path, dataset, folder="", labelled=True):
     """Runs the ingest; returns {split: [(id, label, name, pixels)]} and its report."""
     examples = standard_artifacts.Examples()
     examples.uri = str(tmp_path / "examples")
     digest = sources.dataset_digest(dataset, str(folder), labelled=True)
     properties = {"dataset": dataset, "folder": str(folder), "digest": digest, "max_unreadable": 0.5}
+    properties["labelled"] = int(labelled)
     example_gen.Executor().Do({}, {"examples": [examples]}, properties)
     found = {}
     for split in artifact_utils.decode_split_names(examples.split_names):
@@ -72,6 +73,23 @@ def test_class_folders_give_their_names(tmp_path):
     assert sorted((e[1], e[2]) for e in everything) == [(0, "ant")] * 4 + [(1, "cat")] * 5
     assert all(e[0].startswith(e[2] + "/") for e in everything)
     assert [u["path"] for u in report["unreadable"]] == ["cat/broken.png"]
+
+
+def test_a_class_that_cannot_be_read_is_told_before_training(tmp_path):
+    root = folders(tmp_path / "pictures", cat=5, ant=4, bee=1)
+    (root / "bee" / "0.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"to train with of 1 of the classes: bee \(none can be read\)"):
+        ingest(tmp_path, "class_folders", root)
+    (tmp_path / "unlabelled").mkdir()
+    _, report = ingest(tmp_path / "unlabelled", "class_folders", root, labelled=False)
+    assert "bee" not in report["classes"]["train"] and sum(report["classes"]["train"].values()) == 5
+
+
+def test_lending_leaves_every_class_one_to_train_with(tmp_path):
+    found, report = ingest(tmp_path, "class_folders", folders(tmp_path / "pictures", cat=1, ant=1, dog=2, fox=2))
+    assert {name for _, _, name, _ in found["train"]} == {"cat", "ant", "dog", "fox"}
+    assert {name for split in ("validation", "test") for _, _, name, _ in found[split]} == {"dog", "fox"}
+    assert report["classes"]["train"] == dict.fromkeys(("ant", "cat", "dog", "fox"), 1)
 
 
 def test_folders_that_say_no_class_are_refused(tmp_path):

@@ -63,3 +63,10 @@ def test_a_fold_whose_loss_runs_away_is_one_line(done, tmp_path, capsys):
     (line,) = [text for text in capsys.readouterr().err.splitlines() if text.startswith("error: ")]
     assert line == "error: the loss of ecg_cnn became NaN or infinite; lower learning_rate and run again"
     assert not (tmp_path / "out" / cross_validation.RESULTS).exists()
+
+
+@pytest.mark.parametrize("content", ["no JSON", "[]"])
+def test_a_damaged_folder_of_results_is_named(done, tmp_path, capsys, content):
+    (tmp_path / "setting.json").write_text(content)
+    assert cli.main(arguments(done, "--out", str(tmp_path))) == 2
+    assert f"{tmp_path}/setting.json: damaged; delete it" in capsys.readouterr().err
