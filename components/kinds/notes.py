@@ -10,12 +10,13 @@ import json
 import logging
 import os
 import pathlib
-import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
 
 import platformdirs
+
+from models.files import write_text
 
 _STEP_NS = 2_000_000_000  # coarsest clock of a file system in use
 _FORM = 1  # of the file of notes; what another form says is forgotten
@@ -83,8 +84,6 @@ class Notes:
             return
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=self._file.parent, delete=False, encoding="ascii") as file:
-                json.dump(self._new, file, separators=(",", ":"))
-            os.replace(file.name, self._file)
+            write_text(self._file, json.dumps(self._new, separators=(",", ":")))
         except OSError as error:
             logging.getLogger(__name__).info("no notes are kept of %s: %s", self._root, error)

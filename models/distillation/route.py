@@ -7,7 +7,6 @@ anchor is a stage with a learning-rate schedule of its own; all stages together 
 
 import dataclasses
 import json
-import os
 import pathlib
 from collections.abc import Sequence
 
@@ -22,6 +21,7 @@ from models.distillation import student
 from models.distillation import teacher as teachers
 from models.distillation.objective import LOGITS
 from models.distillation.stages import hand_on
+from models.files import replacing
 from models.publishing import pushed
 
 SELECTORS = ("equal", "greedy")
@@ -53,10 +53,10 @@ class KeepRoute(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         folder = self.directory / str(epoch + 1)
-        partial = folder.with_name(f"{folder.name}.partial")
-        pushed.save(partial, self.recipe, self.config, pushed.anew(self.recipe, self.config, self.model))
-        if not folder.exists():
-            os.replace(partial, folder)
+        if not folder.exists():  # else of an epoch that is trained again
+            self.directory.mkdir(parents=True, exist_ok=True)
+            with replacing(folder) as part:
+                pushed.save(part, self.recipe, self.config, pushed.anew(self.recipe, self.config, self.model))
 
 
 def checkpoints(route: str) -> list[pathlib.Path]:

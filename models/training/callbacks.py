@@ -6,7 +6,6 @@ need not wait for a GPU after every step.
 
 import json
 import math
-import os
 import pathlib
 import re
 import sys
@@ -18,6 +17,7 @@ from tqdm import tqdm
 
 from models.contract.recipe import Config
 from models.contract.training import Judge, Phase
+from models.files import replacing, write_text
 
 
 class Backup(keras.callbacks.Callback):
@@ -55,9 +55,8 @@ class Backup(keras.callbacks.Callback):
         if self.broken:
             return
         old = self.saved()
-        temporary = self.directory / "partial.weights.h5"
-        self.model.save_weights(temporary)
-        os.replace(temporary, self.directory / f"epoch-{epoch + 1}.weights.h5")
+        with replacing(self.directory / f"epoch-{epoch + 1}.weights.h5") as part:
+            self.model.save_weights(part)
         for _, path in old:
             path.unlink()
 
@@ -94,9 +93,8 @@ class KeepBest(keras.callbacks.Callback):
         if not self.judge.prefers(score, self.best()) or not np.isfinite(list(logs.values())).all():
             return
         weights = {f"{n:04}": values for n, values in enumerate(self.model.get_weights())}
-        temporary = self.path.with_name("partial-best.npz")
-        np.savez(temporary, score=score, **weights)
-        os.replace(temporary, self.path)
+        with replacing(self.path) as part:
+            np.savez(part, score=score, **weights)
 
     def best(self) -> float:
         """The best value so far; the worst there is before the first epoch."""
@@ -153,11 +151,9 @@ class History(keras.callbacks.Callback):
         self.write()
 
     def write(self):
-        """Writes both copies, each renamed into place."""
+        """Writes both copies, each complete or not at all."""
         for path in (self.kept, self.shown):
-            temporary = path.with_suffix(".tmp")
-            temporary.write_text(json.dumps(self.entries, indent=1))
-            os.replace(temporary, path)
+            write_text(path, json.dumps(self.entries, indent=1))
 
 
 class Summaries(keras.callbacks.TensorBoard):

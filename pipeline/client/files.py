@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import click
 
+from models.files import replacing
 from pipeline.arguments.errors import UserError
 from pipeline.arguments.paths import PATH, shown
 
@@ -144,12 +145,8 @@ def plan(
 
 def write_whole(path: pathlib.Path, content: bytes) -> None:
     """Writes a file that appears under its name only when it is complete."""
-    part = path.with_name(f".{os.getpid()}.part")  # its name may be as long as a name can be
-    try:
+    with replacing(path) as part:
         part.write_bytes(content)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def process(
