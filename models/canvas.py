@@ -53,9 +53,10 @@ def plan(source: Grid, target: Grid, height: tf.Tensor, tile: int, halo: int) ->
       source, target: what tiles are computed from, and what they give.
       height: int32 scalar, latents. tile, halo: see `fill`.
     """
-    # Bytes that the target may be ahead of the source that is still needed: most at one of the ends.
+    # Bytes that the target may be ahead of the source that is still needed: most at one of the ends. The last rows
+    # may be missing of the last tile, but not of the one before.
     first = tf.minimum((tile + halo) * target.scale, target.rows) * target.row
-    last = target.rows * target.row - tf.maximum(height - tile - halo, 0) * source.scale * source.row
+    last = height * target.scale * target.row - tf.maximum(height - tile - halo, 0) * source.scale * source.row
     before = -(-tf.maximum(first, last) // _ALIGNMENT) * _ALIGNMENT
     end = before + source.rows * source.row
     whole = 4 * target.row  # rows of the target, and numbers of four bytes
