@@ -104,9 +104,11 @@ def open_codec(models: Sequence[pathlib.Path], url: str | None, family: bool, re
             from pipeline.rest import RestCodec
 
             return RestCodec(url)
+        from components import process_memory
         from components.codec_family import CodecFamily
         from components.served_codec import ServedCodec, newest_version
 
+        process_memory.be_frugal()
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         return CodecFamily(models, refine) if family else ServedCodec(newest_version(models[0]))
     except ValueError as error:
