@@ -6,6 +6,7 @@ import pathlib
 
 import numpy as np
 
+from components import process_memory
 from components.native_model import LibraryMissing, NativeError, load_part, signatures_at
 
 
@@ -32,9 +33,11 @@ class LoadedModel:
 
     def _load(self, name: str):
         try:
-            return load_part(self.directory, name)
+            model = load_part(self.directory, name)
         except LibraryMissing:
             return _python_model(self.directory)
+        process_memory.give_back()
+        return model
 
 
 @functools.lru_cache(1)

@@ -94,9 +94,11 @@ def open_codec(models: Sequence[pathlib.Path], url: str | None, family: bool, re
         from pipeline.client.rest import RestCodec
 
         return RestCodec(url)
+    from components import process_memory
     from components.serving.codec_family import CodecFamily
     from components.serving.served_codec import ServedCodec, newest_version
 
     models = models or (released_folder("codec"),)
+    process_memory.be_frugal()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     return CodecFamily(models, refine) if family else ServedCodec(newest_version(models[0]))

@@ -22,6 +22,7 @@ import time
 import numpy as np
 from PIL import Image
 
+from components import process_memory
 from components.native_model import NativeError
 from components.serving.loaded_model import LoadedModel
 from components.serving.served_codec import one_line
@@ -53,6 +54,8 @@ def picture(folder: pathlib.Path | None, height: int, width: int, constant: bool
 def one(model: str, python: bool, signature: str, source: str, target: str) -> None:
     """Calls a signature once and prints what it took, as JSON."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if not python:
+        process_memory.be_frugal()
     call = by_python(model, signature) if python else functools.partial(LoadedModel(model), signature)
     argument, answer = {
         "compress": ("image_bytes", "bitstream_bytes"),

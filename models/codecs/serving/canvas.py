@@ -1,8 +1,8 @@
-"""One buffer for the decoded latents of a picture and for its pixels, which are drawn over latents that are used up.
+"""One buffer for what tiles are computed from and for what they give, which is written over what is used up.
 
-Held beside each other they are the most that decoding takes: 704 and 768 bytes for each 16x16 pixels, with 176
-latents a position. Rows of pixels are written from the buffer's beginning on; latents lie so far behind it that no
-tile is drawn over what a later one sees.
+Pixels take 768 bytes for each 16x16 of them, latents 704 where a position has 176: held beside each other they are the
+most that coding takes. Results are written from the buffer's beginning on; what they are computed from lies so far
+behind it that no tile is written over what a later one sees.
 """
 
 from collections.abc import Callable
@@ -10,77 +10,104 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from models.codecs.codec import STRIDE
 from models.codecs.serving.picture_files import tile_at
 from models.entropy.in_place import overwrite
 
-_ALIGNMENT = 16  # numbers; TensorFlow copies a slice that begins elsewhere
-BESIDE = 4  # numbers behind the latents that a fingerprint follows too
+_ALIGNMENT = 64  # bytes; TensorFlow copies a slice that begins elsewhere
+BESIDE = 4  # numbers behind decoded latents that their fingerprint follows too
+
+
+class Grid(NamedTuple):
+    """Numbers [rows, columns, depth] of a type that lies in a buffer, `scale` rows for each latent."""
+
+    rows: tf.Tensor  # int32 scalars
+    columns: tf.Tensor
+    depth: int
+    dtype: tf.DType
+    scale: int
+
+    @property
+    def row(self) -> tf.Tensor:
+        """Bytes of a row."""
+        return self.columns * self.depth * self.dtype.size
 
 
 class Canvas(NamedTuple):
-    """Where things lie for a picture of some size; int32 scalars."""
+    """Where things lie in a buffer, in bytes; int32 scalars."""
 
-    height: tf.Tensor  # pixels
-    width: tf.Tensor
-    before: tf.Tensor  # numbers in front of the latents
-    count: tf.Tensor  # latents
-    behind: tf.Tensor  # numbers behind them, BESIDE at least
+    source: Grid
+    target: Grid
+    before: tf.Tensor  # in front of the source
+    behind: tf.Tensor  # behind the source
 
-    def latents(self, buffer: tf.Tensor) -> tf.Tensor:
-        """The latents [1, h, w, M] of a buffer float32 [before + count + behind]."""
-        rows, columns = _positions(self.height), _positions(self.width)
-        shape = tf.stack([1, rows, columns, self.count // (rows * columns)])
-        return tf.reshape(buffer[self.before : self.before + self.count], shape)
+    @property
+    def end(self) -> tf.Tensor:
+        """Where the source ends."""
+        return self.before + self.source.rows * self.source.row
 
 
-def _positions(side: tf.Tensor) -> tf.Tensor:
-    return (side + STRIDE - 1) // STRIDE
-
-
-def plan(height: tf.Tensor, width: tf.Tensor, channels: int, tile: int, halo: int) -> Canvas:
-    """The canvas of a picture.
+def plan(source: Grid, target: Grid, height: tf.Tensor, tile: int, halo: int) -> Canvas:
+    """The smallest canvas that will do.
 
     Args:
-      height, width: int32 scalars, pixels.
-      channels: M, of its latents. tile, halo: see `draw`.
+      source, target: what tiles are computed from, and what they give.
+      height: int32 scalar, latents. tile, halo: see `fill`.
     """
-    rows, row = _positions(height), _positions(width) * channels
-    # Bytes that pixels may be ahead of the latents that are still needed: most at one of the ends.
-    first = tf.minimum((tile + halo) * STRIDE, height) * 3 * width
-    last = height * 3 * width - 4 * tf.maximum(rows - tile - halo, 0) * row
-    before = -(-tf.maximum(first, last) // (4 * _ALIGNMENT)) * _ALIGNMENT
-    needed = before + rows * row + BESIDE
-    quads = tf.maximum(-(-needed // (3 * width)), -(-height // 4))  # four rows of pixels are 3 * width numbers
-    return Canvas(height, width, before, rows * row, quads * 3 * width - before - rows * row)
+    # Bytes that the target may be ahead of the source that is still needed: most at one of the ends. The last rows
+    # may be missing of the last tile, but not of the one before.
+    first = tf.minimum((tile + halo) * target.scale, target.rows) * target.row
+    last = height * target.scale * target.row - tf.maximum(height - tile - halo, 0) * source.scale * source.row
+    before = -(-tf.maximum(first, last) // _ALIGNMENT) * _ALIGNMENT
+    end = before + source.rows * source.row
+    whole = 4 * target.row  # rows of the target, and numbers of four bytes
+    needed = tf.maximum(end + 4 * BESIDE, target.rows * target.row)
+    return Canvas(source, target, before, -(-needed // whole) * whole - end)
 
 
-def draw(
-    function: Callable[[tf.Tensor], tf.Tensor], buffer: tf.Tensor, canvas: Canvas, channels: int, tile: int, halo: int
+def fill(
+    function: Callable[[tf.Tensor], tf.Tensor],
+    buffer: tf.Tensor,
+    canvas: Canvas,
+    height: tf.Tensor,
+    width: tf.Tensor,
+    tile: int,
+    halo: int,
 ) -> tf.Tensor:
-    """Draws a picture tile by tile, in place if nothing else holds the buffer.
+    """Does what `pictures_serving.in_tiles` does within one buffer, in place if nothing else holds it.
 
     Args:
-      function: latents [1, h, w, M] float32 -> pixels uint8 [1, 16h, 16w, 3].
-      buffer: float32 [before + count + behind].
+      function: [1, a, b, depth] of the source -> [1, a', b', depth'] of the target, in their types.
+      buffer: uint8 [before + source + behind].
       canvas: `plan` for the same tiles.
-      channels, tile, halo: M; side of a tile and what the function sees around it, in latents.
+      height, width: int32 scalars, latents.
+      tile, halo: side of a tile and what the function sees around it, in latents.
 
     Returns:
-      uint8 [height, width, 3].
+      The target, [rows, columns, depth].
     """
-    rows, columns = _positions(canvas.height), _positions(canvas.width)
-    begin, row = 4 * canvas.before, 4 * columns * channels
+    source, target = canvas.source, canvas.target
 
     def body(place, whole):
-        at = tile_at(place, rows, columns, tile, halo)
-        seen = tf.reshape(whole, [-1])[begin + at.a * row : begin + at.c * row]
-        seen = tf.reshape(seen, tf.stack([at.c - at.a, columns, channels, 4]))[:, at.b : at.d]
-        found = at.cut(function(tf.bitcast(seen, tf.float32)[None])[0], STRIDE, (canvas.height, canvas.width))
-        return place + 1, overwrite(whole, [at.top * STRIDE, at.left * STRIDE], found)
+        at = tile_at(place, height, width, tile, halo)
+        first, last = at.a * source.scale, tf.minimum(at.c * source.scale, source.rows)
+        seen = tf.reshape(whole, [-1])[canvas.before + first * source.row : canvas.before + last * source.row]
+        seen = _typed(seen, tf.stack([last - first, source.columns, source.depth]), source.dtype)
+        found = function(seen[None, :, at.b * source.scale : at.d * source.scale])[0]
+        found = at.cut(found, target.scale, (target.rows, target.columns))
+        shape = tf.stack([tf.shape(found)[0], tf.shape(found)[1], target.depth * target.dtype.size])
+        found = tf.reshape(tf.bitcast(found, tf.uint8), shape)
+        return place + 1, overwrite(whole, [at.top * target.scale, at.left * target.scale], found)
 
-    whole = tf.reshape(tf.bitcast(buffer, tf.uint8), tf.stack([-1, canvas.width, 3]))
-    count = -(-rows // tile) * -(-columns // tile)
-    loop = (0, tf.ensure_shape(whole, (None, None, 3)))
-    _, whole = tf.while_loop(lambda place, _: place < count, body, loop, parallel_iterations=1)
-    return whole[: canvas.height]
+    depth = target.depth * target.dtype.size
+    whole = tf.ensure_shape(tf.reshape(buffer, tf.stack([-1, target.columns, depth])), (None, None, depth))
+    count = -(-height // tile) * -(-width // tile)
+    _, whole = tf.while_loop(lambda place, _: place < count, body, (0, whole), parallel_iterations=1)
+    found = tf.reshape(whole, [-1])[: target.rows * target.row]
+    return _typed(found, tf.stack([target.rows, target.columns, target.depth]), target.dtype)
+
+
+def _typed(values: tf.Tensor, shape: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """Bytes [n] as numbers of that shape, of three axes, whose depth is static: Keras needs that."""
+    if dtype.size > 1:
+        values = tf.reshape(values, [-1, dtype.size])
+    return tf.reshape(tf.bitcast(values, dtype), shape)

@@ -2,7 +2,7 @@
 
 A stream is `models.entropy.coder.container`'s: the sections of the latents and, if the picture has one, the alpha plane
 as a PNG (kept without loss). The transforms run in tiles, so that of a large picture only its pixels and its latents
-are held whole; decoding draws the pixels over the latents (`models.codecs.serving.canvas`).
+are held whole, one written over the other (`models.codecs.serving.canvas`).
 """
 
 import functools
@@ -109,28 +109,39 @@ class CodecServer(tf.Module):
 
     def analyse(self, pixels: tf.Tensor, gains: tf.Tensor | float = 1.0) -> tf.Tensor:
         """Latents before rounding, times gains, [1, h, w, M] float32, of uint8 pixels [H, W, 3]."""
-        height, width = ((side + codec.STRIDE - 1) // codec.STRIDE for side in tf.unstack(tf.shape(pixels)[:2]))
-        return pictures.in_tiles(
-            lambda tile: gains * self._analyse_tile(pad_to_multiple(tile[0], codec.STRIDE)[None]), pixels,
-            height, width, scale_in=codec.STRIDE, scale_out=1, tile=TILE, halo=HALO,
-            channels=self.model.config.latents, dtype=tf.float32,
+        grids = self._grids(*tf.unstack(tf.shape(pixels)[:2]))
+        plan = canvas.plan(*grids, grids[1].rows, TILE, HALO)
+        buffer = tf.pad(tf.reshape(pixels, [-1]), [[plan.before, plan.behind]])
+        return canvas.fill(
+            lambda tile: gains * self._analyse_tile(pad_to_multiple(tile[0], codec.STRIDE)[None]),
+            buffer, plan, grids[1].rows, grids[1].columns, TILE, HALO,
         )[None]  # fmt: skip
 
     def synthesise(
         self, y_hat: tf.Tensor, height: tf.Tensor, width: tf.Tensor, gains: tf.Tensor | float = 1.0
     ) -> tf.Tensor:
         """uint8 pixels [height, width, 3] of decoded latents [1, h, w, M] float32, times gains."""
-        plan = self.canvas_of(height, width)
-        return self._draw(tf.pad(tf.reshape(y_hat, [-1]), [[plan.before, plan.behind]]), plan, gains)
+        plan = self.plan(height, width)
+        numbers = tf.pad(tf.reshape(y_hat, [-1]), [[plan.before // 4, plan.behind // 4]])
+        return self._draw(numbers, plan, gains)
 
-    def canvas_of(self, height: tf.Tensor, width: tf.Tensor) -> canvas.Canvas:
-        """Where a picture of that size is drawn; int32 scalars, pixels."""
-        return canvas.plan(height, width, self.model.config.latents, TILE, HALO)
+    def _grids(self, height: tf.Tensor, width: tf.Tensor) -> tuple[canvas.Grid, canvas.Grid]:
+        """The pixels and the latents of a picture of that size, int32 scalars."""
+        sides = ((side + codec.STRIDE - 1) // codec.STRIDE for side in (height, width))
+        latents = canvas.Grid(*sides, self.model.config.latents, tf.float32, 1)
+        return canvas.Grid(height, width, 3, tf.uint8, codec.STRIDE), latents
 
-    def _draw(self, buffer: tf.Tensor, plan: canvas.Canvas, gains: tf.Tensor | float) -> tf.Tensor:
-        return canvas.draw(
-            lambda tile: self._synthesise_tile(gains * tile), buffer, plan, self.model.config.latents, TILE, HALO
-        )
+    def plan(self, height: tf.Tensor, width: tf.Tensor) -> canvas.Canvas:
+        """Where decoded latents lie, over which a picture of that size is drawn; int32 scalars, pixels."""
+        pixels, latents = self._grids(height, width)
+        return canvas.plan(latents, pixels, latents.rows, TILE, HALO)
+
+    def _draw(self, numbers: tf.Tensor, plan: canvas.Canvas, gains: tf.Tensor | float) -> tf.Tensor:
+        buffer = tf.reshape(tf.bitcast(numbers, tf.uint8), [-1])
+        return canvas.fill(
+            lambda tile: self._synthesise_tile(gains * tile), buffer, plan, plan.source.rows, plan.source.columns,
+            TILE, HALO,
+        )  # fmt: skip
 
     def target(self, pixels: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         """What pixels are to be, on [0, 1], and what their squared errors are worth in bits: nothing beyond the edge.
@@ -204,17 +215,17 @@ class CodecServer(tf.Module):
         Raises:
           tf.errors.InvalidArgumentError: see `read_latents`.
         """
-        buffer, sides, flags, plane = self._read_latents(stream)
-        return self.draw(buffer, sides, flags), flags % STEP_UNIT if self.variable else flags, plane
+        numbers, sides, flags, plane = self._read_latents(stream)
+        return self.draw(numbers, sides, flags), flags % STEP_UNIT if self.variable else flags, plane
 
-    def draw(self, buffer: tf.Tensor, sides: tuple[tf.Tensor, tf.Tensor], flags: tf.Tensor) -> tf.Tensor:
+    def draw(self, numbers: tf.Tensor, sides: tuple[tf.Tensor, tf.Tensor], flags: tf.Tensor) -> tf.Tensor:
         """uint8 pixels [H, W, 3] of what `read_latents` gives, over it if nothing else holds it."""
-        return self._draw(buffer, self.canvas_of(*sides), self.gains(flags // STEP_UNIT)[1] if self.variable else 1.0)
+        return self._draw(numbers, self.plan(*sides), self.gains(flags // STEP_UNIT)[1] if self.variable else 1.0)
 
     def read_latents(self, stream: tf.Tensor) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor], tf.Tensor, tf.Tensor]:
-        """Decodes one stream to (buffer, (height, width) in pixels, flags, alpha plane).
+        """Decodes one stream to (numbers, (height, width) in pixels, flags, alpha plane).
 
-        The latents lie in the buffer, float32, as `canvas` says.
+        The numbers, float32, are the latents and what `plan` leaves free before and behind them.
 
         Raises:
           tf.errors.InvalidArgumentError: not a stream, another model's, damaged, or this machine's arithmetic gives
@@ -224,16 +235,22 @@ class CodecServer(tf.Module):
         header, sections = container.unpack(stream, known, self.latents.section_count + 1)
         sides = tf.cast(header.height, tf.int32), tf.cast(header.width, tf.int32)
         height, width = ((side + codec.STRIDE - 1) // codec.STRIDE for side in sides)
-        plan, flags = self.canvas_of(*sides), tf.cast(header.flags, tf.int32)
-        buffer = self.latents.decode_flat(sections[:-1], height, width, (plan.before, plan.behind))
-        end = plan.before + plan.count
-        buffer = overwrite(buffer, [end], numbers_beside(*sides, flags, sections[-1]))
+        plan, flags = self.plan(*sides), tf.cast(header.flags, tf.int32)
+        begin, end = plan.before // 4, plan.end // 4
+        numbers = self.latents.decode_flat(sections[:-1], height, width, (begin, plan.behind // 4))
+        numbers = overwrite(numbers, [end], numbers_beside(*sides, flags, sections[-1]))
         same = tf.debugging.Assert(
-            _fingerprint(buffer[plan.before : end + canvas.BESIDE]) == header.latents_fingerprint,
+            _fingerprint(numbers[begin : end + canvas.BESIDE]) == header.latents_fingerprint,
             ["the decoded latents differ from those written: damage, or this machine computes differently; no picture"],
         )
         with tf.control_dependencies([same]):
-            return tf.identity(buffer), sides, flags, sections[-1]
+            return tf.identity(numbers), sides, flags, sections[-1]
+
+    def latents_of(self, numbers: tf.Tensor, sides: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        """The latents [1, h, w, M] float32 in what `read_latents` gives."""
+        plan = self.plan(*sides)
+        shape = tf.stack([1, plan.source.rows, plan.source.columns, plan.source.depth])
+        return tf.reshape(numbers[plan.before // 4 : plan.end // 4], shape)
 
     def compress(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """image_bytes string [B] (PNG, JPEG, BMP) -> {"bitstream_bytes": string [B]}."""
@@ -295,8 +312,8 @@ class CodecServer(tf.Module):
 
     def _measure(self, encoded: tf.Tensor) -> tuple[tf.Tensor, ...]:
         stream, (pixels, _, _) = self._write(encoded, DEFAULT_STEP), pictures.read_picture(encoded)
-        buffer, sides, flags, _ = self._read_latents(stream)
-        y_hat, decoded = self.canvas_of(*sides).latents(buffer), self.draw(buffer, sides, flags)
+        numbers, sides, flags, _ = self._read_latents(stream)
+        y_hat, decoded = self.latents_of(numbers, sides), self.draw(numbers, sides, flags)
         y = self.analyse(pixels, self.gains(DEFAULT_STEP)[0] if self.variable else 1.0)
         area = tf.cast(tf.shape(pixels)[0] * tf.shape(pixels)[1], tf.float32)
         bpp = 8.0 * tf.cast(tf.strings.length(stream), tf.float32) / area
