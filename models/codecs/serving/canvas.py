@@ -73,7 +73,7 @@ def fill(
     tile: int,
     halo: int,
 ) -> tf.Tensor:
-    """Does what `pictures_serving.in_tiles` does within one buffer, in place if nothing else holds it.
+    """Does what `picture_files.in_tiles` does within one buffer, in place if nothing else holds it.
 
     Args:
       function: [1, a, b, depth] of the source -> [1, a', b', depth'] of the target, in their types.

@@ -25,7 +25,7 @@ from models.records import pictures as picture_records
 
 __all__ = ["FactorizedLatents", "GaussianLatents", "MixtureLatents", "signatures"]
 
-STEP_UNIT, LAST_STEP = 4, 63  # a variable-rate model's quality, in steps, fills the flags above `pictures_serving`'s
+STEP_UNIT, LAST_STEP = 4, 63  # a variable-rate model's quality, in steps, fills the flags above `picture_files`'s
 DEFAULT_STEP = 32  # quality 50
 TILE, HALO = 48, 4  # latents: tiles of 768 pixels, 64 pixels around; the transforms reach 30 pixels and 4 latents
 SLOPE_TILE = 32  # latents; a gradient keeps what all layers gave
