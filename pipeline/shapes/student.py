@@ -24,8 +24,7 @@ def create_pipeline(options: line.Options) -> dsl.Pipeline:
     validation = line.validate(examples, options.recipe)
     instructor = _teacher(options, examples)
     model, records, extra = instructor.outputs["model"], examples, [instructor]
-    needs_teacher = any(term.loss for term in config.objective)
-    if needs_teacher and not config.is_augmented:
+    if config.teacher_names and not config.is_augmented:
         cached = teacher.TeacherOutputs(
             examples=examples,
             model=model,
