@@ -5,7 +5,7 @@ pixels --student--> logits, features --,
 """
 
 import dataclasses
-from typing import ClassVar
+from collections.abc import Mapping
 
 import keras
 from keras import ops
@@ -17,6 +17,7 @@ from models.contract.recipe import Config, ConfigError, Recipe, Search, option
 from models.distillation import teacher as teachers
 from models.distillation.inputs import CACHED, adapt, inputs
 from models.distillation.objective import LABELS, LOGITS, TERMS, check_features, parse
+from models.distillation.term import Term
 from models.records import kept
 
 
@@ -40,12 +41,15 @@ class StudentConfig(classifier.PicturesConfig):
     control: bool = option(True, "whether the student is also trained on labels alone, at equal cost, to compare")
     seeds: int = option(1, "how many students (and controls) are trained, with seeds from `seed` on", low=1, high=10)
 
-    known_terms: ClassVar = TERMS
-
     def __post_init__(self):
         super().__post_init__()
         parse(self.terms, dataclasses.asdict(self), self.known_terms)
         student_recipe(self)
+
+    @property
+    def known_terms(self) -> Mapping[str, type[Term]]:
+        """The terms that an objective may name; a family with terms of its own adds them here."""
+        return TERMS
 
     @property
     def objective(self) -> list:

@@ -67,7 +67,9 @@ class Prototypes(TrainedTerm):
 class Config(student.StudentConfig):
     """A distillation that knows a term more."""
 
-    known_terms = objective.TERMS | {"prototypes": Prototypes}
+    @property
+    def known_terms(self):
+        return objective.TERMS | {"prototypes": Prototypes}
 
 
 def config_of(folder: pathlib.Path, **options) -> Config:
