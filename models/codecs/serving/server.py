@@ -1,0 +1,250 @@
+"""A picture server: files, streams and fingerprints around whatever turns pixels into the sections of a stream.
+
+    picture file --pixels, flags, alpha plane--> payload codec --sections--> container, and back
+
+A stream is `models.entropy.coder.container`'s: the payload's sections and, if the picture has one, the alpha plane as a
+PNG (kept without loss). `compress`, `decompress` and `serving_default` are of stock TensorFlow ops.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from models.codecs import distortion
+from models.codecs.serving import picture_files as pictures
+from models.entropy.coder import container
+from models.entropy.coder.bit_fields import require
+from models.records import pictures as picture_records
+
+STEP_UNIT, LAST_STEP = 4, 63  # the quality, in steps, fills the flags above those of `picture_files`
+DEFAULT_STEP = 32  # quality 50
+MOST_PASSES = 100
+
+
+class Payload(Protocol):
+    """A codec of pixels; a tf.Module, so that what it holds is saved. Strides, tiles and halos are its own affair.
+
+    Attributes:
+      fingerprint: tells apart codecs whose streams do not fit together; streams of the fingerprints `reads` fit too.
+      tables: integers by name that are to be kept with the model, or nothing.
+      section_count: sections of a stream.
+      variable: whether a quality can be chosen; chooses: whether `encode` takes passes of a search for a better stream.
+      measures: names of what `measure` gives.
+    """
+
+    fingerprint: int
+    reads: Sequence[int]
+    tables: Mapping[str, np.ndarray]
+    section_count: int
+    variable: bool
+    chooses: bool
+    measures: tuple[str, ...]
+
+    def encode(
+        self, pixels: tf.Tensor, step: tf.Tensor, passes: tf.Tensor | None = None
+    ) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """Codes pixels uint8 [H, W, 3].
+
+        Args:
+          step: int32 scalar, 0 to LAST_STEP, the quality; of no meaning unless it is `variable`.
+          passes: int32 scalar, 0 to MOST_PASSES, if it `chooses`.
+
+        Returns:
+          (sections, string scalars; what `decode` makes of them).
+        """
+
+    def decode(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+        """What a picture of that size, int32 scalars, is drawn from: float32, or integers; of any shape.
+
+        It must be the same on every machine, for its fingerprint stands in the stream.
+
+        Raises:
+          tf.errors.InvalidArgumentError: the sections are damaged; before memory is taken for what they promise.
+        """
+
+    def draw(self, decoded: tf.Tensor, height: tf.Tensor, width: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """uint8 pixels [height, width, 3]; here machines may round as they like."""
+
+    def measure(
+        self, pixels: tf.Tensor, decoded: tf.Tensor, drawn: tf.Tensor, bpp: tf.Tensor, step: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
+        """More numbers of a coded picture, float32 scalars.
+
+        Args:
+          pixels: the original. decoded, drawn: of `decode` and `draw`. bpp: bits a pixel of its stream, float32.
+        """
+
+
+class PictureServer(tf.Module):
+    """Holds a payload codec and the served functions in `functions`."""
+
+    def __init__(self, payload: Payload):
+        super().__init__(name="codec")
+        self.payload, self.variable = payload, payload.variable
+        self.fingerprint, self.reads, self.tables = payload.fingerprint, payload.reads, payload.tables
+        # One trace of each, whichever signature calls it; nothing here needs AutoGraph, which is slow to trace.
+        graph = functools.partial(tf.function, autograph=False)
+        # Nothing large is an argument: who calls a function holds its arguments until it is done.
+        scalar, number = tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int32)
+        self._write = graph(self.write_stream, [scalar, number])
+        self._read = graph(self.read_payload, [scalar])
+        self.functions = {
+            "compress": graph(self.compress, [tf.TensorSpec([None], tf.string, "image_bytes")]),
+            "decompress": graph(self.decompress, [tf.TensorSpec([None], tf.string, "bitstream_bytes")]),
+            "serving_default": graph(self.evaluate, [tf.TensorSpec([None], tf.string, "examples")]),
+        }
+        images, quality, passes = (
+            tf.TensorSpec([None], dtype, name)
+            for name, dtype in (("image_bytes", tf.string), ("quality", tf.int32), ("passes", tf.int32))
+        )
+        if self.variable:
+            self.functions["compress_at"] = graph(self.compress_at, [images, quality])
+        if payload.chooses:
+            # A trace of its own: the search's gradients would take memory from who does not ask for them.
+            self._write_refined = graph(self.write_stream, [scalar, number, number])
+            wanted = [images, passes, *([quality] if self.variable else [])]
+            self.functions["compress_refined"] = graph(self.compress_refined, wanted)
+
+    def write_stream(self, encoded: tf.Tensor, step: tf.Tensor, passes: tf.Tensor | None = None) -> tf.Tensor:
+        """Codes one picture.
+
+        Args:
+          encoded: string scalar (PNG, JPEG, BMP). step, passes: as of `Payload.encode`.
+
+        Returns:
+          string scalar.
+
+        Raises:
+          tf.errors.InvalidArgumentError: the picture is damaged, or has more than `header.MAX_PIXELS`, or more than the
+            payload takes.
+        """
+        pixels, flags, plane = pictures.read_picture(encoded)
+        shape = tf.shape(pixels)
+        if self.variable:
+            flags += STEP_UNIT * step
+        sections, decoded = self.payload.encode(pixels, step, *([] if passes is None else [passes]))
+        of_picture = decoded_fingerprint(decoded, shape[0], shape[1], flags, plane)
+        of_model = tf.constant(self.fingerprint, tf.int64)
+        return container.pack(shape[0], shape[1], flags, of_picture, of_model, [*sections, plane])
+
+    def read_stream(self, stream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Decodes one stream to (pixels uint8 [H, W, 3], flags, alpha plane).
+
+        Raises:
+          tf.errors.InvalidArgumentError: see `read_payload`.
+        """
+        decoded, sides, flags, plane = self._read(stream)
+        return self.draw(decoded, sides, flags), flags % STEP_UNIT if self.variable else flags, plane
+
+    def draw(self, decoded: tf.Tensor, sides: tuple[tf.Tensor, tf.Tensor], flags: tf.Tensor) -> tf.Tensor:
+        """uint8 pixels [H, W, 3] of what `read_payload` gives."""
+        return self.payload.draw(decoded, *sides, flags // STEP_UNIT)
+
+    def read_payload(self, stream: tf.Tensor) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor], tf.Tensor, tf.Tensor]:
+        """Decodes one stream to (what the picture is drawn from, (height, width) in pixels, flags, alpha plane).
+
+        Raises:
+          tf.errors.InvalidArgumentError: not a stream, another model's, damaged, or this machine's arithmetic gives
+            something else than the writer's.
+        """
+        known = tf.constant([self.fingerprint, *self.reads], tf.int64)
+        header, sections = container.unpack(stream, known, self.payload.section_count + 1)
+        sides = tf.cast(header.height, tf.int32), tf.cast(header.width, tf.int32)
+        decoded = self.payload.decode(sections[:-1], *sides)
+        flags = tf.cast(header.flags, tf.int32)
+        same = tf.debugging.Assert(
+            decoded_fingerprint(decoded, *sides, flags, sections[-1]) == header.latents_fingerprint,
+            ["the decoded latents differ from those written: damage, or this machine computes differently; no picture"],
+        )
+        with tf.control_dependencies([same]):
+            return tf.identity(decoded), sides, flags, sections[-1]
+
+    def compress(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """image_bytes string [B] (PNG, JPEG, BMP) -> {"bitstream_bytes": string [B]}."""
+
+        return {"bitstream_bytes": _map(lambda encoded: self._write(encoded, DEFAULT_STEP), image_bytes, tf.string)}
+
+    def compress_at(self, image_bytes: tf.Tensor, quality: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`compress` at a quality of its own for each picture: int32 [B], 0 (small files) to 100.
+
+        Raises:
+          tf.errors.InvalidArgumentError: a quality lies outside.
+        """
+        pairs = image_bytes, steps_of(quality)
+        return {"bitstream_bytes": _map(lambda pair: self._write(*pair), pairs, tf.string)}
+
+    def compress_refined(
+        self, image_bytes: tf.Tensor, passes: tf.Tensor, quality: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
+        """`compress` or `compress_at` with a search for a better stream: int32 [B] passes of it, 0 to MOST_PASSES.
+
+        Raises:
+          tf.errors.InvalidArgumentError: a quality or a number of passes lies outside.
+        """
+        steps = tf.fill(tf.shape(passes), DEFAULT_STEP) if quality is None else steps_of(quality)
+        inside = tf.reduce_all((passes >= 0) & (passes <= MOST_PASSES))
+        with tf.control_dependencies([require(inside, f"passes must be 0 to {MOST_PASSES}, not", passes)]):
+            passes = tf.identity(passes)
+
+        wanted = image_bytes, steps, passes
+        return {"bitstream_bytes": _map(lambda one: self._write_refined(*one), wanted, tf.string)}
+
+    def decompress(self, bitstream_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """bitstream_bytes string [B] -> {"image_bytes": string [B]}, PNG."""
+
+        def one(stream):
+            return pictures.write_picture(*self.read_stream(stream))
+
+        return {"image_bytes": _map(one, bitstream_bytes, tf.string)}
+
+    def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Really codes and decodes pictures: serialised records, string [B] -> numbers, each float32 [B, 1].
+
+        bpp counts all bits of the stream; beside it "psnr_db", "ms_ssim" and what the payload measures. A codec of
+        variable quality is measured at `DEFAULT_STEP`.
+        """
+        encoded = picture_records.parse(examples)[picture_records.ENCODED]
+        names = ("bpp", "psnr_db", "ms_ssim", *self.payload.measures)
+        numbers = _map(lambda e: tf.stack(self._measure(e)), encoded, tf.TensorSpec([len(names)], tf.float32))
+        return {name: numbers[:, i : i + 1] for i, name in enumerate(names)}
+
+    def _measure(self, encoded: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        stream, (pixels, _, _) = self._write(encoded, DEFAULT_STEP), pictures.read_picture(encoded)
+        decoded, sides, flags, _ = self._read(stream)
+        drawn = self.draw(decoded, sides, flags)
+        area = tf.cast(tf.shape(pixels)[0] * tf.shape(pixels)[1], tf.float32)
+        bpp = 8.0 * tf.cast(tf.strings.length(stream), tf.float32) / area
+        psnr, similarity = distortion.psnr_db(pixels[None], drawn[None]), distortion.ms_ssim(pixels[None], drawn[None])
+        more = self.payload.measure(pixels, decoded, drawn, bpp, tf.constant(DEFAULT_STEP))
+        return bpp, psnr[0], similarity[0], *more
+
+
+def steps_of(quality: tf.Tensor) -> tf.Tensor:
+    """Qualities int32 [B], 0 to 100, in steps up to LAST_STEP. Raises InvalidArgumentError: one lies outside."""
+    inside = tf.reduce_all((quality >= 0) & (quality <= 100))
+    with tf.control_dependencies([require(inside, "a quality must be 0 to 100, not", quality)]):
+        return (quality * LAST_STEP + 50) // 100
+
+
+def decoded_fingerprint(
+    decoded: tf.Tensor, height: tf.Tensor, width: tf.Tensor, flags: tf.Tensor, plane: tf.Tensor
+) -> tf.Tensor:
+    """A number below 2^32, int64 scalar, of all that a picture is drawn from.
+
+    Args:
+      decoded: float32 or integers of 32 bits at most, of any shape.
+      height, width, flags: int32 scalars. plane: string scalar, the alpha plane's bytes.
+    """
+    beside = tf.stack([height, width, flags, tf.bitcast(tf.cast(container.fingerprint(plane), tf.uint32), tf.int32)])
+    flat = tf.reshape(decoded, [-1])
+    flat = tf.bitcast(flat, tf.int32) if flat.dtype == tf.float32 else tf.cast(flat, tf.int32)
+    first = tf.fingerprint(tf.concat([flat, beside], 0)[None])[0, :4]
+    return tf.cast(tf.bitcast(first, tf.uint32), tf.int64)
+
+
+def _map(function: Callable, values: tf.Tensor, signature) -> tf.Tensor:
+    """Applies a function to each element, one after the other, so that memory is that of one picture."""
+    return tf.map_fn(function, values, fn_output_signature=signature, parallel_iterations=1)
