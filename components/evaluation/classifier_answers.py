@@ -48,13 +48,16 @@ def scores(p: np.ndarray, labels: np.ndarray, teacher: np.ndarray) -> dict[str, 
     """The figures of a model beside its teacher.
 
     Args:
-      p, teacher: probabilities [N, K]. labels: int [N]; -1 is none, and one that the models do not know is wrong.
+      p, teacher: probabilities [N, K]. labels: int [N]; -1 is none, and one that the models do not know is wrong. The
+        teacher may know other classes, or none.
 
     Returns:
       Of the examples with a label, None without a single one: "accuracy", "top5_accuracy", "cross_entropy" (nats) and
-      "calibration_error"; of all: "agreement" (share with the teacher's answer), "kl_to_teacher" (KL(teacher || model),
-      nats).
+      "calibration_error"; of all, None beside a teacher of other classes: "agreement" (share with its answer),
+      "kl_to_teacher" (KL(teacher || model), nats).
     """
+    if p.shape != teacher.shape:
+        return scores(p, labels, p) | {"agreement": None, "kl_to_teacher": None}
     log_p, log_t = (np.log(np.maximum(q.astype(np.float64), _LEAST)) for q in (p, teacher))
     return _label_scores(p, log_p, labels) | {
         "agreement": float((p.argmax(1) == teacher.argmax(1)).mean()),

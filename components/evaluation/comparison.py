@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import scipy.special
 from tfx import types
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
@@ -16,8 +17,8 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 from components import artifacts
 from components.evaluation.classifier_answers import probabilities, scores
 from models.classifiers import cost
-from models.classifiers import inputs as classifier_inputs
 from models.distillation import teacher as teachers
+from models.distillation.term import LOGITS
 from models.publishing import pushed
 from models.records import pictures as picture_records
 
@@ -103,14 +104,16 @@ def compare(
     """
     found = teachers.load(models["teacher"], range=range_, output=output)
     by_teacher, labels = _by_teacher(found, files)
-    rows = [{"role": "teacher"} | scores(by_teacher, labels, by_teacher) | _costs(models["teacher"], files)]
-    answers = []
+    rows, answers = [], []
     for role in ROLES:
         for n in range(artifacts.MOST):
             if path := models.get(f"{role}_{n}"):
                 p, labels = probabilities(path, files)
                 rows.append({"role": role, **scores(p, labels, by_teacher), **_costs(path, files)})
                 answers += [p] if role == "student" else []
+    of_same_classes = not answers or by_teacher.shape == answers[0].shape
+    of_teacher = scores(by_teacher, labels, by_teacher) if of_same_classes else dict.fromkeys(rows[0])
+    rows.insert(0, of_teacher | {"role": "teacher"} | _costs(models["teacher"], files))
     if ensemble and answers:
         costs = ("parameters", "multiply_adds", "size_bytes", "latency_ms")
         sums = {name: sum(row[name] or 0 for row in rows if row["role"] == "student") for name in costs}
@@ -119,20 +122,15 @@ def compare(
 
 
 def _by_teacher(found: teachers.Teacher, files: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The teacher's probabilities [N, K] and the labels [N], by its network: one of the user's own cannot `predict`."""
-    import tensorflow as tf
-
-    network, size = found.features(), found.network.inputs[0].shape[1]
-    logits, labels = [], []
+    """The teacher's probabilities [N, K] (K = 0 without logits) and the labels [N]; one of a user cannot `predict`."""
+    logits, labels, say = [], [], None
     for records in picture_records.records(files).batch(_BATCH):
         features = picture_records.parse(records)
-        encoded = features[picture_records.ENCODED]
-        pixels = tf.stack(
-            [classifier_inputs.prepare(e, size or int(features[picture_records.HEIGHT][0])) for e in encoded]
-        )
-        logits.append(network(tf.cast(pixels, tf.float32) / 255.0, training=False)["logits"])
         labels.append(features[picture_records.LABEL].numpy())
-    return tf.nn.softmax(tf.concat(logits, 0)).numpy(), np.concatenate(labels)
+        say = say or found.of_records(size=int(features[picture_records.HEIGHT][0]))
+        logits.append(say(records).get(LOGITS, np.zeros((len(labels[-1]), 0), "float32")))
+    logits = np.concatenate(logits)
+    return scipy.special.softmax(logits, axis=1) if logits.size else logits, np.concatenate(labels)
 
 
 def _costs(path: str, files: Sequence[str]) -> dict[str, Any]:

@@ -4,24 +4,17 @@ import json
 import os
 import shutil
 
-import tensorflow as tf
-from tfx.components.example_gen import write_split
-from tfx.components.util import examples_utils
-from tfx.proto import example_gen_pb2
-from tfx.types import artifact_utils
 from tfx.utils import path_utils
 from tfx.v1.dsl.components import InputArtifact, OutputArtifact, Parameter, component
 from tfx.v1.types.standard_artifacts import Examples, Model, ModelRun
 
 from components import artifacts
+from components.training import kept
 from components.training.trainer import ROUTE
-from models.classifiers import inputs as classifier_inputs
 from models.contract.recipe import ConfigError
+from models.distillation import inputs, stages, student, teacher
 from models.distillation import route as routes
-from models.distillation import stages, student, teacher
 from models.records import pictures as picture_records
-
-_BATCH = 128
 
 
 def digest(path: str) -> str:
@@ -99,7 +92,7 @@ def TeacherOutputs(  # noqa: N802 (TFX components are nouns)
 
     Args:
       examples: records. model: the teacher.
-      outputs: the same records with features `teacher/<name>`, and their shapes in `teacher_outputs.json`.
+      outputs: the same records with features `teacher/<name>`, see `components.training.kept`.
       config: all options of the distillation, JSON.
 
     Raises:
@@ -110,34 +103,9 @@ def TeacherOutputs(  # noqa: N802 (TFX components are nouns)
 
 def write_outputs(examples, model, outputs, config: str) -> None:
     """What `TeacherOutputs` does, with its artifacts."""
-    train_files = artifacts.split_files([examples], picture_records.SPLITS[0])
+    splits = picture_records.SPLITS[:2]
     options = json.loads(config) | {"teacher": artifacts.saved_model_dir(model)}
-    adapted = student.adapt(stages.both(student.StudentConfig(**options)), train_files)
-    network = student.build(adapted).teacher
-    for split in picture_records.SPLITS[:2]:
-        folder = os.path.join(outputs.uri, f"Split-{split}")
-        tf.io.gfile.makedirs(folder)
-        path = os.path.join(folder, "data-00000-of-00001.gz")
-        with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
-            for record in annotated(artifacts.split_files([examples], split), network, adapted.image_size):
-                writer.write(record)
-    shapes = {name: list(output.shape[1:]) for name, output in network.output.items()}
-    with tf.io.gfile.GFile(os.path.join(outputs.uri, student.SHAPES), "w") as file:
-        file.write(json.dumps(shapes))
-    outputs.split_names = artifact_utils.encode_split_names(list(picture_records.SPLITS[:2]))
-    examples_utils.set_payload_format(outputs, example_gen_pb2.FORMAT_TF_EXAMPLE)
-    examples_utils.set_file_format(outputs, write_split.to_file_format_str(example_gen_pb2.FORMAT_TFRECORDS_GZIP))
-
-
-def annotated(files: list[str], network, size: int):
-    """Yields the serialised records of files with what a network, pixels to a dict, says of their pictures."""
-    for records in picture_records.records(files).batch(_BATCH):
-        encoded = picture_records.parse(records)[picture_records.ENCODED]
-        pixels = tf.stack([classifier_inputs.prepare(e, size) for e in encoded])
-        said = network(tf.cast(pixels, tf.float32) / 255.0, training=False)
-        said = {student.CACHED + name: value.numpy() for name, value in said.items()}
-        for i, record in enumerate(records.numpy()):
-            example = tf.train.Example.FromString(record)
-            for name, value in said.items():
-                example.features.feature[name].float_list.value.extend(value[i].ravel().tolist())
-            yield example.SerializeToString()
+    config = stages.both(student.StudentConfig(**options))
+    adapted = student.adapt(config, artifacts.split_files([examples], splits[0]))
+    say = teacher.given(adapted).of_records(adapted.teacher_names, adapted.image_size)
+    kept.write(examples, outputs, say, splits, inputs.CACHED)

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from models.classifiers import samplers
 from models.contract.recipe import ConfigError
+from models.records import kept
 from models.records import pictures as picture_records
 
 _SHUFFLED = 20_000  # pictures among which the next one is drawn
@@ -21,7 +22,7 @@ _BUCKETS = 1 << 30
 
 
 def inputs(
-    files: Sequence[str], config, training: bool, beside: Mapping[str, Sequence[int]] | None = None
+    files: Sequence[str], config, training: bool, beside: Mapping[str, kept.Output] | None = None
 ) -> tf.data.Dataset:
     """Batches (pixels float32 [B, S, S, 3] in [0, 1], labels float32 [B, K], each row a distribution).
 
@@ -30,8 +31,8 @@ def inputs(
 
     Args:
       files: of records. config: a `PicturesConfig`. training: see above.
-      beside: float features of the records, by name with their shape; the labels are then a dict {"labels": [B, K],
-        NAME: [B, *shape]}, and the pictures may not be augmented.
+      beside: outputs of a model that are kept in the records, of one shape each, by the feature's name; the labels are
+        then a dict {"labels": [B, K], NAME: [B, *shape]}, and the pictures may not be augmented.
 
     Raises:
       FileNotFoundError: no files, or one is missing.
@@ -61,8 +62,8 @@ def inputs(
     )
 
 
-def read(record: tf.Tensor, config, beside: Mapping[str, Sequence[int]]) -> dict[str, tf.Tensor]:
-    """One record: "pixels" uint8 [S, S, 3], "label" int64, "id" string, and the features of `beside`, float32."""
+def read(record: tf.Tensor, config, beside: Mapping[str, kept.Output]) -> dict[str, tf.Tensor]:
+    """One record: "pixels" uint8 [S, S, 3], "label" int64, "id" string, and the outputs `beside`."""
     features = picture_records.parse(record)
     label = features[picture_records.LABEL]
     known = tf.debugging.Assert(
@@ -71,11 +72,7 @@ def read(record: tf.Tensor, config, beside: Mapping[str, Sequence[int]]) -> dict
     )
     with tf.control_dependencies([known]):
         example = {"pixels": prepare(features[picture_records.ENCODED], config.image_size), "label": tf.identity(label)}
-    example["id"] = features[picture_records.ID]
-    if beside:
-        spec = {name: tf.io.FixedLenFeature(list(shape), tf.float32) for name, shape in beside.items()}
-        example |= tf.io.parse_single_example(record, spec)
-    return example
+    return example | {"id": features[picture_records.ID]} | (kept.parse(record, beside) if beside else {})
 
 
 def prepare(encoded: tf.Tensor, size: int) -> tf.Tensor:

@@ -16,7 +16,7 @@ from models.codecs.inputs import inputs
 from models.codecs.mean_scale_hyperprior import MeanScaleHyperprior
 from models.codecs.reconstructions import callbacks
 from models.codecs.serving.serial_latents import ContextLatents
-from models.codecs.serving.server import signatures
+from models.codecs.serving.transforms import signatures
 from models.contract.recipe import Recipe, option
 from models.entropy.densities import gaussian
 from models.layers.conv import MaskedConv2D

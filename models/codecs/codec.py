@@ -20,7 +20,6 @@ from models.layers.gain import GainUnits
 from models.layers.gdn import GDN
 from models.training import replicas
 
-STRIDE = 16  # pixels a latent, each way
 # Latents are this many times the values that the networks work with, whose weights then are all of one order of
 # magnitude, as Adam wants them. A power of two: exact in fixed-point arithmetic.
 GAIN = 16.0
@@ -88,6 +87,11 @@ class Codec(Configured):
     and no gradient passes the rounding: a second stage that fits synthesis and entropy model to the latents of an
     encoder that stays (arXiv:2104.05168).
     """
+
+    stride = 16  # pixels a latent, each way
+    # Served pictures are worked through in tiles, of so many latents a side and a halo around them. The transforms
+    # reach 30 pixels and 4 latents. Slopes have smaller tiles: a gradient keeps what all layers gave.
+    tile, halo, gradient_tile = 48, 4, 32
 
     def __init__(self, config: CodecConfig, **kwargs):
         super().__init__(config, **kwargs)

@@ -15,7 +15,8 @@ from models.codecs import codec
 from models.codecs.hyperprior import Hyperprior, crop_like
 from models.codecs.inputs import inputs
 from models.codecs.reconstructions import callbacks
-from models.codecs.serving.server import MixtureLatents, signatures
+from models.codecs.serving.latents import MixtureLatents
+from models.codecs.serving.transforms import signatures
 from models.contract.recipe import Recipe, Search, option
 from models.entropy.densities import gaussian, mixture
 from models.layers.attention import ChannelAttention

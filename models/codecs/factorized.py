@@ -11,7 +11,8 @@ import keras
 from models.codecs import codec
 from models.codecs.inputs import inputs
 from models.codecs.reconstructions import callbacks
-from models.codecs.serving.server import FactorizedLatents, signatures
+from models.codecs.serving.latents import FactorizedLatents
+from models.codecs.serving.transforms import signatures
 from models.contract.recipe import Recipe
 from models.entropy.densities.factorized import FactorizedPrior
 

@@ -13,7 +13,8 @@ from keras import ops
 from models.codecs import codec
 from models.codecs.inputs import inputs
 from models.codecs.reconstructions import callbacks
-from models.codecs.serving.server import GaussianLatents, signatures
+from models.codecs.serving.latents import GaussianLatents
+from models.codecs.serving.transforms import signatures
 from models.contract.recipe import Recipe
 from models.entropy.densities import gaussian
 from models.entropy.densities.factorized import FactorizedPrior

@@ -13,7 +13,8 @@ from models.codecs import codec
 from models.codecs.hyperprior import Hyperprior
 from models.codecs.inputs import inputs
 from models.codecs.reconstructions import callbacks
-from models.codecs.serving.server import GaussianLatents, signatures
+from models.codecs.serving.latents import GaussianLatents
+from models.codecs.serving.transforms import signatures
 from models.contract.recipe import Recipe
 from models.layers.hyper import LEAK, hyper_analysis, hyper_synthesis
 

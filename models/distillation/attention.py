@@ -24,14 +24,14 @@ class AttentionTransfer(Term):
         super().__init__(teacher_layer_name, student_layer_name, **kwargs)
         self.power = power
 
-    def prepare(self, teacher_shape, student_shape):
+    def connect(self, teacher_shape, student_shape, y_shape=None):
         check_maps("attention transfer", teacher_shape, student_shape)
         same_places(*(keras.KerasTensor((1, *s[1:])) for s in (teacher_shape, student_shape)))
 
-    def compute_loss(self, teacher_outputs, student_outputs, y=None, **kwargs):
-        """Maps of both sides, [B, H, W, C] -> scalar."""
+    def example_losses(self, teacher_outputs, student_outputs, y=None):
+        """Maps of both sides, [B, H, W, C] -> [B]."""
         teacher, student = same_places(self._map(teacher_outputs), self._map(student_outputs))
-        return ops.mean(ops.square(self._direction(teacher) - self._direction(student)))
+        return ops.mean(ops.square(self._direction(teacher) - self._direction(student)), axis=-1)
 
     def _map(self, features):
         """[B, H, W, C] -> [B, H, W, 1] float32."""

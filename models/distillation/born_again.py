@@ -12,7 +12,7 @@ PERMUTATIONS = ("sample", "global")
 
 
 class _OnLogits(Term):
-    def prepare(self, teacher_shape, student_shape):
+    def connect(self, teacher_shape, student_shape, y_shape=None):
         check_classes(teacher_shape, student_shape)
 
 
@@ -20,34 +20,31 @@ class _OnLogits(Term):
 class BornAgain(_OnLogits):
     """Cross-entropy of the student with the teacher's probabilities, temperature 1, no labels; mean over the batch."""
 
-    def compute_loss(self, teacher_outputs, student_outputs, y=None, **kwargs):
-        """Logits of both sides, [B, K] -> scalar."""
-        return ops.mean(cross_entropy(probabilities(teacher_outputs), student_outputs))
+    def example_losses(self, teacher_outputs, student_outputs, y=None):
+        """Logits of both sides, [B, K] -> [B]."""
+        return cross_entropy(probabilities(teacher_outputs), student_outputs)
 
 
 @keras.saving.register_keras_serializable("kompakt")
 class ConfidenceWeighted(_OnLogits):
     """CWTM: cross-entropy with the labels, each example weighted by the teacher's largest probability.
 
-    The weights of a batch, the whole one where several devices share it, are divided by their sum: a teacher of
+    The weights of a batch, the whole one where several devices share it, are divided by their mean: a teacher of
     constant confidence gives the plain mean. Needs the labels, which Keras' own `Distiller` does not pass on: there it
     raises ValueError.
     """
 
     needs_labels = True
 
-    def compute_loss(self, teacher_outputs, student_outputs, y=None, **kwargs):
-        """Logits of both sides and labels y, [B, K] each -> scalar."""
-        if y is None:
-            raise ValueError("confidence weighting needs the labels: pass y, [B, K]")
-        losses = replicas.gathered(cross_entropy(y, student_outputs))
-        return ops.sum(self.weights(replicas.gathered(teacher_outputs)) * losses)
+    def example_losses(self, teacher_outputs, student_outputs, y=None):
+        """Logits of both sides and labels y, [B, K] each -> [B]."""
+        return self.weights(teacher_outputs) * cross_entropy(y, student_outputs)
 
     @staticmethod
     def weights(teacher_outputs):
-        """[B, K] logits -> [B] float32, summing to one."""
+        """[B, K] logits -> [B] float32 with a mean of one over the whole batch."""
         confidence = ops.max(probabilities(teacher_outputs), axis=-1)
-        return confidence / ops.sum(confidence)
+        return confidence / ops.mean(replicas.gathered(confidence))
 
 
 @keras.saving.register_keras_serializable("kompakt")
@@ -71,7 +68,7 @@ class PermutedDarkKnowledge(TrainedTerm):
         self.generator = keras.random.SeedGenerator(seed)
         self.built = True
 
-    def prepare(self, teacher_shape, student_shape):
+    def connect(self, teacher_shape, student_shape, y_shape=None):
         check_classes(teacher_shape, student_shape)
 
     def targets(self, teacher_outputs):
@@ -90,9 +87,9 @@ class PermutedDarkKnowledge(TrainedTerm):
             ops.take_along_axis(p, in_disorder, axis=-1), ops.argsort(in_order, axis=-1), axis=-1
         )
 
-    def compute_loss(self, teacher_outputs, student_outputs, y=None, **kwargs):
-        """Logits of both sides, [B, K] -> scalar."""
-        return ops.mean(cross_entropy(self.targets(teacher_outputs), student_outputs))
+    def example_losses(self, teacher_outputs, student_outputs, y=None):
+        """Logits of both sides, [B, K] -> [B]."""
+        return cross_entropy(self.targets(teacher_outputs), student_outputs)
 
     def get_config(self):
         return super().get_config() | {"permutation": self.permutation, "seed": self.seed}

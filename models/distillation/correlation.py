@@ -6,7 +6,7 @@ import warnings
 import keras
 from keras import ops
 
-from models.distillation.term import Term, batch_rows, unit_rows
+from models.distillation.term import Term, batch_rows, check_rows, unit_rows
 
 KERNELS = ("taylor_rbf", "rbf", "bilinear")
 _TOLERANCE = 0.1  # truncation error of the kernel above which one is warned
@@ -45,7 +45,10 @@ class Correlation(Term):
         if kernel == "taylor_rbf" and rest > _TOLERANCE:
             warnings.warn(f"gamma={gamma}: the series of order {order} leaves out up to {rest:.2g}", stacklevel=2)
 
-    def compute_loss(self, teacher_outputs, student_outputs, y=None, **kwargs):
+    def connect(self, teacher_shape, student_shape, y_shape=None):
+        check_rows("correlation", teacher_shape, student_shape)
+
+    def example_losses(self, teacher_outputs, student_outputs, y=None):
         """Embeddings of both sides, [B, D] (maps are averaged over their places) -> scalar."""
         teacher, student = (self.matrix(f) for f in (teacher_outputs, student_outputs))
         return ops.mean(ops.square(teacher - student))

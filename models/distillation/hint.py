@@ -27,7 +27,7 @@ class Hint(TrainedTerm):
         self.has_regressor = regressor
         self.regressor = None
 
-    def prepare(self, teacher_shape, student_shape):
+    def connect(self, teacher_shape, student_shape, y_shape=None):
         if len(teacher_shape) != len(student_shape) or len(teacher_shape) not in (2, 4):
             raise ValueError(f"a hint of shape {tuple(teacher_shape)} does not fit features {tuple(student_shape)}")
         if len(teacher_shape) == 4:
@@ -43,14 +43,15 @@ class Hint(TrainedTerm):
         self.regressor.build((None, *student_shape[1:]))
         self.built = True
 
-    def compute_loss(self, teacher_outputs, student_outputs, y=None, **kwargs):
-        """Features of both sides, [B, H, W, C] or [B, D] -> scalar."""
+    def example_losses(self, teacher_outputs, student_outputs, y=None):
+        """Features of both sides, [B, H, W, C] or [B, D] -> [B]."""
         teacher, student = teacher_outputs, student_outputs
         if len(teacher.shape) == 4:
             teacher, student = same_places(teacher, student)
         if self.regressor is not None:
             student = self.regressor(student)
-        return ops.mean(ops.square(ops.cast(student, "float32") - ops.cast(teacher, "float32")))
+        squares = ops.square(ops.cast(student, "float32") - ops.cast(teacher, "float32"))
+        return ops.mean(squares, axis=tuple(range(1, len(squares.shape))))
 
     def get_config(self):
         return super().get_config() | {"regressor": self.has_regressor}

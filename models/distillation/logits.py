@@ -25,16 +25,16 @@ class Logits(Term):
             raise ValueError(f"temperature={temperature}: must be above zero")
         self.temperature = temperature
 
-    def prepare(self, teacher_shape, student_shape):
+    def connect(self, teacher_shape, student_shape, y_shape=None):
         check_classes(teacher_shape, student_shape)
 
-    def compute_loss(self, teacher_outputs, student_outputs, y=None, **kwargs):
-        """Logits of both sides, [B, K] -> scalar."""
+    def example_losses(self, teacher_outputs, student_outputs, y=None):
+        """Logits of both sides, [B, K] -> [B]."""
         log_teacher, log_student = (
             ops.log_softmax(ops.cast(z, "float32") / self.temperature) for z in (teacher_outputs, student_outputs)
         )
         divergence = ops.sum(ops.exp(log_teacher) * (log_teacher - log_student), axis=-1)
-        return self.temperature**2 * ops.mean(divergence)
+        return self.temperature**2 * divergence
 
     def get_config(self):
         return super().get_config() | {"temperature": self.temperature}
@@ -44,12 +44,13 @@ class Logits(Term):
 class LogitRegression(Term):
     """Mean squared difference of logits [B, K], over batch and classes (Ba, Caruana, arXiv:1312.6184, eq. 1)."""
 
-    def prepare(self, teacher_shape, student_shape):
+    def connect(self, teacher_shape, student_shape, y_shape=None):
         check_classes(teacher_shape, student_shape)
 
-    def compute_loss(self, teacher_outputs, student_outputs, y=None, **kwargs):
-        """Logits of both sides, [B, K] -> scalar."""
-        return ops.mean(ops.square(ops.cast(teacher_outputs, "float32") - ops.cast(student_outputs, "float32")))
+    def example_losses(self, teacher_outputs, student_outputs, y=None):
+        """Logits of both sides, [B, K] -> [B]."""
+        difference = ops.cast(teacher_outputs, "float32") - ops.cast(student_outputs, "float32")
+        return ops.mean(ops.square(difference), axis=-1)
 
 
 def check_classes(teacher_shape: tuple, student_shape: tuple) -> None:

@@ -3,8 +3,8 @@
     0.1*ce + alpha*logits(temperature=temperature) + 50*rkd_distance(layer=embedding)
 
 A term is WEIGHT*NAME(KEY=VALUE, ...); weight and arguments may be left out. `layer` names the feature of both sides,
-`teacher` and `student` that of one. A weight or value that is the name of an option of the configuration stands for its
-value, so that the tuner can search it.
+`teacher` and `student` that of one; a loss of the labels alone has no teacher's. A weight or value that is the name of
+an option of the configuration stands for its value, so that the tuner can search it.
 """
 
 import dataclasses
@@ -19,13 +19,14 @@ from models.distillation.attention import AttentionTransfer
 from models.distillation.born_again import BornAgain, ConfidenceWeighted, PermutedDarkKnowledge
 from models.distillation.correlation import Correlation
 from models.distillation.hint import Hint
+from models.distillation.labels import CrossEntropy
 from models.distillation.logits import LogitRegression, Logits
 from models.distillation.relational import RelationalAngle, RelationalDistance
-from models.distillation.term import Term
+from models.distillation.term import LOGITS, Term
 
-LABELS = "ce"  # cross-entropy with the labels: the only term without a teacher
-LOGITS = "logits"  # name of the output, among the features
+LABELS = "ce"
 TERMS: Mapping[str, type[Term]] = {
+    LABELS: CrossEntropy,
     "logits": Logits,
     "logit_regression": LogitRegression,
     "hint": Hint,
@@ -45,18 +46,20 @@ _LAYERS = {"teacher": ("teacher_layer_name",), "student": ("student_layer_name",
 
 @dataclasses.dataclass(frozen=True)
 class Weighted:
-    """One term of the sum; `loss` is None for the labels' cross-entropy."""
+    """One term of the sum."""
 
     name: str
     weight: float
-    loss: Term | None
+    loss: Term
 
 
-def parse(text: str, options: Mapping[str, Any] | None = None) -> list[Weighted]:
+def parse(
+    text: str, options: Mapping[str, Any] | None = None, terms: Mapping[str, type[Term]] = TERMS
+) -> list[Weighted]:
     """Reads an objective.
 
     Args:
-      text: see the module. options: values that weights and arguments may name.
+      text: see the module. options: values that weights and arguments may name. terms: those there are, by name.
 
     Returns:
       The terms in order; a second one of a name is called NAME_2.
@@ -69,25 +72,28 @@ def parse(text: str, options: Mapping[str, Any] | None = None) -> list[Weighted]
         matched = _TERM.fullmatch(part.strip())
         if not matched:
             raise ConfigError(f"terms: '{part.strip()}' is no term; wanted is WEIGHT*NAME(KEY=VALUE, ...)")
-        found.append(_weighted(matched, dict(options or {})))
+        found.append(_weighted(matched, dict(options or {}), terms))
     counts = [sum(w.name == other.name for other in found[:i]) for i, w in enumerate(found)]
     found = [dataclasses.replace(w, name=f"{w.name}_{n + 1}") if n else w for w, n in zip(found, counts, strict=True)]
     return found
 
 
-def check_features(objective: Collection[Weighted], teacher: Collection[str], student: Collection[str]) -> None:
+def check_features(
+    objective: Collection[Weighted], teacher: Collection[str], student: Collection[str] | None = None
+) -> None:
     """Raises ConfigError, with the names that there are, if a term asks for a feature that a model does not have.
 
     Args:
-      objective: the terms. teacher, student: names of the features that each side gives.
+      objective: the terms. teacher: names of all that it gives.
+      student: names of its features beside the logits (None: not checked).
     """
     for weighted in objective:
-        if weighted.loss is None:
-            continue
-        for side, known, wanted in zip(
-            ("teacher", "student"), (teacher, student), weighted.loss.layer_names, strict=True
-        ):
-            if wanted is not None and wanted not in known:
+        theirs, own = weighted.loss.layer_names
+        sides = [("teacher", teacher, theirs or LOGITS)] if weighted.loss.needs_teacher else []
+        if student is not None:
+            sides.append(("student", student, own or LOGITS))
+        for side, known, wanted in sides:
+            if wanted not in known and (side, wanted) != ("student", LOGITS):
                 near = difflib.get_close_matches(wanted, list(known), 1, 0)
                 nearest = f" (nearest: {near[0]})" if near else ""
                 raise ConfigError(
@@ -96,39 +102,34 @@ def check_features(objective: Collection[Weighted], teacher: Collection[str], st
                 )
 
 
-def _weighted(matched: re.Match, options: dict[str, Any]) -> Weighted:
+def _weighted(matched: re.Match, options: dict[str, Any], terms: Mapping[str, type[Term]]) -> Weighted:
     name = matched["name"]
     weight = _number(matched["weight"] or "1", options, f"the weight of {name}")
     if weight < 0:
         raise ConfigError(f"terms: the weight of {name} is {weight:g}; it must not be below zero")
-    arguments = dict(_arguments(name, matched["arguments"] or "", options))
-    if name == LABELS:
-        if arguments:
-            raise ConfigError(f"terms: {LABELS} takes no arguments")
-        return Weighted(name, weight, None)
-    if name not in TERMS:
-        near = difflib.get_close_matches(name, [LABELS, *TERMS], 1, 0)
-        raise ConfigError(f"terms: no term '{name}'; there are {LABELS}, {', '.join(TERMS)} (nearest: {near[0]})")
-    known = set(inspect.signature(TERMS[name].__init__).parameters) - {"self", "kwargs"}
-    known |= {"teacher_layer_name", "student_layer_name"}
-    if unknown := set(arguments) - known:
-        usable = sorted((known - set(sum(_LAYERS.values(), ()))) | set(_LAYERS))
-        raise ConfigError(f"terms: {name} takes no '{min(unknown)}'; it takes {', '.join(usable)}")
+    if name not in terms:
+        near = difflib.get_close_matches(name, terms, 1, 0)
+        raise ConfigError(f"terms: no term '{name}'; there are {', '.join(terms)} (nearest: {near[0]})")
+    known = set(inspect.signature(terms[name].__init__).parameters) - {"self", "kwargs"}
+    known |= set(_LAYERS["layer"]) if terms[name].needs_teacher else set()
+    usable = {k for k, arguments in _LAYERS.items() if known & set(arguments)} | known - set(_LAYERS["layer"])
+    pairs = list(_pairs(name, matched["arguments"] or "", options))
+    if unknown := {key for key, _ in pairs} - usable:
+        raise ConfigError(f"terms: {name} takes no '{min(unknown)}'; it takes {', '.join(sorted(usable)) or 'nothing'}")
+    arguments = {a: value for key, value in pairs for a in known.intersection(_LAYERS.get(key, (key,)))}
     try:
-        return Weighted(name, weight, TERMS[name](**arguments))
+        return Weighted(name, weight, terms[name](**arguments))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"terms: {name}: {error}") from error
 
 
-def _arguments(name: str, text: str, options: dict[str, Any]):
-    """(argument of the constructor, value) pairs of "key=value, key=value"."""
+def _pairs(name: str, text: str, options: dict[str, Any]):
+    """(key, value) pairs of "key=value, key=value"."""
     for pair in filter(None, (p.strip() for p in text.split(","))):
         key, equals, value = (s.strip() for s in pair.partition("="))
         if not equals or not value:
             raise ConfigError(f"terms: {name}({text}): '{pair}' is not KEY=VALUE")
-        value = options.get(value, value)
-        for argument in _LAYERS.get(key, (key,)):
-            yield argument, _value(value)
+        yield key, _value(options.get(value, value))
 
 
 def _value(value: Any) -> Any:

@@ -6,38 +6,40 @@ Pairs and triplets are of the whole batch, also where several devices share it.
 import keras
 from keras import ops
 
-from models.distillation.term import Term, batch_rows
+from models.distillation.term import Term, batch_rows, check_rows
 
 _TINY = 1e-12  # below the square of any distance that matters
 
 
+class _Relational(Term):
+    def __init__(self, teacher_layer_name="embedding", student_layer_name="embedding"):
+        super().__init__(teacher_layer_name, student_layer_name)
+
+    def connect(self, teacher_shape, student_shape, y_shape=None):
+        check_rows("a relation", teacher_shape, student_shape)
+
+
 @keras.saving.register_keras_serializable("kompakt")
-class RelationalDistance(Term):
+class RelationalDistance(_Relational):
     """Huber loss between the matrices of Euclidean distances within the batch (eq. 5 and 6), mean over all n^2 pairs.
 
     Each side's distances are divided by the mean of its own nonzero ones, so that scale and width may differ. The
     gradient is finite where embeddings are equal.
     """
 
-    def __init__(self, teacher_layer_name="embedding", student_layer_name="embedding"):
-        super().__init__(teacher_layer_name, student_layer_name)
-
-    def compute_loss(self, teacher_outputs, student_outputs, y=None, **kwargs):
+    def example_losses(self, teacher_outputs, student_outputs, y=None):
         """Embeddings of both sides, [B, D] (maps are averaged over their places) -> scalar."""
         return _huber(_distances(batch_rows(teacher_outputs)) - _distances(batch_rows(student_outputs)))
 
 
 @keras.saving.register_keras_serializable("kompakt")
-class RelationalAngle(Term):
+class RelationalAngle(_Relational):
     """Huber loss between the cosines of the angles of all triplets (eq. 7 and 8), mean over all n^3 of them.
 
     Memory grows with the cube of the batch: 64 examples make 262,144 angles, 256 make 16.8 million.
     """
 
-    def __init__(self, teacher_layer_name="embedding", student_layer_name="embedding"):
-        super().__init__(teacher_layer_name, student_layer_name)
-
-    def compute_loss(self, teacher_outputs, student_outputs, y=None, **kwargs):
+    def example_losses(self, teacher_outputs, student_outputs, y=None):
         """Embeddings of both sides, [B, D] (maps are averaged over their places) -> scalar."""
         return _huber(_angles(batch_rows(teacher_outputs)) - _angles(batch_rows(student_outputs)))
 

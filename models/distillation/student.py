@@ -5,27 +5,22 @@ pixels --student--> logits, features --,
 """
 
 import dataclasses
-import json
-import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import keras
-import numpy as np
 from keras import ops
 
-from models.classifiers import classifier, samplers
-from models.classifiers import inputs as classifier_inputs
+from models.classifiers import classifier
 from models.classifiers.serving import signatures
 from models.contract import registry
 from models.contract.recipe import Config, ConfigError, Recipe, Search, option
 from models.contract.training import Judge
 from models.distillation import teacher as teachers
-from models.distillation.objective import LABELS, LOGITS, check_features, parse
+from models.distillation.inputs import CACHED, adapt, inputs
+from models.distillation.objective import LABELS, LOGITS, TERMS, check_features, parse
 from models.distillation.stages import stages
-
-CACHED = "teacher/"  # prefix of a record's features that hold the teacher's outputs
-SHAPES = "teacher_outputs.json"
-_LOOKED_AT = 256  # training pictures on which a teacher is checked
+from models.distillation.term import Term
+from models.records import kept
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,20 +43,30 @@ class StudentConfig(classifier.PicturesConfig):
     alpha: float = option(0.9, "weight that the terms may name", search=Search(0.1, 2.0), low=0.0)
     beta: float = option(1.0, "weight that the terms may name", search=Search(1e-2, 1e3, log=True), low=0.0)
     temperature: float = option(4.0, "of the logits, where the terms name it", search=Search(1.0, 10.0), low=0.01)
-    cached: str = option("", "shapes of the teacher's outputs in the records, JSON; filled in by the pipeline")
+    cached: str = option("", "the teacher's outputs in the records, JSON; filled in by the pipeline")
     control: bool = option(True, "whether the student is also trained on labels alone, at equal cost, to compare")
     seeds: int = option(1, "how many students (and controls) are trained, with seeds from `seed` on", low=1, high=10)
 
     def __post_init__(self):
         super().__post_init__()
         for terms in filter(None, (self.terms, self.hint_terms)):
-            parse(terms, dataclasses.asdict(self))
+            parse(terms, dataclasses.asdict(self), self.known_terms)
         student_recipe(self)
+
+    @property
+    def known_terms(self) -> Mapping[str, type[Term]]:
+        """The terms that an objective may name; a family with terms of its own adds them here."""
+        return TERMS
 
     @property
     def objective(self) -> list:
         """The terms with their weights, their variables not made yet."""
-        return parse(self.terms, dataclasses.asdict(self))
+        return parse(self.terms, dataclasses.asdict(self), self.known_terms)
+
+    @property
+    def teacher_names(self) -> set[str]:
+        """Names of all that the terms ask a teacher for; none if no term needs one."""
+        return {w.loss.layer_names[0] or LOGITS for w in self.objective if w.loss.needs_teacher}
 
 
 def settings_of(name: str, text: str) -> dict[str, str]:
@@ -118,7 +123,8 @@ class Student(keras.Model):
     """A student, its teacher and its objective, to be trained together; only `student` is exported.
 
     `call` takes pixels [B, S, S, 3] float32 in [0, 1] and returns the student's {"logits", features}. Labels are
-    [B, K], or a dict with "labels" and the teacher's cached outputs.
+    [B, K], or a dict with "labels" and the teacher's cached outputs. Weights of examples, [B], act on the terms that
+    have a loss for each.
     """
 
     def __init__(self, config: StudentConfig, **kwargs):
@@ -127,57 +133,64 @@ class Student(keras.Model):
         recipe, student_config = student_recipe(config)
         self.student = recipe.build(student_config)
         self.objective = config.objective
-        wanted = [w.loss.layer_names for w in self.objective if w.loss]
-        teacher_names, student_names = ({pair[side] for pair in wanted} - {None} for side in (0, 1))
-        self.teacher, shapes = self._teacher(config, sorted(teacher_names))
+        self.teacher, shapes = self._teacher(config)
         check_features(self.objective, shapes, self.student.feature_names)
-        self.features = self.student.features(sorted(student_names))
-        self.losses_with_weights = [w.loss for w in self.objective if isinstance(w.loss, keras.layers.Layer)]
-        for weighted in (w for w in self.objective if w.loss):
-            theirs, own = weighted.loss.layer_names
+        self.features = self.student.features(sorted({w.loss.layer_names[1] for w in self.objective} - {None, LOGITS}))
+        self.terms_with_weights = [w.loss for w in self.objective if isinstance(w.loss, keras.layers.Layer)]
+        for weighted in self.objective:
+            theirs, own = (name or LOGITS for name in weighted.loss.layer_names)
+            of_teacher = (None, *shapes[theirs]) if weighted.loss.needs_teacher else None
             try:
-                weighted.loss.prepare((None, *shapes[theirs or LOGITS]), self.features.output[own or LOGITS].shape)
+                weighted.loss.connect(of_teacher, self.features.output[own].shape, (None, config.classes))
             except ValueError as error:
                 raise ConfigError(f"terms: {weighted.name}: {error}") from error
         self.trackers = [keras.metrics.Mean(name=n) for n in ("accuracy", *(w.name for w in self.objective))]
 
-    def _teacher(self, config, names) -> tuple[keras.Model | None, dict]:
+    def _teacher(self, config) -> tuple[keras.Model | None, dict]:
         """The frozen teacher (None if its outputs are cached or nothing needs it) and shapes of its outputs by name."""
-        if not any(w.loss for w in self.objective):
+        if not config.teacher_names:
             return None, {}
         if config.cached:
-            return None, {name: tuple(shape) for name, shape in json.loads(config.cached).items()}
+            return None, {name.removeprefix(CACHED): o.shape for name, o in kept.loads(config.cached).items()}
         if is_trained_here(config):
             raise ConfigError(f"teacher={config.teacher}: a recipe; outside the pipeline give the path of a model")
-        found = teachers.load(config.teacher, range=config.teacher_range, output=config.teacher_output)
-        teachers.check_shapes(found, config.classes, config.image_size)
-        check_features(self.objective, found.names, self.student.feature_names)
-        model = found.features(names)
+        found = teachers.given(config)
+        teachers.check_view(found, config.image_size)
+        model = found.features(config.teacher_names)
         return model, {n: tuple(output.shape[1:]) for n, output in model.output.items()}
 
     def call(self, x, training=None):
         """Logits and features of pixels, see the class."""
         return self.features(x, training=training)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Weighted sum of the objective's terms, scalar."""
+    def term_inputs(self, x, y, y_pred) -> list[tuple]:
+        """What each term takes of a batch, in their order: (teacher's output or None, student's output, labels)."""
         labels = y["labels"] if isinstance(y, dict) else y
-        theirs = self._teachers_outputs(x, y)
-        total = 0.0
-        for weighted, tracker in zip(self.objective, self.trackers[1:], strict=True):
-            if weighted.loss is None:
-                value = ops.mean(classifier.cross_entropy(labels, y_pred[LOGITS]))
-            else:
-                at_teacher, at_student = (name or LOGITS for name in weighted.loss.layer_names)
-                value = weighted.loss.compute_loss(theirs[at_teacher], y_pred[at_student], y=labels)
-            tracker.update_state(value, sample_weight=ops.cast(ops.shape(labels)[0], "float32"))
-            total = total + weighted.weight * value
-        return total
-
-    def _teachers_outputs(self, x, y) -> dict:
+        theirs = {}
         if isinstance(y, dict):
-            return {name.removeprefix(CACHED): value for name, value in y.items()}
-        return self.teacher(x, training=False) if self.teacher is not None else {}
+            theirs = {name.removeprefix(CACHED): value for name, value in y.items()}
+        elif self.teacher is not None:
+            theirs = self.teacher(x, training=False)
+        sides = [[name or LOGITS for name in w.loss.layer_names] for w in self.objective]
+        return [
+            (theirs[there] if w.loss.needs_teacher else None, y_pred[here], labels)
+            for w, (there, here) in zip(self.objective, sides, strict=True)
+        ]
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Weighted sum of the objective's terms, scalar; in training their state then moves."""
+        total = 0.0
+        taken = self.term_inputs(x, y, y_pred)
+        for weighted, given, tracker in zip(self.objective, taken, self.trackers[1:], strict=True):
+            values = weighted.loss.example_losses(*given)
+            if sample_weight is not None and len(values.shape):
+                values = values * ops.cast(sample_weight, values.dtype)
+            value = ops.mean(values)
+            tracker.update_state(value, sample_weight=ops.cast(ops.shape(given[2])[0], "float32"))
+            total = total + weighted.weight * value
+            if training:
+                weighted.loss.update(*given)
+        return total
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Running means of the accuracy and of each term, unweighted."""
@@ -211,55 +224,6 @@ def build(config: StudentConfig) -> Student:
     model = Student(config)
     _run_once(model)
     return model
-
-
-def inputs(files: Sequence[str], config: StudentConfig, training: bool):
-    """Batches as of `models.classifiers.inputs.inputs`, with the teacher's cached outputs if there are some.
-
-    Raises:
-      ConfigError: cached outputs with augmented pictures.
-    """
-    if not config.cached:
-        return classifier_inputs.inputs(files, config, training)
-    if config.is_augmented:
-        raise ConfigError(
-            "cached outputs of a teacher are of the pictures as they are: set crop, flip, cutout, mixup to 0"
-        )
-    shapes = {CACHED + name: shape for name, shape in json.loads(config.cached).items()}
-    return classifier_inputs.inputs(files, config, training, shapes)
-
-
-def cached_shapes(files: Sequence[str]) -> str:
-    """Shapes of the teacher's outputs in record files, JSON, from SHAPES beside their split's folder; "" without."""
-    found = [p for p in {pathlib.Path(f).parent.parent / SHAPES for f in files} if p.is_file()]
-    return found[0].read_text(encoding="utf-8") if found else ""
-
-
-def adapt(config: StudentConfig, files: Sequence[str]) -> StudentConfig:
-    """The configuration with what the data say; the teacher is checked on them, and groups the classes if need be.
-
-    Raises:
-      ConfigError: as `models.classifiers.inputs.adapt`; or the teacher's answers are unusable.
-    """
-    config = classifier_inputs.adapt(config, files)
-    if is_trained_here(config):
-        return config
-    config = dataclasses.replace(config, cached=cached_shapes(files))
-    found = teachers.load(config.teacher, range=config.teacher_range, output=config.teacher_output)
-    teachers.check_shapes(found, config.classes, config.image_size)
-    grouped = config.sampler == "superclass_uniform" and not config.superclasses
-    plain = dataclasses.replace(config, batch_size=_LOOKED_AT, label_noise=0.0)
-    batches = [tuple(np.array(part) for part in b) for b in classifier_inputs.inputs(files, plain, False).take(
-        -1 if grouped else 1)]  # fmt: skip
-    teachers.check_answers(found, batches[0][0], batches[0][1].argmax(1))
-    if grouped:
-        name = "embedding" if "embedding" in found.names else LOGITS
-        model = found.features([name] if name != LOGITS else [])
-        features = np.concatenate([np.array(model(x, training=False)[name]) for x, _ in batches])
-        labels = np.concatenate([y.argmax(1) for _, y in batches])
-        groups = samplers.superclasses_of(features, labels, config.classes, seed=config.seed)
-        config = dataclasses.replace(config, superclasses=json.dumps(groups.tolist()))
-    return config
 
 
 def served(model: Student, config: StudentConfig):

@@ -1,23 +1,31 @@
 """Teachers: a model of ours, or one of the user's own (a `.keras` file or a SavedModel), brought to one form.
 
-What the rest sees is a frozen Keras model from pixels [B, S, S, 3] in [0, 1] to a dict: "logits" [B, K] and the
-features that were asked for.
+    record --the teacher's own view of it--> its input --> {"logits" or "embedding", the features asked for}
+
+A teacher that sees what the student sees, pixels [B, S, S, 3] in [0, 1], is also given as a frozen Keras model, which
+can be shown pictures as they are augmented. What another says is kept in the records.
 """
 
 import dataclasses
 import pathlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import keras
 import numpy as np
 from keras import ops
 
+from models.classifiers import inputs as classifier_inputs
 from models.contract import registry
 from models.contract.recipe import ConfigError
+from models.distillation.objective import check_features
+from models.distillation.term import LOGITS
 from models.publishing import pushed
+from models.records import kept
+from models.records import pictures as picture_records
 
 RANGES = {"0..1": (1.0, 0.0), "0..255": (255.0, 0.0), "-1..1": (2.0, -1.0)}  # scale, offset of pixels in [0, 1]
-OUTPUTS = ("auto", "logits", "probabilities")
+EMBEDDING = "embedding"
+OUTPUTS = ("auto", "logits", "probabilities", EMBEDDING)
 _LEAST = 1e-7  # below this a probability says no more than that the class is out of the question
 
 
@@ -26,28 +34,90 @@ class Teacher:
     """A teacher as it was found.
 
     Attributes:
-      path: where it lies, for messages. network: Functional model, pixels to logits or probabilities.
-      names: features that can be asked for. range: of its pixels, a key of RANGES. output: one of OUTPUTS.
+      path: where it lies, for messages. network: Functional model of pictures; None of a SavedModel that takes records.
+      names: features that can be asked for. range: of its pixels, a key of RANGES. output: what it gives, one of
+        OUTPUTS. is_ours: whether this project made it, so that range and output are known.
+      answer: of a teacher that takes serialised records, string [B] -> {name: [B, ...]}.
     """
 
     path: str
-    network: keras.Model
+    network: keras.Model | None
     names: list[str]
     range: str = "0..1"
     output: str = "logits"
+    is_ours: bool = False
+    answer: Callable | None = None
+
+    @property
+    def last(self) -> str:
+        """What its last output is called."""
+        return EMBEDDING if self.output == EMBEDDING else LOGITS
+
+    @property
+    def known(self) -> list[str]:
+        """Names of all that it gives."""
+        return sorted({*self.names, *([self.last] if self.network is not None else [])})
+
+    @property
+    def side(self) -> int | None:
+        """Side of the pictures that it takes, pixels; None: any, or no pictures."""
+        return self.network.inputs[0].shape[1] if self.network is not None else None
+
+    @property
+    def classes(self) -> int | None:
+        """How many classes it tells apart; None if it gives no logits, or one that takes records."""
+        return self.network.outputs[0].shape[-1] if self.network is not None and LOGITS in self.known else None
 
     def features(self, names: Collection[str] = ()) -> keras.Model:
-        """The frozen model from pixels in [0, 1] to {"logits", each of `names`}, float32."""
-        wanted = {name: self.network.get_layer(name).output for name in names}
-        inner = keras.Model(self.network.inputs, wanted | {"logits": self.network.outputs[0]}, name="teacher_network")
+        """The frozen model from pixels in [0, 1] to {"logits" or "embedding", each of `names`}, float32.
+
+        Raises:
+          ConfigError: it takes records, not pictures.
+        """
+        if self.network is None:
+            raise ConfigError(f"teacher={self.path}: it takes records, not pictures: what it says must be kept in them")
+        wanted = {name: self.network.get_layer(name).output for name in {*names} - {self.last}}
+        wanted |= {self.last: self.network.outputs[0]}
+        inner = keras.Model(self.network.inputs, wanted, name="teacher_network")
         pixels = keras.Input(self.network.inputs[0].shape[1:])
         scale, offset = RANGES[self.range]
         outputs = dict(inner(keras.layers.Rescaling(scale, offset, dtype="float32")(pixels), training=False))
         if self.output == "probabilities":
-            outputs["logits"] = ops.log(ops.maximum(outputs["logits"], _LEAST))
+            outputs[LOGITS] = ops.log(ops.maximum(outputs[LOGITS], _LEAST))
         model = keras.Model(pixels, outputs, name="teacher")
         model.trainable = False
         return model
+
+    def of_records(self, names: Collection[str] = (), size: int = 0) -> Callable:
+        """What it says of serialised records, string [B], each seen as it sees it: {name: array [B, ...]}.
+
+        Args:
+          names: features wanted beside its logits or embedding. size: side of the pictures, if it takes any.
+        """
+        if self.network is None:
+            return lambda records: {n: np.array(v) for n, v in self.answer(records).items() if n in {*names, LOGITS}}
+        network, side = self.features(names), self.side or size
+
+        def say(records):
+            encoded = picture_records.parse(records)[picture_records.ENCODED]
+            pixels = np.stack([np.array(classifier_inputs.prepare(e, side)) for e in encoded])
+            said = network(pixels.astype("float32") / np.float32(255.0), training=False)
+            return {name: np.array(value) for name, value in said.items()}
+
+        return say
+
+
+def given(config) -> Teacher:
+    """The teacher at the path in a `StudentConfig`, with all that the terms ask of it.
+
+    Raises:
+      ConfigError: there is none, it lacks a feature, or tells other classes apart while a term compares its logits.
+    """
+    found = load(config.teacher, range=config.teacher_range, output=config.teacher_output)
+    check_features(config.objective, found.known)
+    if LOGITS in config.teacher_names:
+        _check_classes(found, config.classes)
+    return found
 
 
 def load(path: str, *, range: str = "0..1", output: str = "auto") -> Teacher:
@@ -55,7 +125,7 @@ def load(path: str, *, range: str = "0..1", output: str = "auto") -> Teacher:
 
     Args:
       range: of the pixels that a model of the user's own takes; ours take [0, 1] whatever is said.
-      output: what it gives; "auto" takes a softmax at the end for probabilities.
+      output: what it gives; "auto" takes a softmax at the end for probabilities, and what else there is for logits.
 
     Raises:
       ConfigError: nothing there can be used as a teacher; the message says what is wrong.
@@ -76,11 +146,13 @@ def load(path: str, *, range: str = "0..1", output: str = "auto") -> Teacher:
         raise
     except Exception as error:
         raise ConfigError(f"teacher={path}: cannot be loaded: {str(error).strip().splitlines()[0]}") from error
+    if isinstance(model, Teacher):
+        return model
     network = getattr(model, "network", model)
     _check_form(path, network)
     names = [layer.name for layer in network.layers if not isinstance(layer, keras.layers.InputLayer)]
     if network is not model:  # one of our classifiers
-        return Teacher(path, network, model.feature_names)
+        return Teacher(path, network, model.feature_names, is_ours=True)
     return Teacher(path, network, names, range, _output_of(network) if output == "auto" else output)
 
 
@@ -90,18 +162,21 @@ def _ours(place: pathlib.Path) -> Teacher:
     if recipe.shape != "classifier":
         raise ConfigError(f"teacher={place}: {recipe.name}, which is no classifier of pictures")
     _, _, model = pushed.load(str(place))
-    return Teacher(str(place), model.network, model.feature_names)
+    return Teacher(str(place), model.network, model.feature_names, is_ours=True)
 
 
-def _saved_model(place: pathlib.Path) -> keras.Model:
-    """A SavedModel whose `serving_default` takes one batch of pictures and gives one batch of numbers."""
+def _saved_model(place: pathlib.Path) -> "keras.Model | Teacher":
+    """A SavedModel by its `serving_default`: of pixels a model to finish, of records or encoded pictures a teacher."""
     import tensorflow as tf  # there is no other reader of SavedModels
 
-    signatures = tf.saved_model.load(str(place)).signatures
-    if "serving_default" not in signatures:
-        raise ConfigError(f"teacher={place}: no signature 'serving_default' (it has {', '.join(signatures) or 'none'})")
-    taken = list(signatures["serving_default"].structured_input_signature[1].values())
-    given = signatures["serving_default"].structured_outputs
+    loaded = tf.saved_model.load(str(place))
+    if "serving_default" not in loaded.signatures:
+        names = ", ".join(loaded.signatures) or "none"
+        raise ConfigError(f"teacher={place}: no signature 'serving_default' (it has {names})")
+    signature = loaded.signatures["serving_default"]
+    taken, given = list(signature.structured_input_signature[1].values()), signature.structured_outputs
+    if all(spec.dtype == tf.string for spec in taken):
+        return Teacher(str(place), None, sorted(given), answer=kept.of_signature(loaded, "serving_default"))
     if len(taken) != 1 or len(given) != 1 or len(taken[0].shape) != 4:
         raise ConfigError(f"teacher={place}: wanted is one input [B, H, W, 3] and one output, not {taken}, {given}")
     pixels = keras.Input(taken[0].shape[1:])
@@ -127,42 +202,58 @@ def _output_of(network: keras.Model) -> str:
     return "probabilities" if is_softmax else "logits"
 
 
-def check_shapes(teacher: Teacher, classes: int, size: int) -> None:
-    """Raises ConfigError unless a teacher takes pictures of this size and knows this many classes."""
-    found = teacher.network.outputs[0].shape[-1]
-    if found != classes:
-        raise ConfigError(f"teacher={teacher.path}: it tells {found} classes apart, the data have {classes}")
-    sides = teacher.network.inputs[0].shape[1:3]
-    if any(side not in (None, size) for side in sides):
-        wanted = "x".join(map(str, sides))
-        raise ConfigError(f"teacher={teacher.path}: it takes pictures of {wanted}, not {size}x{size}; set image_size")
+def _check_classes(teacher: Teacher, classes: int) -> None:
+    """Raises ConfigError unless a teacher whose logits a student learns from knows this many classes."""
+    if teacher.classes not in (None, classes):
+        raise ConfigError(f"teacher={teacher.path}: it tells {teacher.classes} classes apart, the data have {classes}")
 
 
-def check_answers(teacher: Teacher, pixels: np.ndarray, labels: np.ndarray) -> float:
-    """Lets a teacher classify training pictures, [N, S, S, 3] float32 in [0, 1] with labels int [N].
+def check_view(teacher: Teacher, size: int) -> None:
+    """Raises ConfigError unless a teacher can be shown what the student is shown: pictures of this side, augmented."""
+    if teacher.network is None or teacher.side not in (None, size):
+        seen = "records" if teacher.network is None else f"pictures of {teacher.side}x{teacher.side}"
+        raise ConfigError(
+            f"teacher={teacher.path}: it takes {seen}, not {size}x{size} as the student: set image_size, or have its "
+            "outputs kept in the records by the pipeline, without crop, flip, cutout and mixup"
+        )
+
+
+def check_answers(
+    teacher: Teacher, records, labels: np.ndarray | None, size: int, names: Collection[str] = ()
+) -> float | None:
+    """Lets a teacher speak of training records.
+
+    Args:
+      records: serialised, string [N]. labels: int [N]; None if its classes are not those of the data.
+      size: side of the pictures, unless the teacher has its own. names: features that it is asked for too.
 
     Returns:
-      The share that it gets right.
+      The share that it gets right; None without labels or logits.
 
     Raises:
       ConfigError: an answer is no number or no distribution; or another range of pixels makes it right far more often.
     """
-
-    def answers(range: str) -> np.ndarray:
-        model = dataclasses.replace(teacher, range=range).features()
-        return np.array(model(pixels, training=False)["logits"])
-
-    logits = answers(teacher.range)
-    if not np.isfinite(logits).all():
-        bad = int((~np.isfinite(logits)).any(1).sum())
-        raise ConfigError(f"teacher={teacher.path}: {bad} of {len(logits)} answers are not finite numbers")
-    sums = np.exp(logits).sum(1)
+    said = teacher.of_records(names, size)(records)
+    for values in said.values():
+        bad = int((~np.isfinite(values.reshape(len(values), -1)).all(1)).sum())
+        if bad:
+            raise ConfigError(f"teacher={teacher.path}: {bad} of {len(values)} answers are not finite numbers")
+    if LOGITS not in said:
+        return None
+    sums = np.exp(said[LOGITS]).sum(1)
     if teacher.output == "probabilities" and not np.allclose(sums, 1, atol=1e-2):
         raise ConfigError(
             f"teacher={teacher.path}: its outputs add up to {sums[0]:.3g}, not to 1; set teacher_output=logits"
         )
-    right = float((logits.argmax(1) == labels).mean())
-    others = {r: float((answers(r).argmax(1) == labels).mean()) for r in RANGES if r != teacher.range}
+    if labels is None:
+        return None
+    right = _right(said, labels)
+    if teacher.is_ours or teacher.network is None:
+        return right
+    others = {
+        r: _right(dataclasses.replace(teacher, range=r).of_records(size=size)(records), labels)
+        for r in RANGES if r != teacher.range
+    }  # fmt: skip
     best = max(others, key=others.get)
     if others[best] > right + 0.2:
         raise ConfigError(
@@ -170,3 +261,7 @@ def check_answers(teacher: Teacher, pixels: np.ndarray, labels: np.ndarray) -> f
             f"{teacher.range}, on {others[best]:.0%} with {best}; set teacher_range={best}"
         )
     return right
+
+
+def _right(said: dict, labels: np.ndarray) -> float:
+    return float((said[LOGITS].argmax(1) == labels).mean())

@@ -80,7 +80,7 @@ def _lesson(options: line.Options, examples, suffix: str = "", found=None) -> _L
     config = options.config
     instructor = _teacher(options, examples, suffix, found)
     model = instructor.outputs["model"]
-    if config.is_augmented or not any(term.loss for term in stages.both(config).objective):
+    if config.is_augmented or not stages.both(config).teacher_names:
         return _Lesson([instructor], model, examples)
     cached = teacher.TeacherOutputs(
         examples=examples,

@@ -108,13 +108,13 @@ def bench(name: str, runs: int, overrides: dict[str, str] | None = None) -> None
     line = f"{label:24}{8 * parts['bytes'] / (512 * 768):6.2f} " + "".join(
         f"{1e3 * wall:10.0f}{1e3 * cpu:8.0f}" for wall, cpu in whole
     )
-    y = server.analyse(tf.constant(parts["pixels"]))
+    y = server.payload.analyse(tf.constant(parts["pixels"]))
     if name != "autoregressive":  # there the coder's steps are part of the serial loop
-        for part, total in zip(coder_seconds(server.latents, y, runs), whole, strict=True):
+        for part, total in zip(coder_seconds(server.payload.latents, y, runs), whole, strict=True):
             line += f"{100 * part[1] / total[1]:9.1f}"
     if name in ("hyperprior", "mean_scale_hyperprior", "edic"):
-        z_hat = tf.round(server.model.hyper_latents(y))
-        exact = graph(lambda z: server.latents.parameters(z, 32, 48))
+        z_hat = tf.round(server.payload.model.hyper_latents(y))
+        exact = graph(lambda z: server.payload.latents.parameters(z, 32, 48))
         line += f"{100 * median_seconds(lambda: exact(z_hat).numpy(), runs)[1] / whole[1, 1]:11.1f}"
     print(line, flush=True)
 

@@ -48,17 +48,17 @@ def decoding(recipe: str, runs: int, overrides: dict[str, str]) -> Decoding:
     server, _ = served_codec(recipe, "paper", overrides)
     pixels = picture(512, 768)
     stream = server.functions["compress"](tf.io.encode_png(pixels)[None])["bitstream_bytes"]
-    y = graph(server.analyse)(tf.constant(pixels))
-    sections, y_hat = graph(server.latents.encode)(y)
-    z_hat = tf.round(server.model.hyper_latents(y))
+    y = graph(server.payload.analyse)(tf.constant(pixels))
+    sections, y_hat = graph(server.payload.latents.encode)(y)
+    z_hat = tf.round(server.payload.model.hyper_latents(y))
     sides = tf.constant(y.shape[1]), tf.constant(y.shape[2])
-    decode, exact = graph(server.latents.decode), graph(server.latents.parameters)
-    synthesise = graph(server.synthesise)
+    decode, exact = graph(server.payload.latents.decode), graph(server.payload.latents.parameters)
+    synthesise = graph(server.payload.synthesise)
     return Decoding(
         latents=median_seconds(lambda: decode(sections, *sides).numpy(), runs),
         whole=median_seconds(lambda: server.functions["decompress"](stream)["image_bytes"].numpy(), runs),
         network=median_seconds(lambda: exact(z_hat, *sides).numpy(), runs),
-        coder=coder_seconds(server.latents, y, runs)[1] if recipe == "edic" else None,
+        coder=coder_seconds(server.payload.latents, y, runs)[1] if recipe == "edic" else None,
         synthesis=median_seconds(lambda: synthesise(y_hat, 512, 768).numpy(), runs),
     )
 

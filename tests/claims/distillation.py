@@ -22,14 +22,16 @@ import numpy as np
 import tensorflow as tf
 
 from components.kinds.pictures.packed import pictures, read_packed
-from components.training.teacher import annotated
+from components.training.kept import annotated
 from models.classifiers import inputs as classifier_inputs
 from models.contract import registry
 from models.distillation import route, student
 from models.distillation import teacher as teachers
 from models.distillation.attention import AttentionTransfer
 from models.distillation.correlation import Correlation
+from models.distillation.inputs import CACHED
 from models.distillation.relational import RelationalDistance
+from models.records import kept
 from models.records import pictures as picture_records
 from models.training import loop
 from tests.claims.distillation_report import EARLY, GENERATIONS, report, scores
@@ -127,19 +129,20 @@ class Experiment:
 
     def with_outputs(self, teacher: str, config: student.StudentConfig) -> tuple[student.StudentConfig, dict]:
         """The configuration and record files with a teacher's outputs beside the pictures, written once."""
-        names = sorted({n for w in config.objective if w.loss for n in w.loss.layer_names[:1] if n})
-        if not any(w.loss for w in config.objective):
+        names = sorted(config.teacher_names)
+        if not names:
             return config, self.files
-        network = teachers.load(teacher).features(names)
-        shapes = json.dumps({n: list(o.shape[1:]) for n, o in network.output.items()})
-        name = "-".join(["outputs", *pathlib.Path(teacher).relative_to(self.work).parts, *names])
+        say = teachers.load(teacher).of_records(names, 32)
+        _, first = next(annotated([self.files["train"]], say, CACHED))
+        shapes = kept.dumps({name: kept.Output.of(value) for name, value in first.items()})
+        name = "-".join(["kept", *pathlib.Path(teacher).relative_to(self.work).parts, *names])
         files = {}
         for split, path in self.files.items():
             files[split] = str(self.work / f"{name}-{split}-{len(self.x)}.gz")
             if not os.path.exists(files[split]):
                 part = f"{files[split]}.part{os.getpid()}"
                 with tf.io.TFRecordWriter(part, "GZIP") as writer:
-                    for record in annotated([path], network, 32):
+                    for record, _ in annotated([path], say, CACHED):
                         writer.write(record)
                 os.replace(part, files[split])
         return dataclasses.replace(config, teacher=teacher, cached=shapes), files

@@ -115,7 +115,8 @@ def claims(runs: dict[str, dict[int, dict]]) -> list[str]:
     """
     lines = ["| claim | difference | seeds on its side | verdict |", "| --- | ---: | ---: | --- |"]
     for text, run, other, figure, sign, least in map(dataclasses.astuple, CLAIMS):
-        seeds = [s for s in runs.get(run, {}) if s in runs.get(other, {}) and figure in runs[other][s]]
+        both = [runs.get(name, {}) for name in (run, other)]
+        seeds = [s for s in both[0] if all(figure in by_seed.get(s, {}) for by_seed in both)]
         if not seeds:
             lines.append(f"| {text} | | 0 | not run |")
             continue

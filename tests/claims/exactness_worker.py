@@ -114,11 +114,12 @@ def rebuilt(directory: str, mode: str, noise: float):
 
         fixed_apply, latents.fixed_point.apply = fixed_point.apply, apply
         for name in ("analyse_tile", "synthesise_tile"):
-            setattr(module, f"_{name}", tf.function(getattr(module, name), autograph=False, jit_compile=True))
+            compiled_tile = tf.function(getattr(module.payload, name), autograph=False, jit_compile=True)
+            setattr(module.payload, f"_{name}", compiled_tile)
         if hasattr(model, "hyper_latents"):
             model.hyper_latents = tf.function(model.hyper_latents, autograph=False, jit_compile=True)
     if mode == "control":
-        bands = module.latents.bands
+        bands = module.payload.latents.bands
         bands._pointwise = noisy(bands._pointwise, noise)
     elif noise:
         inexact = [model.analysis, model.synthesis, getattr(model, "hyper_analysis", None)]

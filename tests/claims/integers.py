@@ -26,7 +26,7 @@ from tests.claims.mixture_size import pictures_of  # noqa: E402
 
 def bits(server, pixels: np.ndarray) -> np.ndarray:
     """Bits of uint8 [H, W, 3] in float, in integer, coded: float64 [3]."""
-    latents, y = server.latents, server.analyse(tf.constant(pixels))
+    latents, y = server.payload.latents, server.payload.analyse(tf.constant(pixels))
     sections, y_hat = latents.encode(y)
     z_hat = tf.round(latents.model.hyper_latents(y))
     height, width = tf.shape(y)[1], tf.shape(y)[2]

@@ -14,7 +14,6 @@ from models.codecs.serving.picture_files import tile_at
 from models.entropy.in_place import overwrite
 
 _ALIGNMENT = 64  # bytes; TensorFlow copies a slice that begins elsewhere
-BESIDE = 4  # numbers behind decoded latents that their fingerprint follows too
 
 
 class Grid(NamedTuple):
@@ -46,12 +45,13 @@ class Canvas(NamedTuple):
         return self.before + self.source.rows * self.source.row
 
 
-def plan(source: Grid, target: Grid, height: tf.Tensor, tile: int, halo: int) -> Canvas:
+def plan(source: Grid, target: Grid, height: tf.Tensor, tile: int, halo: int, spare: int = 0) -> Canvas:
     """The smallest canvas that will do.
 
     Args:
       source, target: what tiles are computed from, and what they give.
       height: int32 scalar, latents. tile, halo: see `fill`.
+      spare: numbers of four bytes that at least are left free behind the source.
     """
     # Bytes that the target may be ahead of the source that is still needed: most at one of the ends. The last rows
     # may be missing of the last tile, but not of the one before.
@@ -60,7 +60,7 @@ def plan(source: Grid, target: Grid, height: tf.Tensor, tile: int, halo: int) ->
     before = -(-tf.maximum(first, last) // _ALIGNMENT) * _ALIGNMENT
     end = before + source.rows * source.row
     whole = 4 * target.row  # rows of the target, and numbers of four bytes
-    needed = tf.maximum(end + 4 * BESIDE, target.rows * target.row)
+    needed = tf.maximum(end + 4 * spare, target.rows * target.row)
     return Canvas(source, target, before, -(-needed // whole) * whole - end)
 
 

@@ -15,6 +15,7 @@ from models.contract import registry
 from models.contract.recipe import ConfigError
 from models.distillation import route
 from models.publishing import export
+from models.records import kept
 from models.records import pictures as picture_records
 from tests.models.kinds import tinted, write_records
 
@@ -77,6 +78,21 @@ def test_the_table_tells_what_the_models_answer(examples, models):
     assert mean == np.mean(both) and spread == pytest.approx(np.std(both, ddof=1)) and table[0]["accuracy"][1] is None
 
 
+def test_a_teacher_without_these_classes_is_compared_with_nobody(examples, models, tmp_path):
+    pixels = keras.Input((24, 24, 3))
+    keras.Model(pixels, keras.layers.GlobalAveragePooling2D()(pixels)).save(tmp_path / "teacher.keras")
+    files, student = [f"{examples.uri}/Split-test/r.gz"], f"{models[0].uri}/Format-Serving"
+    paths = {"teacher": str(tmp_path / "teacher.keras"), "student_0": student}
+    (with_itself,) = comparison.compare({"teacher": student, "student_0": student}, files)[1:]
+    for_itself, row = comparison.compare(paths, files, output="embedding")
+    compared = ("agreement", "kl_to_teacher")
+    assert all(row[name] is None for name in compared) and all(with_itself[name] is not None for name in compared)
+    same = {name: value for name, value in with_itself.items() if name not in (*compared, "latency_ms")}
+    assert same.items() <= row.items()
+    assert for_itself["role"] == "teacher" and for_itself["accuracy"] is None and for_itself["size_bytes"] > 0
+    assert [entry["agreement"] for entry in comparison.summary([for_itself, row])] == [(None, None)] * 2
+
+
 def options() -> str:
     """The options with which `pipeline.shapes.student` makes the teacher's outputs."""
     return json.dumps({"classes": 3, "image_size": 16, "student_settings": "width=4", "terms": "ce + logits + cckd"})
@@ -86,7 +102,9 @@ def test_a_teachers_outputs_stand_beside_their_pictures(examples, models, tmp_pa
     outputs = standard_artifacts.Examples()
     outputs.uri = str(tmp_path / "outputs")
     teacher.write_outputs(examples, models[0], outputs, options())
-    assert json.loads((tmp_path / "outputs" / "teacher_outputs.json").read_text()) == {"embedding": [16], "logits": [3]}
+    kept_outputs = kept.loads((tmp_path / "outputs" / kept.FILE).read_text())
+    shapes = {"teacher/embedding": (16,), "teacher/logits": (3,)}
+    assert kept_outputs == {name: kept.Output("float32", shape) for name, shape in shapes.items()}
     network = route.teachers.load(f"{models[0].uri}/Format-Serving").features(["embedding"])
     (file,) = (tmp_path / "outputs" / "Split-train").iterdir()
     records = [tf.train.Example.FromString(r) for r in picture_records.records([str(file)]).as_numpy_iterator()]
@@ -95,9 +113,10 @@ def test_a_teachers_outputs_stand_beside_their_pictures(examples, models, tmp_pa
     for record, original in zip(records, originals, strict=True):
         pixels = picture_records.decode(picture_records.parse(original)[picture_records.ENCODED])
         said = network(tf.cast(pixels, tf.float32)[None] / 255.0)
+        told = kept.parse(tf.constant(record.SerializeToString()), kept_outputs)
         for name in ("logits", "embedding"):
-            kept = record.features.feature.pop(f"teacher/{name}").float_list.value
-            np.testing.assert_allclose(kept, said[name][0], rtol=1e-4, atol=1e-5)
+            record.features.feature.pop(f"teacher/{name}")
+            np.testing.assert_allclose(told[f"teacher/{name}"], said[name][0], rtol=1e-4, atol=1e-5)
         assert record == tf.train.Example.FromString(original.numpy())
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.codecs.serving import server as codec_serving
 from models.contract import registry
 from models.layers.attention import ChannelAttention
 from models.layers.enhancement import Enhancement
@@ -39,10 +38,10 @@ def test_every_part_can_be_switched_and_codes_exactly(options):
     assert has(model.synthesis, Enhancement) == (config.enhancement != "off")
     assert model.hyper_synthesis.output_shape[-1] == (2 + (config.components > 1)) * config.components * config.latents
     y = 30 * tf.random.stateless_normal([1, 5, 7, config.latents], [1, 2])
-    sections, y_hat = server.latents.encode(y)
+    sections, y_hat = server.payload.latents.encode(y)
     assert np.abs(y_hat - y).max() <= 1 and np.array_equal(y_hat, np.rint(y_hat))
-    assert np.array_equal(server.latents.decode(sections, 5, 7), y_hat)
-    assert np.isfinite(server.latents.estimated_bits(y, y_hat)).all()
+    assert np.array_equal(server.payload.latents.decode(sections, 5, 7), y_hat)
+    assert np.isfinite(server.payload.latents.estimated_bits(y, y_hat)).all()
 
 
 @pytest.mark.parametrize("components", [1, 3])
@@ -53,7 +52,7 @@ def test_the_coder_sees_the_networks_mixtures(components):
         variable.assign(np.array(variable) + 0.01)
     z_hat = tf.round(3 * tf.random.stateless_normal([1, 2, 3, config.channels], [3, 4]))
     real = [np.array(p) for p in model.split(tf.cast(model.hyper_synthesis(z_hat), tf.float32)[:, :7, :11])]
-    integers = [np.array(p) for p in server.latents.mixtures(server.latents.parameters(z_hat, 7, 11))]
+    integers = [np.array(p) for p in server.payload.latents.mixtures(server.payload.latents.parameters(z_hat, 7, 11))]
     units, tolerances = (256, 4, 256), (0.05, 0.126, 0.01)
     assert np.abs(real[0]).max() > 1
     for values, found, unit, tolerance in zip(real, integers, units, tolerances, strict=True):
@@ -67,10 +66,10 @@ def test_tiles_of_the_synthesis_do_not_show(monkeypatch):
         0.2 * np.random.default_rng(0).normal(size=model.synthesis.layers[-1].last.kernel.shape)
     )
     size = 16 * 14, 16 * 19
-    y_hat = tf.round(server.analyse(tf.constant(photograph(*size))))
-    whole = server.synthesise(y_hat, *size).numpy().astype(int)
-    monkeypatch.setattr(codec_serving, "TILE", 5)
-    assert np.abs(server.synthesise(y_hat, *size).numpy() - whole).max() <= 1
+    y_hat = tf.round(server.payload.analyse(tf.constant(photograph(*size))))
+    whole = server.payload.synthesise(y_hat, *size).numpy().astype(int)
+    monkeypatch.setattr(server.payload, "tile", 5)
+    assert np.abs(server.payload.synthesise(y_hat, *size).numpy() - whole).max() <= 1
 
 
 def test_small_and_paper_sizes():

@@ -34,7 +34,7 @@ def test_least_cost_of_the_two_neighbours(scale):
 def test_streams_are_shorter_at_a_lower_cost(name):
     recipe = registry.get(name)
     model = recipe.build(config := recipe.make_config("small", KINDS["codec"].tiny))
-    latents = recipe.signatures(model, config).latents
+    latents = recipe.signatures(model, config).payload.latents
     y = 2 * tf.random.stateless_normal([1, 24, 24, config.latents], [1, 2])
 
     def coded(*choose):

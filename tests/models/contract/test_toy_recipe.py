@@ -23,7 +23,8 @@ import keras
 
 from models.codecs import codec
 from models.codecs.inputs import inputs
-from models.codecs.serving.server import FactorizedLatents, signatures
+from models.codecs.serving.latents import FactorizedLatents
+from models.codecs.serving.transforms import signatures
 from models.entropy.densities.factorized import FactorizedPrior
 from models.contract.recipe import Recipe
 

@@ -4,13 +4,14 @@ import pytest
 
 from models.contract.recipe import ConfigError
 from models.distillation.correlation import Correlation
+from models.distillation.labels import CrossEntropy
 from models.distillation.logits import Logits
 from models.distillation.objective import TERMS, check_features, parse
 
 
 def test_weights_names_and_arguments_are_read():
     ce, logits, cckd = parse("0.1*ce + 0.9 * logits(temperature=3)+1e+1*cckd( gamma = 0.5, order=3, layer=stage2 )")
-    assert (ce.name, ce.weight, ce.loss) == ("ce", 0.1, None)
+    assert (ce.name, ce.weight, type(ce.loss), ce.loss.needs_teacher) == ("ce", 0.1, CrossEntropy, False)
     assert (logits.weight, type(logits.loss), logits.loss.temperature) == (0.9, Logits, 3)
     assert (cckd.weight, type(cckd.loss), cckd.loss.gamma, cckd.loss.order) == (10.0, Correlation, 0.5, 3)
     assert cckd.loss.layer_names == ("stage2", "stage2")
@@ -43,7 +44,7 @@ def test_every_term_has_defaults(name):
         ("x*logits", "terms: the weight of logits is 'x': neither a number nor"),
         ("nan*logits", "terms: the weight of logits is 'nan'"),
         ("-1*logits", "terms: the weight of logits is -1; it must not be below zero"),
-        ("ce(temperature=1)", "terms: ce takes no arguments"),
+        ("ce(temperature=1)", "terms: ce takes no 'temperature'; it takes layer, student"),
         ("logits(temp=1)", "terms: logits takes no 'temp'; it takes layer, student, teacher, temperature"),
         ("logits(temperature)", "terms: logits.*: 'temperature' is not KEY=VALUE"),
         ("logits(temperature=0)", "terms: logits: temperature=0: must be above zero"),

@@ -14,6 +14,8 @@ from models.contract import registry
 from models.contract.recipe import ConfigError
 from models.distillation import student, teacher
 from models.distillation.student import StudentConfig
+from models.records import kept
+from models.records import pictures as picture_records
 from tests.models.kinds import tinted, write_records
 
 SIZE, K = 16, 3
@@ -30,6 +32,12 @@ def pixels(files):
     """All pictures and their labels."""
     batches = list(classifier_inputs.inputs(files, StudentConfig(**DATA | {"batch_size": 18}), False))
     return batches[0][0].numpy(), batches[0][1].numpy().argmax(1)
+
+
+@pytest.fixture(scope="module")
+def seen(files, pixels):
+    """Their records and labels, and their side: what a teacher is checked on."""
+    return tf.constant(list(tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator())), pixels[1], SIZE
 
 
 def tint_model(scale=1.0, classes=K, softmax=False, size=SIZE) -> keras.Model:
@@ -53,14 +61,14 @@ def saved(tmp_path):
     return save
 
 
-def test_a_keras_file_teaches_by_logits_or_probabilities(saved, pixels):
+def test_a_keras_file_teaches_by_logits_or_probabilities(saved, pixels, seen):
     logits = teacher.load(saved(tint_model())).features()(pixels[0])["logits"]
     found = teacher.load(saved(tint_model(softmax=True)))
     assert found.output == "probabilities" and found.names == ["average", "answer"]
     said = found.features(["average"])(pixels[0])
     np.testing.assert_allclose(tf.nn.softmax(said["logits"]), tf.nn.softmax(logits), atol=1e-5)
     np.testing.assert_allclose(said["average"], pixels[0].mean((1, 2)), atol=1e-5)
-    assert teacher.check_answers(found, *pixels) == 1.0
+    assert teacher.check_answers(found, *seen) == 1.0
     assert not found.features().trainable_variables
 
 
@@ -74,7 +82,7 @@ def test_a_saved_model_teaches(tmp_path, pixels):
     np.testing.assert_allclose(found.features()(pixels[0])["logits"], model(pixels[0]), rtol=1e-4)
 
 
-def test_pixels_of_another_range_are_noticed(saved, pixels):
+def test_pixels_of_another_range_are_noticed(saved, seen):
     model = tint_model(255.0)
     kernel, bias = model.get_layer("answer").get_weights()
     bias[2] = 6.0  # outweighs pixels in [0, 1], not in [0, 255]
@@ -82,19 +90,22 @@ def test_pixels_of_another_range_are_noticed(saved, pixels):
     with pytest.raises(
         ConfigError, match="right on 33% of 18 training pictures with pixels in 0..1, on .* set teacher_"
     ):
-        teacher.check_answers(teacher.load(saved(model)), *pixels)
-    assert teacher.check_answers(teacher.load(saved(model), range="0..255"), *pixels) > 0.9
+        teacher.check_answers(teacher.load(saved(model)), *seen)
+    assert teacher.check_answers(teacher.load(saved(model), range="0..255"), *seen) > 0.9
+    ours = dataclasses.replace(teacher.load(saved(model)), is_ours=True)
+    assert teacher.check_answers(ours, *seen) < 0.5  # nothing is advised that would be ignored
 
 
-def test_teachers_that_do_not_fit_are_refused(saved, pixels, tmp_path):
+def test_teachers_that_do_not_fit_are_refused(saved, seen, tmp_path):
     def refused(model, message):
         with pytest.raises(ConfigError, match=message):
-            found = teacher.load(saved(model))
-            teacher.check_shapes(found, K, SIZE)
-            teacher.check_answers(found, *pixels)
+            config = config_of(saved(model))
+            found = teacher.given(config)
+            teacher.check_view(found, SIZE)
+            teacher.check_answers(found, *seen)
 
     refused(tint_model(classes=7), "it tells 7 classes apart, the data have 3")
-    refused(tint_model(size=32), "it takes pictures of 32x32, not 16x16; set image_size")
+    refused(tint_model(size=32), "it takes pictures of 32x32, not 16x16 as the student: set image_size, or")
     broken = tint_model()
     broken.set_weights([np.full((3, 3), np.nan), np.zeros(3)])
     refused(broken, "18 of 18 answers are not finite numbers")
@@ -151,23 +162,26 @@ def test_the_objective_is_the_weighted_sum_of_its_terms(saved, pixels):
     assert whole == pytest.approx(sum(w * single[t] for t, w in terms.items()), rel=1e-5)
 
 
+def kept_outputs(config, files, folder) -> str:
+    """A record file with a teacher's outputs beside what FILES hold, as the pipeline writes it."""
+    say = teacher.given(config).of_records(config.teacher_names, SIZE)
+    (folder / "Split-train").mkdir()
+    records, outputs = [], {}
+    for record in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator():
+        values = {f"teacher/{name}": value[0] for name, value in say(tf.constant([record])).items()}
+        outputs = {name: kept.Output.of(value) for name, value in values.items()}
+        records.append(kept.annotated(record, values))
+    (folder / kept.FILE).write_text(kept.dumps(outputs))
+    return write_records(folder / "Split-train" / "r.gz", records)
+
+
 def test_cached_outputs_give_the_same_loss(saved, files, tmp_path):
     path = saved(tint_model())
     config = config_of(path, terms="ce + logits + cckd(teacher=average, student=embedding)", seed=5)
-    network = student.build(config).teacher
-    records = []
-    for record in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator():
-        example = tf.train.Example.FromString(record)
-        encoded = example.features.feature["image/encoded"].bytes_list.value[0]
-        said = network(tf.cast(classifier_inputs.prepare(tf.constant(encoded), SIZE), tf.float32)[None] / 255.0)
-        for name, value in said.items():
-            example.features.feature[f"teacher/{name}"].float_list.value.extend(value.numpy().ravel())
-        records.append(example.SerializeToString())
-    (tmp_path / "Split-train").mkdir()
-    again = write_records(tmp_path / "Split-train" / "r.gz", records)
-    (tmp_path / student.SHAPES).write_text(json.dumps({"logits": [K], "average": [3]}))
+    again = kept_outputs(config, files, tmp_path)
     cached = student.adapt(config, [again])
-    assert json.loads(cached.cached) == {"logits": [K], "average": [3]}
+    shapes = {name: output.shape for name, output in kept.loads(cached.cached).items()}
+    assert shapes == {"teacher/logits": (K,), "teacher/average": (3,)}
     losses = []
     for settings, file in ((config, files[0]), (cached, again)):
         keras.utils.set_random_seed(1)
@@ -178,6 +192,82 @@ def test_cached_outputs_give_the_same_loss(saved, files, tmp_path):
     assert model.teacher is None
     with pytest.raises(ConfigError, match="cached outputs of a teacher are of the pictures as they are"):
         student.inputs([again], dataclasses.replace(cached, crop=2), True)
+
+
+def loss_of(config, file) -> float:
+    """The loss of the first batch of a student with fresh weights."""
+    keras.utils.set_random_seed(1)
+    model = student.build(config)
+    x, y = next(iter(student.inputs([file], config, False)))
+    return float(model.compute_loss(x, y, model(x, training=False)))
+
+
+def test_a_teacher_of_embeddings_or_of_other_classes_teaches_by_its_features(saved, files):
+    pairs = "ce + rkd_distance(teacher=average, student=embedding)"
+    last = "ce + rkd_distance(teacher=embedding, student=embedding)"
+    wide = saved(tint_model(classes=7))
+    # The last layer of three classes is three times the tint, and distances are told up to their scale.
+    found = {loss_of(config_of(wide, terms=pairs), files[0])}
+    whole = saved(tint_model())
+    found |= {loss_of(config_of(whole, terms=last, teacher_output="embedding"), files[0])}
+    assert max(found) - min(found) < 1e-5
+    config = student.adapt(config_of(whole, terms=last, teacher_output="embedding"), files)
+    assert teacher.given(config).known == ["answer", "average", "embedding"]
+    with pytest.raises(ConfigError, match="logits asks for the teacher's feature 'logits'; there are answer, av"):
+        student.adapt(config_of(whole, terms="ce + logits", teacher_output="embedding"), files)
+
+
+def test_a_teacher_sees_pictures_in_a_size_of_its_own(saved, files, tmp_path):
+    of_same = loss_of(config_of(saved(tint_model())), files[0])
+    config = config_of(saved(tint_model(size=32)))
+    with pytest.raises(ConfigError, match="it takes pictures of 32x32, not 16x16 as the student"):
+        student.build(config)
+    again = kept_outputs(student.adapt(config, files), files, tmp_path)
+    # A tint is the same in any size, but for the rounding of pixels.
+    assert loss_of(student.adapt(config, [again]), again) == pytest.approx(of_same, rel=0.02)
+
+
+class OfRecords(tf.Module):
+    """A teacher of the labels' names: what it sees has nothing to do with pixels."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
+    def serve(self, examples):
+        label = picture_records.parse(examples)[picture_records.LABEL]
+        return {
+            "logits": 9.0 * tf.one_hot(label, K),
+            "code": tf.one_hot(label, 5),
+            "map": tf.one_hot(label, 5)[:, None],
+        }
+
+
+def test_a_teacher_of_records_teaches_what_is_kept(files, tmp_path):
+    model = OfRecords()
+    tf.saved_model.save(model, str(tmp_path / "model"), signatures={"serving_default": model.serve})
+    config = config_of(str(tmp_path / "model"), terms="logits + rkd_distance(teacher=code, student=embedding)")
+    assert teacher.given(config).known == ["code", "logits", "map"]
+    with pytest.raises(ConfigError, match="it takes records, not 16x16 as the student"):
+        student.build(config)
+    cached = student.adapt(config, [kept_outputs(student.adapt(config, files), files, tmp_path)])
+    assert kept.loads(cached.cached)["teacher/code"] == kept.Output("float32", (5,))
+    assert np.isfinite(loss_of(cached, str(tmp_path / "Split-train" / "r.gz")))
+    with pytest.raises(ConfigError, match="the teacher's feature 'stage1'; there are code, logits, map"):
+        student.adapt(config_of(config.teacher, terms="hint(layer=stage1)"), files)
+
+
+def test_weights_of_examples_act_on_the_terms_that_tell_them_apart(saved, pixels):
+    terms = "0.5*ce + logits + hint(teacher=average, student=embedding) + 3*cckd(teacher=average, student=embedding)"
+    model = student.build(config_of(saved(tint_model()), terms=terms))
+    x, y = pixels[0], np.eye(K, dtype="float32")[pixels[1]]
+    y_pred = model(x, training=False)
+
+    def loss(x, y, y_pred, weights=None):
+        return float(model.compute_loss(x, y, y_pred, sample_weight=weights, training=False))
+
+    weights = np.arange(18, dtype="float32") % 3
+    ones = [loss(x[n : n + 1], y[n : n + 1], {k: v[n : n + 1] for k, v in y_pred.items()}) for n in range(18)]
+    of_all = 3 * float(model.objective[3].loss.compute_loss(*model.term_inputs(x, y, y_pred)[3]))
+    assert of_all > 0 and loss(x, y, y_pred) == pytest.approx(np.mean(ones) + of_all, rel=1e-5)  # none of one example
+    assert loss(x, y, y_pred, weights) == pytest.approx(np.mean(weights * ones) + of_all, rel=1e-5)
 
 
 @pytest.mark.parametrize("alike, other", [((0, 1), 2), ((1, 2), 0), ((0, 2), 1)])

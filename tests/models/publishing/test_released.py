@@ -59,14 +59,14 @@ def test_the_coder_is_made_of_the_tables_in_the_file(packed, underived):
     server = recipe.signatures(model, config)
     assert server.reads == (0xABCD,) and {"prior.cdfs", "levels.cdfs"} <= set(server.tables)
     y = 20 * tf.random.stateless_normal([1, 4, 4, config.latents], [1, 2])
-    sections, y_hat = server.latents.encode(y)
-    assert np.array_equal(server.latents.decode(sections, 4, 4), y_hat)
+    sections, y_hat = server.payload.latents.encode(y)
+    assert np.array_equal(server.payload.latents.decode(sections, 4, 4), y_hat)
     tables = {name: values.copy() for name, values in model.tables.items()}
     tables["levels.cdfs"][30, -tables["levels.offsets"][30]] += 1  # where the most likely symbol begins
     pushed.carry(model, tables, ())
     other = recipe.signatures(model, config)
     assert other.fingerprint != server.fingerprint and other.reads == ()
-    assert (other.latents.coder._cdf.numpy() != server.latents.coder._cdf.numpy()).sum() == 1
+    assert (other.payload.latents.coder._cdf.numpy() != server.payload.latents.coder._cdf.numpy()).sum() == 1
 
 
 def test_a_file_packed_again_is_the_same(packed, underived):

@@ -41,12 +41,12 @@ def test_pixels_over_latents(height, width, latents):
 
     pixels, source = grids(height, width, latents)
     y = np.random.default_rng(1).integers(0, 99, (source.rows, source.columns, latents)).astype(np.float32)
-    plan = canvas.plan(source, pixels, source.rows, 2, 1)
+    plan = canvas.plan(source, pixels, source.rows, 2, 1, 4)
     numbers = tf.pad(y.ravel(), [[plan.before // 4, plan.behind // 4]])
     buffer = tf.reshape(tf.bitcast(numbers, tf.uint8), [-1])
     found = canvas.fill(draw, buffer, plan, source.rows, source.columns, 2, 1)
     whole = draw(tf.constant(y)[None])[0, :height, :width]
-    assert np.array_equal(found, whole) and plan.behind >= 4 * canvas.BESIDE
+    assert np.array_equal(found, whole) and plan.behind >= 16
 
 
 @pytest.mark.parametrize("latents", [1, 40, 190, 192, 400])

@@ -74,11 +74,12 @@ class TestForgedPlanes:
         made = trained("factorized")
         server = made.recipe.signatures(made.model, made.config)
 
-        sections, y_hat = server.latents.encode(server.analyse(tf.constant(self.PIXELS)))
+        sections, y_hat = server.payload.encode(tf.constant(self.PIXELS), tf.constant(0))
 
         def read(flags: int, plane: bytes) -> np.ndarray:
             beside = 20, 30, flags
-            latents = codec_serving.latents_fingerprint(y_hat, *beside, tf.constant(plane))
+            numbers = codec_serving.numbers_beside(*beside, tf.constant(plane))
+            latents = codec_serving.fingerprint(codec_serving.followed(y_hat, numbers))
             stream = container.pack(*beside, latents, server.fingerprint, [*sections, tf.constant(plane)])
             answer = made.functions["decompress"](bitstream_bytes=stream[None])["image_bytes"][0]
             return np.asarray(Image.open(io.BytesIO(answer.numpy())))

@@ -26,7 +26,7 @@ def server_of(name: str):
 def test_bands_and_tiles_are_the_whole(monkeypatch, name, height, width):
     monkeypatch.setattr(hyper_bands, "BAND", 50)
     monkeypatch.setattr(hyper_bands, "TILE", 3)
-    model = server_of(name).model
+    model = server_of(name).payload.model
     sides = -(-height // 4), -(-width // 4)
     z_hat = tf.round(3 * tf.random.stateless_normal([1, *sides, model.config.channels], [1, 2]))
     whole = fixed_point.apply(model.hyper_synthesis, fixed_point.to_fixed(z_hat))[:, :height, :width]
@@ -48,13 +48,13 @@ def test_streams_of_bands_and_of_one_band_are_the_same(monkeypatch, name):
     monkeypatch.setattr(mixture_coder, "CHUNK", 600)
     monkeypatch.setattr(rans, "CHUNK", 600)
     server = server_of(name)
-    y = 4 * tf.random.stateless_normal([1, 9, 14, server.model.config.latents], [1, 2])
+    y = 4 * tf.random.stateless_normal([1, 9, 14, server.payload.model.config.latents], [1, 2])
     coded = []
     for band in (hyper_bands.BAND, 20):
         monkeypatch.setattr(hyper_bands, "BAND", band)
-        vars(server.latents).pop("bands", None)
-        sections, y_hat = server.latents.encode(y)
-        assert np.array_equal(server.latents.decode(sections, tf.constant(9), tf.constant(14)), y_hat)
+        vars(server.payload.latents).pop("bands", None)
+        sections, y_hat = server.payload.latents.encode(y)
+        assert np.array_equal(server.payload.latents.decode(sections, tf.constant(9), tf.constant(14)), y_hat)
         coded.append([s.numpy() for s in sections])
     assert coded[0] == coded[1]
 

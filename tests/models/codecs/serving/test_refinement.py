@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.codecs.serving import server as codec_serving
+from models.codecs.serving import transforms
 from models.codecs.serving.latents import quantise
 from models.codecs.serving.refinement import refine
 from models.contract import registry
@@ -64,21 +64,21 @@ def server():
 
 def test_the_slope_is_that_of_the_error_in_bits(server, monkeypatch):
     pixels = tf.constant(photograph(90, 250))
-    y = tf.round(server.analyse(pixels))
-    target = server.target(pixels, 0)
+    y = tf.round(server.payload.analyse(pixels))
+    target = server.payload.target(pixels, 0)
     with tf.GradientTape() as tape:
         tape.watch(y)
-        x_hat = server.model.synthesis(y)[0, :90, :250]
+        x_hat = server.payload.model.synthesis(y)[0, :90, :250]
         squares = tf.reduce_sum(tf.square(255.0 * x_hat - tf.cast(pixels, tf.float32)))
-        worth = server.model.config.lmbda / 3 * squares  # bits per pixel + lambda MSE, of all pixels
+        worth = server.payload.model.config.lmbda / 3 * squares  # bits per pixel + lambda MSE, of all pixels
     expected = tape.gradient(worth, y)
-    np.testing.assert_allclose(server.slope(y, target), expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
-    monkeypatch.setattr(codec_serving, "SLOPE_TILE", 6)
-    np.testing.assert_allclose(server.slope(y, target), expected, rtol=0.02, atol=0.02 * np.abs(expected).max())
+    np.testing.assert_allclose(server.payload.slope(y, target), expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
+    monkeypatch.setattr(server.payload, "gradient_tile", 6)
+    np.testing.assert_allclose(server.payload.slope(y, target), expected, rtol=0.02, atol=0.02 * np.abs(expected).max())
 
 
 def test_a_picture_too_large_for_the_search_is_refused(server, monkeypatch):
-    monkeypatch.setattr(codec_serving, "MOST_REFINED", 99)
+    monkeypatch.setattr(transforms, "MOST_REFINED", 99)
     encoded = tf.io.encode_png(photograph(10, 10))
     with pytest.raises(tf.errors.InvalidArgumentError, match="refinement takes pictures of 99 pixels"):
         server.write_stream(encoded, tf.constant(0), tf.constant(1))

@@ -8,7 +8,6 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from models.codecs.serving import server as codec_serving
 from models.contract import registry
 from models.entropy.coder.rans import RansCoder
 from models.entropy.densities import gaussian
@@ -102,13 +101,14 @@ def test_tiles_give_what_one_piece_gives(trained, monkeypatch, size):
     made = trained("mean_scale_hyperprior")
     server = made.recipe.signatures(made.model, made.config)
     pixels = tf.constant(photograph(*size))
-    whole = server.analyse(pixels)
-    picture = server.synthesise(tf.round(whole), *size).numpy().astype(int)
-    monkeypatch.setattr(codec_serving, "TILE", 5)
-    tiled = server.analyse(pixels)
+    payload = server.payload
+    whole = payload.analyse(pixels)
+    picture = payload.synthesise(tf.round(whole), *size).numpy().astype(int)
+    monkeypatch.setattr(payload, "tile", 5)
+    tiled = payload.analyse(pixels)
     assert tiled.shape == whole.shape
     np.testing.assert_allclose(tiled, whole, atol=1e-3, rtol=1e-4)
-    assert np.abs(server.synthesise(tf.round(whole), *size).numpy() - picture).max() <= 1
+    assert np.abs(payload.synthesise(tf.round(whole), *size).numpy() - picture).max() <= 1
 
 
 def test_every_process_reads_every_other(trained, served, tmp_path):
@@ -145,11 +145,11 @@ class TestSerialDecoding:
                 if hasattr(layer, "kernel"):
                     layer.kernel.assign(np.random.default_rng(3).normal(0, 0.15, layer.kernel.shape))
             server = made.recipe.signatures(model, config)
-            y = server.analyse(tf.constant(photograph(7 * 16, 11 * 16))) if y is None else y
-            encode = tf.function(server.latents.encode, autograph=False)
-            decode = tf.function(lambda s, server=server: server.latents.decode(s, 7, 11), autograph=False)
+            y = server.payload.analyse(tf.constant(photograph(7 * 16, 11 * 16))) if y is None else y
+            encode = tf.function(server.payload.latents.encode, autograph=False)
+            decode = tf.function(lambda s, server=server: server.payload.latents.decode(s, 7, 11), autograph=False)
             sections, y_hat = encode(y)
-            done[order] = model, server.latents, sections, y_hat.numpy(), decode(sections).numpy()
+            done[order] = model, server.payload.latents, sections, y_hat.numpy(), decode(sections).numpy()
         return y, done
 
     def test_both_orders_give_the_same_latents_and_decode_exactly(self, coded):
