@@ -32,6 +32,7 @@ def test_a_student_follows_the_route_of_its_teacher(tmp_path, pictures):
 
 def test_generations_follow_each_other_and_their_ensemble_is_pushed(tmp_path, pictures):
     settings = {"generations": 2, "push": "ensemble", "control": "false", "student_settings": "width=4"}
+    settings |= {"steps": 40, "steps_per_epoch": 20, "learning_rate": 0.01}  # a teacher that is mostly wrong is refused
     tiny = TinyRun(tmp_path, "born_again", pictures, **settings)
     assert {"Generation-0", "Generation-1", "Trainer", "Ensemble", "Comparison", *ENDS} <= tiny.done()
     assert about(tiny.named)["recipe"] == "ensemble" and about(tiny.named)["trained_by"]["recipe"] == "born_again"
