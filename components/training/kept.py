@@ -27,12 +27,11 @@ def KeptOutputs(  # noqa: N802 (TFX components are nouns)
     signature: Parameter[str],
     names: Parameter[str],
     prefix: Parameter[str],
-    sources: Parameter[str],
 ) -> None:
     """Writes records again, each with what a signature of a model says of it.
 
     Args:
-      examples: records. model: a SavedModel. sources: digest of this step's code, for the cache.
+      examples: records. model: a SavedModel.
       outputs: the same splits and records with features PREFIX/NAME, told by `models.records.kept.FILE`.
       signature: of one argument, string [B]: records, or encoded pictures (`image_bytes`).
       names: of its outputs, separated by commas; empty: all. prefix: before their names.
@@ -40,7 +39,6 @@ def KeptOutputs(  # noqa: N802 (TFX components are nouns)
     Raises:
       ConfigError: no such signature or output.
     """
-    del sources
     keep_signature(examples, model, outputs, signature, names, prefix)
 
 

@@ -19,6 +19,7 @@ from models.contract.recipe import Config, ConfigError, Recipe, Search, option
 from models.contract.training import Files, Phase
 from models.distillation import student
 from models.distillation import teacher as teachers
+from models.distillation.inputs import prepare
 from models.distillation.objective import LOGITS
 from models.distillation.stages import hand_on
 from models.files import replacing
@@ -124,7 +125,7 @@ def stages(config: RouteConfig, files: Files):
         is_last = current == len(route) - 1
         # The end may come early: what is left of the steps then goes to it.
         steps = (config.steps if is_last else config.steps * (stage + 1) // count) - before
-        model = yield Phase(f"stage-{stage}", steps, {"teacher": str(route[current])}, inherit=hand_on)
+        model = yield Phase(f"stage-{stage}", steps, {"teacher": str(route[current])}, inherit=hand_on, prepare=prepare)
         before += steps
         if stage >= len(done):
             done.append({"epoch": int(route[current].name), "steps": steps})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import keras
 
 from models.contract.training import Files, Phase
+from models.distillation.inputs import prepare
 
 if TYPE_CHECKING:
     from models.distillation.student import Student, StudentConfig
@@ -17,10 +18,11 @@ def stages(config: StudentConfig, files: Files):
     """The phases of a distillation: `hint_terms` alone for a share of the steps, if there are any; then `terms`."""
     hints = int(config.steps * config.hint_share) if config.hint_terms else 0
     if hints:
-        yield Phase("hints", hints, {"terms": config.hint_terms}, frozen=unguided)
-        yield Phase("distillation", config.steps - hints, {"seed": config.seed + 1}, inherit=hand_on)
+        yield Phase("hints", hints, {"terms": config.hint_terms}, prepare=prepare, frozen=unguided)
+        options = {"seed": config.seed + 1}
+        yield Phase("distillation", config.steps - hints, options, inherit=hand_on, prepare=prepare)
     else:
-        yield Phase("", config.steps)
+        yield Phase("", config.steps, prepare=prepare)
 
 
 def hand_on(model: Student, before: Student) -> None:
@@ -31,9 +33,9 @@ def hand_on(model: Student, before: Student) -> None:
 def unguided(model: Student) -> list[keras.Layer]:
     """The student's layers behind all that its terms look at: no gradient comes to them."""
     network = model.student.network
-    wanted = [w.loss.layer_names[1] for w in model.objective if w.loss]
-    if not all(wanted) or len(wanted) < len(model.objective):
-        return []  # logits or labels: everything is looked at
+    wanted = [w.loss.layer_names[1] for w in model.objective]
+    if not all(wanted):
+        return []  # the logits: everything is looked at
     guided = keras.Model(network.inputs, [network.get_layer(name).output for name in wanted])
     looked_at = {id(layer) for layer in guided.layers}
     return [layer for layer in network.layers if id(layer) not in looked_at]

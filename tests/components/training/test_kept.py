@@ -54,7 +54,7 @@ def test_a_codecs_streams_stand_beside_the_pictures_that_they_decode_to(examples
     tiny_codec.save(tmp_path / "model" / "Format-Serving")
     node = step.KeptOutputs(
         examples=channel_utils.as_channel([examples]), model=channel_utils.as_channel([model]), signature="compress",
-        names="", prefix="codec/", sources="0",
+        names="", prefix="codec/",
     )  # fmt: skip
     parameters = dict(node.exec_properties)
     node.executor_spec.executor_class().Do(

@@ -8,7 +8,6 @@ trains on what `setting` wrote there, and writes the state and the weights to FO
 import dataclasses
 import pathlib
 import sys
-import types
 
 import keras
 import numpy as np
@@ -16,7 +15,7 @@ import tensorflow as tf
 from keras import ops
 
 from models.contract import registry
-from models.distillation import inputs, objective, student
+from models.distillation import objective, student
 from models.distillation.term import TrainedTerm, check_rows, flat, unit_rows
 from models.publishing.export import export
 from models.training import loop, replicas
@@ -90,14 +89,8 @@ def setting(folder: pathlib.Path) -> tuple[Config, list[str]]:
 
 
 def trained(config: Config, files: list[str], folder: pathlib.Path, *callbacks) -> student.Student:
-    """A training whose terms were prepared."""
-
-    def build(config):
-        model = student.build(config)
-        inputs.prepare(model, config, types.SimpleNamespace(train=files))
-        return model
-
-    recipe = dataclasses.replace(student.RECIPE, config=Config, build=build)
+    """A training by the phases of the recipe, which prepare the terms."""
+    recipe = dataclasses.replace(student.RECIPE, config=Config)
     return loop.train(
         recipe, config, files, files, work_dir=str(folder / "work"), log_dir=str(folder / "logs"), progress=False,
         callbacks=callbacks,
