@@ -7,9 +7,9 @@ import shutil
 from components import artifacts, given
 from models.contract import registry
 from models.contract.recipe import Config, ConfigError, Recipe
-from models.distillation.route import KeepRoute
 from models.publishing import export
 from models.training import loop
+from models.training.callbacks import KeepRoute
 
 ROUTE = "route"  # folder of the model run that holds a checkpoint for every epoch, if they are asked for
 

@@ -10,20 +10,17 @@ import json
 import pathlib
 from collections.abc import Sequence
 
-import keras
 import numpy as np
 
 from models.classifiers import classifier
 from models.classifiers import inputs as classifier_inputs
-from models.contract.recipe import Config, ConfigError, Recipe, Search, option
+from models.contract.recipe import ConfigError, Recipe, Search, option
 from models.contract.training import Files, Phase
 from models.distillation import student
 from models.distillation import teacher as teachers
 from models.distillation.inputs import prepare
 from models.distillation.objective import LOGITS
 from models.distillation.stages import hand_on
-from models.files import replacing
-from models.publishing import pushed
 
 SELECTORS = ("equal", "greedy")
 _VALIDATED = 10_000  # pictures at most on which the hardness is measured, as in the paper
@@ -43,21 +40,6 @@ class RouteConfig(student.StudentConfig):
         super().__post_init__()
         if self.hint_terms:
             raise ConfigError("hint_terms: a route has stages of its own; use the recipe distill")
-
-
-class KeepRoute(keras.callbacks.Callback):
-    """Keeps the model after every epoch as `<epochs done>/assets.extra/`, in the form in which teachers are loaded."""
-
-    def __init__(self, recipe: Recipe, config: Config, directory: str):
-        super().__init__()
-        self.recipe, self.config, self.directory = recipe, config, pathlib.Path(directory)
-
-    def on_epoch_end(self, epoch, logs=None):
-        folder = self.directory / str(epoch + 1)
-        if not folder.exists():  # else of an epoch that is trained again
-            self.directory.mkdir(parents=True, exist_ok=True)
-            with replacing(folder) as part:
-                pushed.save(part, self.recipe, self.config, pushed.anew(self.recipe, self.config, self.model))
 
 
 def checkpoints(route: str) -> list[pathlib.Path]:

@@ -1,4 +1,4 @@
-"""What happens beside the steps of a training: its state, its history, its best epoch, TensorBoard, the bar.
+"""What happens beside the steps of a training: its state, history, epochs that are kept, TensorBoard, the bar.
 
 None of them looks at numbers of a step before the epoch ends but in threads of their own (`async_safe`), so that Keras
 need not wait for a GPU after every step.
@@ -15,9 +15,10 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from models.contract.recipe import Config
+from models.contract.recipe import Config, Recipe
 from models.contract.training import Judge, Phase
 from models.files import replacing, write_text
+from models.publishing import pushed
 
 
 class Backup(keras.callbacks.Callback):
@@ -182,3 +183,20 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self.bar.close()
+
+
+class KeepRoute(keras.callbacks.Callback):
+    """Keeps the model after every epoch as `<epochs done>/assets.extra/`, in the form in which teachers are loaded."""
+
+    async_safe = True
+
+    def __init__(self, recipe: Recipe, config: Config, directory: str):
+        super().__init__()
+        self.recipe, self.config, self.directory = recipe, config, pathlib.Path(directory)
+
+    def on_epoch_end(self, epoch, logs=None):
+        folder = self.directory / str(epoch + 1)
+        if not folder.exists():  # else of an epoch that is trained again
+            self.directory.mkdir(parents=True, exist_ok=True)
+            with replacing(folder) as part:
+                pushed.save(part, self.recipe, self.config, pushed.anew(self.recipe, self.config, self.model))

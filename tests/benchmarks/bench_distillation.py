@@ -24,6 +24,7 @@ import tensorflow as tf
 
 from models.contract import registry
 from models.distillation import route
+from models.training.callbacks import KeepRoute
 from models.training.loop import compiled_model
 from tests.claims.distillation import METHODS
 
@@ -62,7 +63,7 @@ def methods(batch_size: int, folder: str) -> dict[str, Callable]:
     common = {"classes": 10, "image_size": 32, "batch_size": batch_size}
     recipe = registry.get("resnet")
     config = recipe.make_config("small", common | {"depth": 14})
-    keep = route.KeepRoute(recipe, config, folder)
+    keep = KeepRoute(recipe, config, folder)
     keep.set_model(recipe.build(config))
     keep.on_epoch_end(0)
     teacher = route.teachers.load(folder)

@@ -34,6 +34,7 @@ from models.distillation.relational import RelationalDistance
 from models.records import kept
 from models.records import pictures as picture_records
 from models.training import loop
+from models.training.callbacks import KeepRoute
 from tests.claims.distillation_report import EARLY, GENERATIONS, report, scores
 
 TEMPERATURE = 4.0
@@ -123,7 +124,7 @@ class Experiment:
         options = self.common(1, self.setting.teacher_epochs) | student.settings_of("teacher", self.setting.teacher)
         config = recipe.make_config("small", options)
         if not (folder / str(self.setting.teacher_epochs)).exists():
-            keep = route.KeepRoute(recipe, config, str(folder))
+            keep = KeepRoute(recipe, config, str(folder))
             fit(recipe, config, self.files, self.work / "teacher", callbacks=[keep])
         return folder
 
@@ -267,7 +268,7 @@ def chain(e: Experiment, seed: int, noise: float) -> Iterator[tuple[str, Callabl
             config, files = e.with_outputs(str(parent / "model" / "1"), config)
         model = fit(recipe, config, files, folder)
         served, own, own_config = recipe.served(model, config)
-        keep = route.KeepRoute(served, own_config, str(folder / "model"))
+        keep = KeepRoute(served, own_config, str(folder / "model"))
         keep.set_model(own)
         keep.on_epoch_end(0)
         return own

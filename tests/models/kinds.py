@@ -19,10 +19,10 @@ import tensorflow as tf
 from PIL import Image
 
 from models.contract import registry
-from models.distillation.route import KeepRoute
 from models.records import ecg_units
 from models.records import pictures as picture_records
 from models.records import recordings as ecg_records
+from models.training.callbacks import KeepRoute
 
 
 def photograph(height: int, width: int, offset: int = 0) -> np.ndarray:

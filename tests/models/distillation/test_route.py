@@ -12,6 +12,7 @@ from models.contract import registry
 from models.contract.recipe import ConfigError
 from models.distillation import generations, route, student
 from models.training import loop
+from models.training.callbacks import KeepRoute
 from tests.models.kinds import tinted, write_records
 
 RECIPE = registry.get("route")
@@ -62,7 +63,7 @@ def kept(files, tmp_path_factory):
     config = recipe.make_config(
         "small", {"classes": 3, "image_size": 16, "width": 4, "batch_size": 8, "steps": 6, "steps_per_epoch": 2}
     )
-    keep = route.KeepRoute(recipe, config, str(folder / "route"))
+    keep = KeepRoute(recipe, config, str(folder / "route"))
     model = loop.train(
         recipe, config, files, files, work_dir=str(folder / "w"), log_dir=str(folder / "l"), callbacks=[keep],
         progress=False,
