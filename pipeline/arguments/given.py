@@ -71,6 +71,12 @@ def checked(recipe: str, *, data, dataset, preset, settings, elsewhere=False, **
     elsewhere = elsewhere and data and data.is_absolute() and not data.exists()
     if data:
         must_be_text("--data", data.absolute())
+    excluded = UserError(f"--data and --dataset {dataset} exclude each other: a folder is a data set of its own")
+    from components.kinds import headlines
+
+    places = headlines.place_names()
+    if data and dataset and places is not None and dataset not in places:
+        raise excluded
     from models.contract import registry
 
     found = registry.get(recipe)
@@ -80,7 +86,7 @@ def checked(recipe: str, *, data, dataset, preset, settings, elsewhere=False, **
 
     kind = kinds.get(found.data)
     if data and dataset and dataset not in kind.places:
-        raise UserError(f"--data and --dataset {dataset} exclude each other: a folder is a data set of its own")
+        raise excluded
     may_be_file = data and kind.reads_file(data.name)
     if data and not elsewhere and not (data.is_dir() or may_be_file and data.is_file()):
         raise UserError(f"--data {data}: no such {'file' if may_be_file and data.suffix else 'folder'}")

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from components.kinds import registry
+from components.kinds import headlines, registry
 from components.kinds.files import DataError
 from components.kinds.kind import Kind
 
@@ -132,3 +132,7 @@ def test_the_kinds_know_their_data_sets():
 )  # fmt: skip
 def test_what_is_meant_without_a_name(noun, place, labelled, name):
     assert registry.get(noun).default_dataset(place, labelled) == name
+
+
+def test_names_of_places_are_told_without_importing_a_kind():
+    assert headlines.place_names() == {name for kind in registry.kinds().values() for name in kind.places}

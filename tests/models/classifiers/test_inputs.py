@@ -10,6 +10,7 @@ import tensorflow as tf
 from models.classifiers import classifier
 from models.classifiers.inputs import adapt, inputs, noisy, prepare
 from models.contract.recipe import ConfigError
+from models.records import kept
 from models.records import pictures as picture_records
 from tests.claims.damage import Memory
 from tests.models.kinds import photograph, picture_record, png, tinted, write_records
@@ -112,19 +113,17 @@ def test_samplers_draw_few_classes(files):
 def test_what_stands_beside_the_picture_comes_with_the_labels(tmp_path):
     records = []
     for n in range(6):
-        example = tf.train.Example.FromString(tinted(n, f"{n}"))
-        example.features.feature["teacher/logits"].float_list.value.extend([n, n + 1, n + 2])
-        records.append(example.SerializeToString())
+        records.append(kept.annotated(tinted(n, f"{n}"), {"teacher/logits": np.float32([n, n + 1, n + 2])}))
     file = write_records(tmp_path / "r.gz", records)
-    x, y = next(iter(inputs([file], BASE, True, {"teacher/logits": [3]})))
+    x, y = next(iter(inputs([file], BASE, True, {"teacher/logits": kept.Output("float32", (3,))})))
     assert set(y) == {"labels", "teacher/logits"} and y["teacher/logits"].shape == (6, 3)
     assert np.array_equal(y["teacher/logits"][:, 0].numpy() % 3, y["labels"].numpy().argmax(1))
 
 
 def test_a_cache_of_pictures_changes_no_batch(files, monkeypatch):
-    kept = batches(files, 5, label_noise=0.3)
+    drawn = batches(files, 5, label_noise=0.3)
     monkeypatch.setattr(picture_records, "KEPT", 13 * 3 * 16**2)  # a little less than the pictures take
-    for (a, b), (c, d) in zip(kept, batches(files, 5, label_noise=0.3), strict=True):
+    for (a, b), (c, d) in zip(drawn, batches(files, 5, label_noise=0.3), strict=True):
         assert np.array_equal(a, c) and np.array_equal(b, d)
 
 
