@@ -8,20 +8,10 @@ from typing import NamedTuple
 
 import click
 
+from components.kinds.files import is_hidden
 from models.files import replacing
 from pipeline.arguments.errors import UserError
 from pipeline.arguments.paths import PATH, shown
-
-PICTURE_SUFFIXES = (
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".jpe",
-    ".jfif",
-    ".webp",
-    ".bmp",
-)  # as `components.kinds.pictures.pictures` takes
-_MAC = "__MACOSX"  # a folder that macOS adds to archives, of files that only look like the others
 
 
 class File(NamedTuple):
@@ -91,13 +81,13 @@ def below(folder: pathlib.Path, suffixes: Sequence[str], others: collections.Cou
         others["unreadable folder"] += 1
 
     for root, folders, names in os.walk(folder, onerror=unreadable):
-        hidden = [name for name in folders if name.startswith(".") or name == _MAC]
+        hidden = [name for name in folders if is_hidden(name)]
         others["hidden"] += len(hidden)
         others["linked folder"] += sum(os.path.islink(os.path.join(root, name)) for name in set(folders) - set(hidden))
         folders[:] = [name for name in folders if name not in hidden]
         for name in names:
             path = pathlib.Path(root, name)
-            if name.startswith("."):
+            if is_hidden(name):
                 others["hidden"] += 1
             elif path.suffix.lower() not in suffixes:
                 others[path.suffix.lower() or "without ending"] += 1

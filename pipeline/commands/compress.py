@@ -2,9 +2,10 @@
 
 import click
 
+from components.kinds.pictures.extensions import EXTENSIONS
 from pipeline.arguments.paths import PATH, must_be_writable
 from pipeline.client.codecs import STREAM_SUFFIX, model_options, open_codec, wish
-from pipeline.client.files import PICTURE_SUFFIXES, gather, output_options, plan, process, tell_left_out
+from pipeline.client.files import gather, output_options, plan, process, tell_left_out
 
 
 @click.command("compress")
@@ -27,7 +28,7 @@ def command(pictures, models, url, out, overwrite, psnr, refine, **wanted):
     What is hidden or no picture is left out of folders, and counted.
     """
     choice = wish(models, url, refine, **wanted)
-    files, left_out = gather(pictures, PICTURE_SUFFIXES)
+    files, left_out = gather(pictures, EXTENSIONS)
     pairs = plan(files, out, STREAM_SUFFIX, overwrite)
     must_be_writable("--out", out)
     codec = open_codec(models, url, choice is not None, refine)

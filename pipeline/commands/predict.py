@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import click
 
+from components.kinds.pictures.extensions import EXTENSIONS
 from pipeline.arguments.errors import UserError
 from pipeline.arguments.paths import PATH
 from pipeline.client import recordings
 from pipeline.client.answers import answers, show
 from pipeline.client.codecs import must_be_one, released_folder
-from pipeline.client.files import PICTURE_SUFFIXES, gather, tell_left_out
+from pipeline.client.files import gather, tell_left_out
 
 
 @click.command("predict")
@@ -46,7 +47,7 @@ def command(inputs, model, url, top, lead, window, overlap) -> None:
             raise UserError("--window, --overlap and --lead are for models of electrocardiograms; this is not one")
         from components.kinds.pictures.pictures import normalize
 
-        files, left_out = gather(inputs, PICTURE_SUFFIXES)
+        files, left_out = gather(inputs, EXTENSIONS)
         tell_left_out(left_out)
         read = {file.path: lambda file=file: normalize(file.path.read_bytes()).encoded for file in files}
         whole = show(answers(read.items(), predictor, top))

@@ -191,7 +191,7 @@ def test_the_installed_command_answers_from_any_folder(tmp_path):
 def test_a_command_is_one_file(tmp_path):
     """Added to a copy, it is listed, described, called and completed; the copy has the recipes it came with."""
     root = pathlib.Path(cli.__file__).parent.parent
-    for folder in ("pipeline", "models"):
+    for folder in ("pipeline", "components", "models"):
         shutil.copytree(root / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__", "*.npz"))
     (tmp_path / "pipeline" / "commands" / "say_hello.py").write_text(
         '"""Says hello."""\n\nimport click\n\n\n@click.command()\n@click.argument("name")\n'

@@ -12,7 +12,7 @@ from etils import epath
 
 from components.kinds.files import DataError, is_hidden, printable
 from components.kinds.notes import Notes
-from components.kinds.pictures.pictures import EXTENSIONS
+from components.kinds.pictures.extensions import EXTENSIONS
 from components.kinds.splits import split_of
 from models.records.pictures import SPLITS
 

@@ -15,8 +15,6 @@ from components.kinds.pictures import colour_profiles, picture_decoder
 from models.contract.errors import KompaktError
 from models.entropy.coder.header import MAX_PIXELS
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp")
-
 _LIMIT = f"at most {MAX_PIXELS // 10**6} million are accepted"
 # MPO is what phones call a JPEG with a second picture (a depth map, another view) behind the first.
 _FORMATS = {"PNG": "png", "JPEG": "jpeg", "MPO": "jpeg", "WEBP": "webp", "BMP": "bmp"}

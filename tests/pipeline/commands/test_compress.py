@@ -19,12 +19,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.kinds.pictures import pictures
 from components.serving import released_model
 from components.serving.served_codec import ServedCodec
 from models.publishing import released
 from pipeline import cli
-from pipeline.client import files
 from tests.components import tiny_codec
 
 
@@ -219,10 +217,6 @@ def test_without_released_weights_a_model_must_be_given(photos, tmp_path, monkey
     monkeypatch.setattr(released, "FOLDER", tmp_path)
     code, _, error = call("compress", photos, "--out", tmp_path / "out")
     assert code == 2 and "there are: none; give --model DIR" in error and len(error.splitlines()) == 1
-
-
-def test_ingest_and_client_take_the_same_endings():
-    assert files.PICTURE_SUFFIXES == pictures.EXTENSIONS
 
 
 def test_ctrl_c_leaves_no_partial_file(photos, model, tmp_path):
