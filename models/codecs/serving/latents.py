@@ -19,7 +19,7 @@ from models.codecs.serving.picture_files import in_tiles
 from models.entropy.coder.bit_fields import require
 from models.entropy.coder.mixture_coder import MixtureCoder
 from models.entropy.coder.rans import RansCoder
-from models.entropy.coder.rans_stream import join_chunks, split_chunks
+from models.entropy.coder.rans_stream import join_chunks, numbers_of, split_chunks
 from models.entropy.densities import gaussian, mixture
 from models.entropy.densities.mixture_cdf import FEWEST_BITS, LOGIT_BITS, MEAN_BITS, SUBLEVELS, integer_tables
 from models.entropy.densities.tables import CdfTables, gaussian_tables, tables_from_pmfs
@@ -34,6 +34,7 @@ ERROR_BITS = 18.0
 # What integers are coded for latents, any shape, less their means, given what integers of that shape would cost each.
 Choice = Callable[[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]], tf.Tensor]
 Tables = Mapping[str, np.ndarray]  # all integers that a latent coder looks up, by name
+Room = tuple[tf.Tensor | int, tf.Tensor | int]  # bytes left free before and behind what is decoded, int32 scalars
 HYPER_TILE, HYPER_HALO = 16, 2  # hyper-latents: tiles of 64 latents, 8 around; the hyper-analysis reaches 7
 _ROUNDING = 0.8  # share of a symbol's ideal bits that the coder's rounding leaves for sure: each loses below 2^-16 bits
 
@@ -138,10 +139,11 @@ class FactorizedLatents(tf.Module):
 
     def decode(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
         """Returns latents [1, height, width, M] float32."""
-        return tf.reshape(self.decode_flat(sections, height, width), [1, height, width, self.channels])
+        flat = numbers_of(self.decode_flat(sections, height, width, (0, 0)), tf.float32)
+        return tf.reshape(flat, [1, height, width, self.channels])
 
-    def decode_flat(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor, room=(0, 0)) -> tf.Tensor:
-        """Returns latents [height * width * M] float32 between so many zeros, int32 scalars, before and behind."""
+    def decode_flat(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor, room: Room) -> tf.Tensor:
+        """Returns the bytes of latents [height * width * M] float32, and the room: uint8 [n]."""
         height, width = believed_sides(sections[0], height, width, self.fewest_bits)
         decode, size = self.coder.decoder(), height * width * self.channels
 
@@ -245,10 +247,11 @@ class SideInformation(tf.Module):
 
     def decode(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
         """Returns latents [1, height, width, M] float32."""
-        return tf.reshape(self.decode_flat(sections, height, width), [1, height, width, self.channels])
+        flat = numbers_of(self.decode_flat(sections, height, width, (0, 0)), tf.float32)
+        return tf.reshape(flat, [1, height, width, self.channels])
 
-    def decode_flat(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor, room=(0, 0)) -> tf.Tensor:
-        """Returns latents [height * width * M] float32 between so many zeros, int32 scalars, before and behind."""
+    def decode_flat(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor, room: Room) -> tf.Tensor:
+        """Returns the bytes of latents [height * width * M] float32, and the room: uint8 [n]."""
         z_hat = self.decode_hyper(sections, height, width)
         with tf.control_dependencies([z_hat]):  # only a size that was true so far may set how much is reserved
             height, width = tf.identity(height), tf.identity(width)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from models.codecs.codec import GAIN
-from models.codecs.serving.latents import GaussianLatents, Tables, to_symbols
+from models.codecs.serving.latents import GaussianLatents, Room, Tables, to_symbols
 from models.layers import fixed_point
 
 
@@ -166,9 +166,9 @@ class ContextLatents(GaussianLatents):
         section = self.coder.encode_steps(symbols, levels, tf.repeat(valid, self.channels, axis=1))
         return [hyper_section, section], y_hat
 
-    def decode_flat(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor, room=(0, 0)) -> tf.Tensor:
+    def decode_flat(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor, room: Room) -> tf.Tensor:
         """See `SideInformation`; what lies along the steps is put into order in one piece."""
-        return tf.pad(tf.reshape(self.decode(sections, height, width), [-1]), [room])
+        return tf.pad(tf.reshape(tf.bitcast(self.decode(sections, height, width), tf.uint8), [-1]), [room])
 
     def decode(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
         """Returns latents [1, height, width, M] float32."""

@@ -22,7 +22,6 @@ from models.records import pictures as picture_records
 STEP_UNIT, LAST_STEP = 4, 63  # the quality, in steps, fills the flags above those of `picture_files`
 DEFAULT_STEP = 32  # quality 50
 MOST_PASSES = 100
-BESIDE = 4  # of `numbers_beside`
 
 
 class Payload(Protocol):
@@ -54,20 +53,17 @@ class Payload(Protocol):
           passes: int32 scalar, 0 to MOST_PASSES, if it `chooses`.
 
         Returns:
-          (sections, string scalars; the values that are decoded from them, float32 or integers of any shape).
+          (sections, string scalars; the values that are decoded from them, float32 or integers of 32 bits at most,
+          [..., depth]).
         """
 
     def decode(
-        self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor, beside: tf.Tensor
+        self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Decodes a picture of that size, int32 scalars.
 
-        Args:
-          beside: int32 [BESIDE], what the fingerprint follows behind the decoded values.
-
         Returns:
-          (what `draw` takes; the numbers whose fingerprint stands in the stream, as `followed` gives them). The latter
-          must be the same on every machine.
+          (what `draw` takes; the decoded values, of the shape and the bits that `encode` gave, on every machine).
 
         Raises:
           tf.errors.InvalidArgumentError: the sections are damaged; before memory is taken for what they promise.
@@ -134,7 +130,7 @@ class PictureServer(tf.Module):
         if self.variable:
             flags += STEP_UNIT * step
         sections, decoded = self.payload.encode(pixels, step, *([] if passes is None else [passes]))
-        of_picture = fingerprint(followed(decoded, numbers_beside(shape[0], shape[1], flags, plane)))
+        of_picture = fingerprint(decoded, numbers_beside(shape[0], shape[1], flags, plane))
         of_model = tf.constant(self.fingerprint, tf.int64)
         return container.pack(shape[0], shape[1], flags, of_picture, of_model, [*sections, plane])
 
@@ -162,9 +158,13 @@ class PictureServer(tf.Module):
         header, sections = container.unpack(stream, known, self.payload.section_count + 1)
         sides = tf.cast(header.height, tf.int32), tf.cast(header.width, tf.int32)
         flags = tf.cast(header.flags, tf.int32)
-        decoded, numbers = self.payload.decode(sections[:-1], *sides, numbers_beside(*sides, flags, sections[-1]))
+        decoded, values = self.payload.decode(sections[:-1], *sides)
+        beside = numbers_beside(*sides, flags, sections[-1])
+        found = tf.cond(
+            header.version == 1, lambda: fingerprint_1(values, beside), lambda: fingerprint(values, beside)
+        )
         same = tf.debugging.Assert(
-            fingerprint(numbers) == header.latents_fingerprint,
+            found == header.latents_fingerprint,
             ["the decoded latents differ from those written: damage, or this machine computes differently; no picture"],
         )
         with tf.control_dependencies([same]):
@@ -241,7 +241,7 @@ def steps_of(quality: tf.Tensor) -> tf.Tensor:
 
 
 def numbers_beside(height: tf.Tensor, width: tf.Tensor, flags: tf.Tensor, plane: tf.Tensor) -> tf.Tensor:
-    """What the fingerprint of a picture follows behind the decoded values, int32 [BESIDE].
+    """What the fingerprint of a picture follows beside the decoded values, int32 [4].
 
     Args:
       height, width, flags: int32 scalars. plane: string scalar, the alpha plane's bytes.
@@ -249,21 +249,30 @@ def numbers_beside(height: tf.Tensor, width: tf.Tensor, flags: tf.Tensor, plane:
     return tf.stack([height, width, flags, tf.bitcast(tf.cast(container.fingerprint(plane), tf.uint32), tf.int32)])
 
 
-def followed(decoded: tf.Tensor, beside: tf.Tensor) -> tf.Tensor:
-    """What the fingerprint of a picture follows, int32 [n + BESIDE].
+def fingerprint(values: tf.Tensor, beside: tf.Tensor) -> tf.Tensor:
+    """A number below 2^32, int64 scalar, of all bits of what was decoded and of what goes with it.
+
+    It follows the fingerprints of the single rows: a whole picture's values then need not be copied.
 
     Args:
-      decoded: float32 or integers of 32 bits at most, of any shape. beside: of `numbers_beside`.
+      values: float32 or integers of 32 bits at most, [..., depth]. beside: of `numbers_beside`.
     """
-    flat = tf.reshape(decoded, [-1])
-    flat = tf.bitcast(flat, tf.int32) if flat.dtype == tf.float32 else tf.cast(flat, tf.int32)
-    return tf.concat([flat, beside], 0)
+    rows = tf.fingerprint(_integers(tf.reshape(values, [-1, tf.shape(values)[-1]])))
+    return _first(tf.concat([tf.reshape(rows, [-1]), tf.reshape(tf.bitcast(beside, tf.uint8), [-1])], 0))
 
 
-def fingerprint(numbers: tf.Tensor) -> tf.Tensor:
-    """A number below 2^32, int64 scalar, of all bits of numbers [n] of 32 bits."""
-    first = tf.fingerprint(numbers[None])[0, :4]
-    return tf.cast(tf.bitcast(first, tf.uint32), tf.int64)
+def fingerprint_1(values: tf.Tensor, beside: tf.Tensor) -> tf.Tensor:
+    """`fingerprint` as streams of version 1 have it, over everything in one piece."""
+    return _first(tf.concat([_integers(tf.reshape(values, [-1])), beside], 0))
+
+
+def _integers(values: tf.Tensor) -> tf.Tensor:
+    return tf.bitcast(values, tf.int32) if values.dtype == tf.float32 else tf.cast(values, tf.int32)
+
+
+def _first(numbers: tf.Tensor) -> tf.Tensor:
+    """The first four bytes of the fingerprint of [n], int64 scalar."""
+    return tf.cast(tf.bitcast(tf.fingerprint(numbers[None])[0, :4], tf.uint32), tf.int64)
 
 
 def _each(function: Callable, values) -> tf.Tensor:

@@ -12,9 +12,9 @@ import tensorflow as tf
 from models.codecs.serving import canvas
 from models.codecs.serving import picture_files as pictures
 from models.codecs.serving.refinement import refine
-from models.codecs.serving.server import BESIDE, LAST_STEP, PictureServer
+from models.codecs.serving.server import LAST_STEP, PictureServer
 from models.entropy.coder.bit_fields import require
-from models.entropy.in_place import overwrite
+from models.entropy.coder.rans_stream import numbers_of
 from models.layers.padding import pad_to_multiple
 from models.publishing import export
 
@@ -78,15 +78,13 @@ class TransformPayload(tf.Module):
         return self.latents.encode(y, search=search)
 
     def decode(
-        self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor, beside: tf.Tensor
+        self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The latents, float32, with what `plan` leaves free before and behind them; see `Payload`."""
+        """The latents' bytes with what `plan` leaves free before and behind them, and the latents; see `Payload`."""
         plan = self.plan(height, width)
-        begin, end = plan.before // 4, plan.end // 4
-        free = begin, plan.behind // 4
-        numbers = self.latents.decode_flat(sections, plan.source.rows, plan.source.columns, free)
-        numbers = overwrite(numbers, [end], tf.bitcast(beside, tf.float32))
-        return numbers, numbers[begin : end + BESIDE]
+        free = plan.before, plan.behind
+        canvas = self.latents.decode_flat(sections, plan.source.rows, plan.source.columns, free)
+        return canvas, self.latents_of(canvas, height, width)
 
     def draw(self, decoded: tf.Tensor, height: tf.Tensor, width: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         """uint8 pixels [height, width, 3] over the latents of `decode`, see `Payload`."""
@@ -96,7 +94,7 @@ class TransformPayload(tf.Module):
         """The latents [1, h, w, M] float32 in what `decode` gives."""
         plan = self.plan(height, width)
         shape = tf.stack([1, plan.source.rows, plan.source.columns, plan.source.depth])
-        return tf.reshape(decoded[plan.before // 4 : plan.end // 4], shape)
+        return tf.reshape(numbers_of(decoded[plan.before : plan.end], tf.float32), shape)
 
     def measure(
         self, pixels: tf.Tensor, decoded: tf.Tensor, drawn: tf.Tensor, bpp: tf.Tensor, step: tf.Tensor
@@ -154,13 +152,13 @@ class TransformPayload(tf.Module):
     ) -> tf.Tensor:
         """uint8 pixels [height, width, 3] of decoded latents [1, h, w, M] float32, times gains."""
         plan = self.plan(height, width)
-        numbers = tf.pad(tf.reshape(y_hat, [-1]), [[plan.before // 4, plan.behind // 4]])
-        return self._draw(numbers, plan, gains)
+        buffer = tf.pad(tf.reshape(tf.bitcast(y_hat, tf.uint8), [-1]), [[plan.before, plan.behind]])
+        return self._draw(buffer, plan, gains)
 
     def plan(self, height: tf.Tensor, width: tf.Tensor) -> canvas.Canvas:
         """Where decoded latents lie, over which a picture of that size is drawn; int32 scalars, pixels."""
         pixels, latents = self._grids(height, width)
-        return canvas.plan(latents, pixels, latents.rows, self.tile, self.halo, BESIDE)
+        return canvas.plan(latents, pixels, latents.rows, self.tile, self.halo)
 
     def _grids(self, height: tf.Tensor, width: tf.Tensor) -> tuple[canvas.Grid, canvas.Grid]:
         """The pixels and the latents of a picture of that size, int32 scalars."""
@@ -168,8 +166,7 @@ class TransformPayload(tf.Module):
         latents = canvas.Grid(*sides, self.model.config.latents, tf.float32, 1)
         return canvas.Grid(height, width, 3, tf.uint8, self.stride), latents
 
-    def _draw(self, numbers: tf.Tensor, plan: canvas.Canvas, gains: tf.Tensor | float) -> tf.Tensor:
-        buffer = tf.reshape(tf.bitcast(numbers, tf.uint8), [-1])
+    def _draw(self, buffer: tf.Tensor, plan: canvas.Canvas, gains: tf.Tensor | float) -> tf.Tensor:
         return canvas.fill(
             lambda tile: self._synthesise_tile(gains * tile), buffer, plan, plan.source.rows, plan.source.columns,
             self.tile, self.halo,

@@ -10,7 +10,18 @@ import tensorflow as tf
 
 from models.entropy.coder import bit_fields
 from models.entropy.coder.bit_fields import require
-from models.entropy.coder.header import CHECKED, FIXED, MAGIC, MAX_PIXELS, MAX_SIDE, TOO_LARGE, VERSION, WIDTHS
+from models.entropy.coder.header import (
+    CHECKED,
+    FIXED,
+    MAGIC,
+    MAX_PIXELS,
+    MAX_SIDE,
+    READ,
+    READ_TEXT,
+    TOO_LARGE,
+    VERSION,
+    WIDTHS,
+)
 
 
 class Header(NamedTuple):
@@ -20,6 +31,7 @@ class Header(NamedTuple):
     width: tf.Tensor  # pixels, 1 to 65535
     flags: tf.Tensor  # 0 to 255, the codec's own
     latents_fingerprint: tf.Tensor  # below 2**32
+    version: tf.Tensor  # of the stream, one of `header.READ`
 
 
 @tf.autograph.experimental.do_not_convert
@@ -97,8 +109,8 @@ def unpack(stream: tf.Tensor, model_fingerprints: tf.Tensor, section_count: int)
     with tf.control_dependencies([ours]):
         whole = require(length >= FIXED, f"the stream is truncated or damaged: it has not even {FIXED} bytes")
     with tf.control_dependencies([whole]):
-        message = f"unsupported version of the Kompakt stream; this model reads version {VERSION}, not"
-        known = require(tf.equal(version, VERSION), message, version)
+        message = f"unsupported version of the Kompakt stream; this model reads version {READ_TEXT}, not"
+        known = require(tf.reduce_any(tf.equal(version, READ)), message, version)
     with tf.control_dependencies([known]):
         rest = tf.strings.substr(stream, CHECKED, length - CHECKED)
         written = tf.strings.substr(stream, len(MAGIC) + 1, CHECKED - len(MAGIC) - 1)
@@ -121,7 +133,7 @@ def unpack(stream: tf.Tensor, model_fingerprints: tf.Tensor, section_count: int)
     with tf.control_dependencies([sizes, small]):
         lengths = tf.concat([lengths, left[None]], 0)
         begins = end + tf.cumsum(lengths, exclusive=True)
-        header = Header(*map(tf.identity, (height, width, flags, latents)))
+        header = Header(*map(tf.identity, (height, width, flags, latents, tf.cast(version, tf.int64))))
         return header, [tf.strings.substr(rest, begins[k], lengths[k]) for k in range(section_count)]
 
 

@@ -6,7 +6,9 @@ is 25 bytes and one to three for each section but the last: 26 to 28 bytes with 
 """
 
 MAGIC = b"KMP"
-VERSION = 1
+VERSION = 2  # what is written
+READ = (1, 2)  # and read: of 1 the latents' fingerprint is another, `models.codecs.serving.server`
+READ_TEXT = " or ".join(map(str, READ))
 MAX_SIDE = 65535  # pixels
 MAX_PIXELS = 2**27  # of a picture; its latents and the bytes of its pixels are counted in 32 bits
 TOO_LARGE = f"a picture may have {MAX_PIXELS} pixels (2^27) at most; its sides are"
@@ -23,7 +25,7 @@ def describe(stream: bytes) -> dict[str, int | str]:
         latents_fingerprint (8 hexadecimal digits).
 
     Raises:
-        ValueError: if the bytes do not begin with the header of a Kompakt stream of this version, or the picture is
+        ValueError: if the bytes do not begin with the header of a Kompakt stream of a version that is read, or the picture is
             larger than any that is coded.
     """
     if not stream:
@@ -32,8 +34,8 @@ def describe(stream: bytes) -> dict[str, int | str]:
         raise ValueError("this is not a Kompakt stream: it does not begin with KMP")
     if len(stream) < FIXED:
         raise ValueError(f"the stream is truncated: it has not even {FIXED} bytes")
-    if stream[len(MAGIC)] != VERSION:
-        raise ValueError(f"unsupported version of the Kompakt stream: {stream[len(MAGIC)]}, not {VERSION}")
+    if (version := stream[len(MAGIC)]) not in READ:
+        raise ValueError(f"unsupported version of the Kompakt stream: {version}, not {READ_TEXT}")
     numbers, place = [], CHECKED
     for width in WIDTHS:
         numbers.append(int.from_bytes(stream[place : place + width], "little"))
@@ -41,5 +43,5 @@ def describe(stream: bytes) -> dict[str, int | str]:
     model, latents, height, width, flags = numbers
     if height * width > MAX_PIXELS:
         raise ValueError(f"{TOO_LARGE} {height} {width}")
-    described = {"version": VERSION, "height": height, "width": width, "flags": flags, "bytes": len(stream)}
+    described = {"version": version, "height": height, "width": width, "flags": flags, "bytes": len(stream)}
     return described | {"model_fingerprint": f"{model:08x}", "latents_fingerprint": f"{latents:08x}"}

@@ -185,7 +185,7 @@ def split_chunks(
     chunk: int,
     dtype: tf.DType = tf.int32,
     state: Any = (),
-    room: tuple[tf.Tensor | int, tf.Tensor | int] = (0, 0),
+    room: tuple[tf.Tensor | int, tf.Tensor | int] | None = None,
 ) -> tf.Tensor:
     """Undoes ``join_chunks``.
 
@@ -195,10 +195,10 @@ def split_chunks(
         stream: string scalar.
         size, chunk, state: see ``join_chunks``.
         dtype: of what is decoded.
-        room: how many zeros are to stand before and behind it, for a caller who has use for that memory.
+        room: how many zero bytes are to stand before and behind it, for a caller who has use for that memory.
 
     Returns:
-        What ``decode`` gave, chunk after chunk: [size], and the room.
+        What ``decode`` gave, chunk after chunk: [size]; with room its bytes and those of the room, uint8 [n].
     """
     count, each = _chunks(size, chunk)
     head = bit_fields.string_to_bytes(tf.strings.substr(stream, 0, tf.minimum(tf.strings.length(stream), 5 * count)))
@@ -211,10 +211,18 @@ def split_chunks(
     def body(place, state, whole):
         part = tf.strings.substr(stream, begins[place], lengths[place])
         values, state = decode(part, place * each, tf.minimum((place + 1) * each, size), state)
-        return place + 1, state, overwrite(whole, [room[0] + place * each], values)
+        values = tf.reshape(tf.bitcast(values, tf.uint8), [-1])
+        return place + 1, state, overwrite(whole, [before + dtype.size * place * each], values)
 
-    loop = (0, state, tf.zeros((room[0] + size + room[1])[None], dtype))
-    return tf.while_loop(lambda place, *_: place < count, body, loop, parallel_iterations=1)[2]
+    before, behind = room or (0, 0)
+    loop = (0, state, tf.zeros((before + dtype.size * size + behind)[None], tf.uint8))
+    whole = tf.while_loop(lambda place, *_: place < count, body, loop, parallel_iterations=1)[2]
+    return whole if room else numbers_of(whole, dtype)
+
+
+def numbers_of(data: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """Bytes uint8 [n * dtype.size] as numbers [n] of a type of several bytes, without a copy."""
+    return tf.bitcast(tf.reshape(data, [-1, dtype.size]), dtype)
 
 
 def _chunks(size: tf.Tensor, chunk: int) -> tuple[tf.Tensor, tf.Tensor]:

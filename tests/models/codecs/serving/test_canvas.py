@@ -41,12 +41,11 @@ def test_pixels_over_latents(height, width, latents):
 
     pixels, source = grids(height, width, latents)
     y = np.random.default_rng(1).integers(0, 99, (source.rows, source.columns, latents)).astype(np.float32)
-    plan = canvas.plan(source, pixels, source.rows, 2, 1, 4)
-    numbers = tf.pad(y.ravel(), [[plan.before // 4, plan.behind // 4]])
-    buffer = tf.reshape(tf.bitcast(numbers, tf.uint8), [-1])
+    plan = canvas.plan(source, pixels, source.rows, 2, 1)
+    buffer = tf.pad(np.frombuffer(y.tobytes(), np.uint8), [[plan.before, plan.behind]])
     found = canvas.fill(draw, buffer, plan, source.rows, source.columns, 2, 1)
     whole = draw(tf.constant(y)[None])[0, :height, :width]
-    assert np.array_equal(found, whole) and plan.behind >= 16
+    assert np.array_equal(found, whole)
 
 
 @pytest.mark.parametrize("latents", [1, 40, 190, 192, 400])
@@ -70,12 +69,13 @@ def test_latents_over_pixels(height, width, latents):
     np.testing.assert_allclose(tiles, analyse(tf.constant(picture)[None])[0], rtol=1e-5)
 
 
-@pytest.mark.parametrize("size", [(10000, 10000), (4320, 7680), (65535, 2048), (2048, 65535)])
-def test_a_canvas_is_hardly_larger_than_the_larger_of_both(size):
+@pytest.mark.parametrize("size", [(10000, 10000), (8333, 12001), (4320, 7680), (65535, 2048), (2048, 65535), (700, 700)])
+def test_a_canvas_is_as_large_as_the_larger_of_both(size):
     pixels, latents = grids(*size, 176)
     for source, target in ((pixels, latents), (latents, pixels)):
         plan = canvas.plan(source, target, latents.rows, 48, 4)
-        assert int(plan.end + plan.behind) < 1.25 * size[0] * size[1] * 3 or size[0] < size[1]
+        larger = max(int(source.rows * source.row), int(target.rows * target.row))
+        assert larger <= int(plan.end + plan.behind) < larger + int(target.row)
         assert int(plan.end + plan.behind) < 2**31
 
 

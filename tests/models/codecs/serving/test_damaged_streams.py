@@ -79,7 +79,7 @@ class TestForgedPlanes:
         def read(flags: int, plane: bytes) -> np.ndarray:
             beside = 20, 30, flags
             numbers = codec_serving.numbers_beside(*beside, tf.constant(plane))
-            latents = codec_serving.fingerprint(codec_serving.followed(y_hat, numbers))
+            latents = codec_serving.fingerprint(y_hat, numbers)
             stream = container.pack(*beside, latents, server.fingerprint, [*sections, tf.constant(plane)])
             answer = made.functions["decompress"](bitstream_bytes=stream[None])["image_bytes"][0]
             return np.asarray(Image.open(io.BytesIO(answer.numpy())))

@@ -38,10 +38,10 @@ def good() -> bytes:
 def test_what_was_packed_comes_back(height, width, flags):
     stream = pack(height, width, flags, tf.constant(SECTIONS))
     header, sections = unpack(stream)
-    assert [int(number) for number in header] == [height, width, flags, LATENTS]
+    assert [int(number) for number in header] == [height, width, flags, LATENTS, 2]
     assert sections.numpy().tolist() == SECTIONS
     assert describe(stream.numpy()) == {
-        "version": 1,
+        "version": 2,
         "height": height,
         "width": width,
         "flags": flags,
@@ -69,7 +69,7 @@ def test_header_bytes(lengths, header):
         (bytes(500), "not a Kompakt stream"),
         (b"KMP", "truncated or damaged"),
         (b"KMP\1" + bytes(20), "truncated or damaged"),
-        (b"KMP\2" + bytes(99), "unsupported version"),
+        (b"KMP\3" + bytes(99), "unsupported version"),
         (b"KMP\1" + bytes(99), "checksum does not fit"),
     ],
 )
