@@ -57,9 +57,7 @@ class Payload(Protocol):
           [..., depth]).
         """
 
-    def decode(
-        self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def decode(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Decodes a picture of that size, int32 scalars.
 
         Returns:
@@ -160,9 +158,7 @@ class PictureServer(tf.Module):
         flags = tf.cast(header.flags, tf.int32)
         decoded, values = self.payload.decode(sections[:-1], *sides)
         beside = numbers_beside(*sides, flags, sections[-1])
-        found = tf.cond(
-            header.version == 1, lambda: fingerprint_1(values, beside), lambda: fingerprint(values, beside)
-        )
+        found = tf.cond(header.version == 1, lambda: fingerprint_1(values, beside), lambda: fingerprint(values, beside))
         same = tf.debugging.Assert(
             found == header.latents_fingerprint,
             ["the decoded latents differ from those written: damage, or this machine computes differently; no picture"],

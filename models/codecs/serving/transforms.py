@@ -77,9 +77,7 @@ class TransformPayload(tf.Module):
 
         return self.latents.encode(y, search=search)
 
-    def decode(
-        self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def decode(self, sections: list[tf.Tensor], height: tf.Tensor, width: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The latents' bytes with what `plan` leaves free before and behind them, and the latents; see `Payload`."""
         plan = self.plan(height, width)
         free = plan.before, plan.behind

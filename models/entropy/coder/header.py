@@ -25,8 +25,8 @@ def describe(stream: bytes) -> dict[str, int | str]:
         latents_fingerprint (8 hexadecimal digits).
 
     Raises:
-        ValueError: if the bytes do not begin with the header of a Kompakt stream of a version that is read, or the picture is
-            larger than any that is coded.
+        ValueError: if the bytes do not begin with the header of a Kompakt stream of a version that is read, or the
+            picture is larger than any that is coded.
     """
     if not stream:
         raise ValueError("the stream is empty")

@@ -69,7 +69,7 @@ def test_latents_over_pixels(height, width, latents):
     np.testing.assert_allclose(tiles, analyse(tf.constant(picture)[None])[0], rtol=1e-5)
 
 
-@pytest.mark.parametrize("size", [(10000, 10000), (8333, 12001), (4320, 7680), (65535, 2048), (2048, 65535), (700, 700)])
+@pytest.mark.parametrize("size", [(10000, 10000), (8333, 12001), (65535, 2048), (2048, 65535), (700, 700)])
 def test_a_canvas_is_as_large_as_the_larger_of_both(size):
     pixels, latents = grids(*size, 176)
     for source, target in ((pixels, latents), (latents, pixels)):
