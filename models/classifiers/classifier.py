@@ -14,6 +14,7 @@ from keras import ops
 
 from models.classifiers.samplers import SAMPLERS
 from models.contract.configured import Configured
+from models.contract.example_weights import weighed
 from models.contract.precision import policy_of
 from models.contract.recipe import Config, ConfigError, Evaluation, Metric, Search, option
 from models.training import replicas
@@ -156,8 +157,8 @@ class Classifier(Configured):
         return keras.Model(self.network.inputs, outputs | {"logits": self.network.output}, name="features")
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Cross-entropy with y [B, K], probabilities; scalar, nats."""
-        return ops.mean(cross_entropy(y, y_pred))
+        """Cross-entropy with y [B, K], probabilities, of weighed examples; scalar, nats."""
+        return ops.mean(weighed(cross_entropy(y, y_pred), sample_weight))
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Running means of accuracy and cross-entropy."""

@@ -12,6 +12,7 @@ import keras
 from keras import ops
 
 from models.contract.configured import Configured
+from models.contract.example_weights import weighed
 from models.contract.precision import policy_of
 from models.contract.recipe import Config, ConfigError, Evaluation, Metric, Search, option
 from models.layers import haar
@@ -157,7 +158,7 @@ class Codec(Configured):
         return outputs["bits"] / pixels, mse
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Rate-distortion loss, scalar, bits per pixel.
+        """Rate-distortion loss of weighed examples, scalar, bits per pixel.
 
         Bits grow about as the root of lambda. Rate points are weighed by its inverse, so that a per cent of the bits is
         worth as much at low rates as at high ones.
@@ -165,7 +166,7 @@ class Codec(Configured):
         bpp, mse = self._bpp_and_mse(x, y_pred)
         lmbda = y_pred["lmbda"]
         weights = ops.sqrt(self.lmbda_at((self.config.rates - 1.0) / 2.0) / lmbda)
-        return ops.mean(weights * (bpp + lmbda * 255.0**2 * mse))
+        return ops.mean(weighed(weights * (bpp + lmbda * 255.0**2 * mse), sample_weight))
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Means over the examples of the estimated bpp, the MSE on [0, 1] pixels and the PSNR, dB, at most 100."""

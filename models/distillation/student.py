@@ -13,6 +13,7 @@ from keras import ops
 from models.classifiers import classifier
 from models.classifiers.serving import signatures
 from models.contract import registry
+from models.contract.example_weights import weighed
 from models.contract.recipe import Config, ConfigError, Recipe, Search, option
 from models.contract.training import Judge
 from models.distillation import teacher as teachers
@@ -183,8 +184,8 @@ class Student(keras.Model):
         taken = self.term_inputs(x, y, y_pred)
         for weighted, given, tracker in zip(self.objective, taken, self.trackers[1:], strict=True):
             values = weighted.loss.example_losses(*given)
-            if sample_weight is not None and len(values.shape):
-                values = values * ops.cast(sample_weight, values.dtype)
+            if len(values.shape):  # a term that couples the examples is one number
+                values = weighed(values, sample_weight)
             value = ops.mean(values)
             tracker.update_state(value, sample_weight=ops.cast(ops.shape(given[2])[0], "float32"))
             total = total + weighted.weight * value

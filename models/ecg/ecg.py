@@ -13,6 +13,7 @@ from keras import ops
 
 from models.classifiers.classifier import cross_entropy, hits, json_list
 from models.contract.configured import Configured
+from models.contract.example_weights import weighed
 from models.contract.precision import policy_of
 from models.contract.recipe import Config, ConfigError, Evaluation, Metric, Search, option
 from models.contract.training import Judge
@@ -133,9 +134,9 @@ class Ecg(Configured):
         return self.network(dict(x), training=training)  # on export a dict of TensorFlow's, of which Keras warns
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Cross-entropy with y [B, K], one-hot, each recording weighted by its class; scalar, nats."""
+        """Cross-entropy with y [B, K], one-hot, each recording weighed by its class too; scalar, nats."""
         weights = ops.sum(ops.cast(y, "float32") * self.class_weights, axis=-1)
-        return ops.mean(weights * cross_entropy(y, y_pred))
+        return ops.mean(weighed(weights * cross_entropy(y, y_pred), sample_weight))
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Running means of accuracy and cross-entropy, and the challenge's F1 over all of the epoch."""

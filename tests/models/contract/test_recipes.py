@@ -111,6 +111,14 @@ class TestContract:
             variable.assign(value)
         assert float(loss_of(model, batch)) < float(before)
 
+    def test_weights_of_examples_weigh(self, recipe, config, batch):
+        model = recipe.build(config)
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
+        given = x, y, model(x, training=False)
+        count = len(keras.tree.flatten(x)[0])
+        all_, none = (float(model.compute_loss(*given, np.full(count, w), training=False)) for w in (1.0, 0.0))
+        assert np.isclose(all_, float(model.compute_loss(*given, training=False)), rtol=1e-6) and none < all_
+
     def test_phases_share_its_steps(self, recipe, config, tmp_path):
         given = {"teacher": config.teacher} if hasattr(config, "teacher") else {}
         for options in (config, *(recipe.make_config(preset, given) for preset in recipe.presets)):
