@@ -15,7 +15,9 @@ from tfx.utils import io_utils, path_utils
 
 from models.contract.recipe import Config, Recipe
 
-LOCAL_BEAM = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
+# TFX packs itself anew for the workers of each Beam step, for seconds, unless an image is named that holds it; the
+# direct runner has no other workers and takes none.
+LOCAL_BEAM = ("--direct_running_mode=in_memory", "--direct_num_workers=1", "--sdk_container_image=none")
 ORIGIN = "assets.extra/origin.json"
 MOST = 10  # models of a role that one step takes
 

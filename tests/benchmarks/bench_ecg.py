@@ -19,12 +19,13 @@ import numpy as np
 import wfdb
 from tfx.types import standard_artifacts
 
+from components.artifacts import LOCAL_BEAM
 from components.ingest import example_gen, sources
 from components.kinds.recordings.datasets.ecg_sample import ecg_sample_dataset_builder as sample
 from components.kinds.recordings.places import scan
 from tests.components.recordings_on_disk import write_pair
 
-BEAM_ARGS = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
+BEAM_ARGS = list(LOCAL_BEAM)
 
 
 def write_sample(folder: pathlib.Path, count: int) -> None:

@@ -21,7 +21,7 @@ import click
 import numpy as np
 import tensorflow_datasets as tfds
 
-BEAM_ARGS = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
+BEAM_ARGS = ["--direct_running_mode=in_memory", "--direct_num_workers=1", "--sdk_container_image=none"]
 DATASETS = {"pictures": "class_folders", "recordings": "cinc2017", "archive": "cinc2017", "tfds": "noise_pictures",
             "packed": "packed"}  # fmt: skip
 

@@ -6,6 +6,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 from tfx.utils import proto_utils
 
+from components.artifacts import LOCAL_BEAM
 from components.evaluation import evaluator
 from models.contract.recipe import Evaluation, Metric
 from models.records import pictures as picture_records
@@ -45,9 +46,7 @@ def evaluate(tmp_path, wanted, model, baseline=None):
         "eval_config": proto_utils.proto_to_json(evaluator.eval_config(wanted)),
         "example_splits": '["test"]',
     }
-    context = base_beam_executor.BaseBeamExecutor.Context(
-        beam_pipeline_args=["--direct_running_mode=in_memory", "--direct_num_workers=1"], tmp_dir=str(tmp_path)
-    )
+    context = base_beam_executor.BaseBeamExecutor.Context(beam_pipeline_args=list(LOCAL_BEAM), tmp_dir=str(tmp_path))
     executor = evaluator.Evaluator.EXECUTOR_SPEC.executor_class
     assert issubclass(executor, stock.Executor)
     executor(context).Do(inputs, outputs, properties)

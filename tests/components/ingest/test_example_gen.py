@@ -14,6 +14,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx import v1 as tfx
 from tfx.types import standard_artifacts
 
+from components.artifacts import LOCAL_BEAM
 from components.ingest import sources
 from components.ingest.example_gen import REPORT_FILE, Executor, TfdsExampleGen
 from components.ingest.lending import lend
@@ -25,7 +26,7 @@ from tests.components.pictures_on_disk import encoded, fill, grey16, noise
 
 PICTURES = registry.get("pictures")
 SIDE_FEATURES = PICTURES.records.side_features
-BEAM_ARGS = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
+BEAM_ARGS = list(LOCAL_BEAM)
 
 
 class TinyPictures(tfds.core.GeneratorBasedBuilder):

@@ -78,13 +78,14 @@ INGEST = """
 import glob, json, sys
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import standard_artifacts
+from components.artifacts import LOCAL_BEAM
 from components.ingest import example_gen, sources, statistics
 from components.serving import check
 
 place, out = sys.argv[1:]
 examples = standard_artifacts.Examples()
 examples.uri = out
-beam_args = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
+beam_args = list(LOCAL_BEAM)
 context = BaseBeamExecutor.Context(beam_pipeline_args=beam_args, tmp_dir=out)
 digest = sources.dataset_digest("lines", place, noun="words")
 properties = {"dataset": "lines", "folder": place, "digest": digest, "max_unreadable": 0.0}

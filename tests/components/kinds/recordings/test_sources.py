@@ -13,6 +13,7 @@ import tensorflow_datasets as tfds
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.types import standard_artifacts
 
+from components.artifacts import LOCAL_BEAM
 from components.ingest import example_gen, sources
 from components.ingest.statistics import side_feature_options
 from components.kinds import registry
@@ -25,7 +26,7 @@ from models.records import pictures as picture_records
 from models.records import recordings as ecg_records
 from tests.components.recordings_on_disk import ROOT, steps, wave, write_pair, write_wfdb
 
-BEAM_ARGS = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
+BEAM_ARGS = list(LOCAL_BEAM)
 
 
 def ingest(out, dataset, folder="", allowed=0.3):
