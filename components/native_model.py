@@ -24,8 +24,9 @@ _STRING = 7
 _DTYPES = {1: "float32", 2: "float64", 3: "int32", 4: "uint8", _STRING: "string", 9: "int64", 10: "bool", 19: "float16"}
 _NUMBERS = {name: number for number, name in _DTYPES.items()}
 _TSTRING_BYTES = 24  # sizeof(TF_TString), part of the library's stable interface
-# ConfigProto(graph_options.rewrite_options.disable_meta_optimizer = true): parts were optimised when they were cut.
-_AS_IT_IS = bytes.fromhex("52055203980101")
+# A session that runs its graph without the optimiser, as parts are, which were optimised when they were cut:
+# ConfigProto(graph_options.rewrite_options.disable_meta_optimizer = true).
+AS_IT_IS = bytes.fromhex("52055203980101")
 
 
 class NativeError(ValueError):
@@ -227,7 +228,7 @@ def load_part(directory: str | os.PathLike, signature: str) -> NativeModel:
             raise NativeError(f"{part}: damaged") from error
         pathlib.Path(together, "saved_model.pb").write_bytes(content)
         os.symlink(whole / "variables", os.path.join(together, "variables"))
-        return NativeModel(together, config=_AS_IT_IS)
+        return NativeModel(together, config=AS_IT_IS)
 
 
 class _Output(ctypes.Structure):

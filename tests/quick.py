@@ -11,7 +11,8 @@ def collect_rarely() -> None:
 def run_as_traced() -> None:
     """Functions run without the optimiser, which takes longer than what most graphs of tests are run for.
 
-    What is served is asked through TensorFlow's C library, which optimises as servers do: see `Trained.served`.
+    What is served is asked through TensorFlow's C library, which optimises as servers do but for codecs that are like
+    others: see `Trained.served`. The serving check of every run optimises whatever it is.
     """
     import tensorflow as tf
 

@@ -96,7 +96,6 @@ def steps(name: str, options: dict, folder: pathlib.Path) -> dict:
             model = compiled_model(recipe, config)
         batches = recipe.inputs([str(records / "train.gz")], config, True)
         found[devices] = step(model, batches, validation)
-    keras.backend.clear_session()
     return found
 
 
