@@ -15,7 +15,8 @@ from pipeline.arguments.paths import PATH, must_be_plain, must_be_writable
               help="Folder that stands for a volume claim; repeatable. [default: OUT/claims/NAME]")  # fmt: skip
 @click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE",
               help="Parameter of the pipeline (data, steps, output); repeatable.")  # fmt: skip
-@click.option("--kfp-python", type=PATH, help="A Python with kfp 2.16. [default: one that is made on first use]")
+@click.option("--kfp-python", type=PATH, envvar="KOMPAKT_KFP_PYTHON",
+              help="A Python with kfp 2.16. [default: one that is made on first use]")  # fmt: skip
 @click.option("--verbose", is_flag=True, help="Show what the KFP SDK says (else in OUT/run.log).")
 def command(file, out, claims, parameters, kfp_python, verbose) -> None:
     """Run FILE, which `compile` wrote, on this machine, from its data to a pushed model.

@@ -81,9 +81,9 @@ def compile_to(pipeline, path: pathlib.Path, options: Options, platform: Platfor
     """
     networks = {c.id for c in pipeline.components if runs_networks(c)}
     unseen = {c.id for c in pipeline.components if _reads_unknown_models(c)}
-    image = {c.id: platform.gpu_image for c in pipeline.components if c.id in networks and platform.gpu_image}
+    gpu_images = dict.fromkeys(networks, platform.gpu_image) if platform.gpu_image else {}
     config = KubeflowV2DagRunnerConfig(
-        default_image={"default_image_path": platform.image} | image,
+        default_image=gpu_images | {"default_image_path": platform.image} if gpu_images else platform.image,
         default_commands=list(_ENTRY),
         use_pipeline_spec_2_1=True,
     )
