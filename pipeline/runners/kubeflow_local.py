@@ -97,15 +97,15 @@ def namespace() -> list[str]:
     Raises:
       LocalError: this machine allows it to nobody but administrators, or not at all.
     """
-    command = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
-    try:
-        ran = subprocess.run([*command, "true"], capture_output=True, text=True)
-    except OSError as error:
-        raise LocalError(f"unshare (of util-linux) cannot be run: {error.strerror}") from None
-    if ran.returncode:
-        raise LocalError(f"volumes cannot be mounted here ({ran.stderr.strip()}): run it as root, in a container with "
-                         "SYS_ADMIN, or where users may have namespaces of their own")  # fmt: skip
-    return command
+    for command in (["unshare", "--mount"], ["unshare", "--user", "--map-root-user", "--mount"]):
+        try:
+            ran = subprocess.run([*command, "mount", "-t", "tmpfs", "tmpfs", "/tmp"], capture_output=True, text=True)
+        except OSError as error:
+            raise LocalError(f"unshare (of util-linux) cannot be run: {error.strerror}") from None
+        if not ran.returncode:
+            return command
+    raise LocalError(f"volumes cannot be mounted here ({ran.stderr.strip()}): run it as root, in a container with "
+                     "SYS_ADMIN, or where users may have namespaces of their own")  # fmt: skip
 
 
 def run(file: pathlib.Path, out: pathlib.Path, python: pathlib.Path, claims: dict[str, pathlib.Path],
