@@ -66,6 +66,10 @@ def command(recipe, out, **chosen) -> None:
     mount = _mount(chosen["mount"], kubeflow.TAKEN)
     dataset, folder, digest = data
     data = (dataset, folder, "" if folder else digest)  # a folder is another one there, and another one every week
+    if folder and mount not in map(str, pathlib.PurePosixPath(folder).parents):
+        click.echo(
+            f"warning: --data {folder} does not lie below --mount {mount}, which is all that steps see", err=True
+        )
     options = options_of(
         found, config, data, chosen, root=f"{chosen['root'].rstrip('/')}/{recipe}", elsewhere=True,
         resume_dir=f"{mount}/training/{recipe}", push_dir=f"{mount}/serving/{recipe}",

@@ -48,6 +48,8 @@ def test_runs_of_one_training_wait_for_each_other(tmp_path, capsys):
     )  # fmt: skip
     config = registry.get("factorized").adapt(trainer.options_of(arguments)[1], record_files)
     key = artifacts.digest(trainer.run_of(options), vars(config))
+    foreign = resume / artifacts.digest(trainer.run_of(options | {"data": "b"}), vars(config))
+    (foreign / "state").mkdir(parents=True)  # an unfinished training of the same pipeline on other data
     training = threading.Thread(target=trainer.run_fn, args=(arguments,))
     with files.held(resume / f"{key}.lock"):
         training.start()
@@ -57,4 +59,4 @@ def test_runs_of_one_training_wait_for_each_other(tmp_path, capsys):
     training.join()
     origin = json.loads((tmp_path / "model" / artifacts.ORIGIN).read_text())
     assert origin["run"] == trainer.run_of(options) != "r"
-    assert not list(resume.iterdir())
+    assert list(resume.iterdir()) == [foreign] and not list((foreign / "state").iterdir())

@@ -196,6 +196,13 @@ def test_the_data_of_a_cluster_are_digested_by_every_run(tmp_path):
             assert parameters[name]["folder"] == {"componentInputParameter": "data"}
 
 
+def test_data_that_no_step_would_see_are_told(tmp_path, capsys):
+    compiled(tmp_path, "factorized", "--data", "/mnt/kompakt/pictures")
+    assert not capsys.readouterr().err
+    compiled(tmp_path, "factorized", "--data", "/volume/pictures")
+    assert "/volume/pictures does not lie below --mount /mnt/kompakt" in capsys.readouterr().err
+
+
 def test_data_steps_and_serving_folder_are_told_when_a_run_is_started(tmp_path):
     spec = compiled(tmp_path, "distill", "--data", "/volume/pictures", "--set", "steps=7")
     told = spec["root"]["inputDefinitions"]["parameters"]
