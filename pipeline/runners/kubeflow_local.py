@@ -20,6 +20,8 @@ from pipeline.runners.kubeflow import IMAGE_CODE
 _HERE = pathlib.Path(__file__).parent
 _PROJECT = _HERE.parent.parent
 _LOCK = _HERE / "kfp.lock"
+# Variables that choose devices, kernels and threads: with others even the simulated recordings are others by a bit.
+_NUMERIC = ("CUDA_", "MKL_", "NVPL_", "OMP_", "OPENBLAS_", "TF_", "XLA_")
 
 
 class LocalError(KompaktError, RuntimeError):
@@ -172,9 +174,9 @@ def _python_folders() -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """The image's variables, and which accelerators may be used here."""
-    kept = {k: os.environ[k] for k in ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH") if k in os.environ}
-    return {"PATH": os.environ["PATH"], "PYTHONPATH": IMAGE_CODE, "TF_CPP_MIN_LOG_LEVEL": "2", "HOME": "/tmp", **kept}
+    """The image's variables, and those of this machine that decide how numbers are computed and on what."""
+    kept = {k: v for k, v in os.environ.items() if k.startswith(_NUMERIC) or k == "LD_LIBRARY_PATH"}
+    return kept | {"PATH": os.environ["PATH"], "PYTHONPATH": IMAGE_CODE, "TF_CPP_MIN_LOG_LEVEL": "2", "HOME": "/tmp"}
 
 
 def _clean(environment) -> dict[str, str]:

@@ -32,6 +32,7 @@ def main(arguments: list[str]) -> None:
     metadata = {
         "seen": seen, "list": [1, 2], "folder": os.getcwd(), "files_before": sorted(os.listdir("/tmp")),
         "there": [place for place in PLACES if os.path.exists(place)], "code": os.path.isfile("pipeline/cli.py"),
+        "variables": sorted(os.environ),
         "null": None if behaviour == "null" else "", "number": invocation["inputs"]["parameterValues"]["number"],
     }  # fmt: skip
     report = pathlib.Path(invocation["outputs"]["outputFile"])

@@ -74,7 +74,9 @@ def metadata(results: dict, step: str) -> dict:
     return artifact["metadata"]
 
 
-def test_a_step_sees_what_it_would_on_a_cluster(tmp_path, python, mounts):
+def test_a_step_sees_what_it_would_on_a_cluster(tmp_path, python, mounts, monkeypatch):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")  # decides how numbers are computed
+    monkeypatch.setenv("KOMPAKT_CACHE_OF_MINE", "here")
     out = tmp_path / "out"
     claim = tmp_path / "claim"
     results = kubeflow_local.run(write(tmp_path / "a.yaml"), out, python, {"volume": claim}, {"number": 5})
@@ -84,6 +86,8 @@ def test_a_step_sees_what_it_would_on_a_cluster(tmp_path, python, mounts):
         assert said["folder"] == "/opt/kompakt" and said["code"] and said["number"] == 5
         assert {"/minio", "/mnt/volume", "/opt/kompakt"} <= set(said["there"])
         assert not [name for name in said["files_before"] if "kfp" in name]
+        assert {"OPENBLAS_CORETYPE", "HOME"} < set(said["variables"])
+        assert not [name for name in said["variables"] if name.startswith("KOMPAKT_")]
     assert first["seen"] == {}
     # Inputs have no type, an empty folder does not arrive, lists of metadata are wrapped.
     seen = second["seen"]["model"]
