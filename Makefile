@@ -8,7 +8,7 @@ MODEL = $(OUT)/serving/mean_scale_hyperprior
 PICTURE ?= .venv/lib/python3.10/site-packages/skimage/data/coffee.png
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: run check test env bench lint lock clean
+.PHONY: run check test env bench lint lock kubeflow clean
 .DEFAULT_GOAL := run
 
 run: env
@@ -26,6 +26,14 @@ test: env
 
 env:
 	@scripts/setup.sh
+
+# The file that `compile` writes, run here as on a cluster: make kubeflow RECIPE=factorized SET="channels=16 steps=60"
+RECIPE ?= small_cnn
+SET ?= steps=150 steps_per_epoch=50
+kubeflow: env
+	@mkdir -p "runs/kubeflow/$(RECIPE)"
+	@$(KOMPAKT) compile $(RECIPE) $(SET:%=--set %) --claim kompakt $(ARGS) --out "runs/kubeflow/$(RECIPE)/pipeline.yaml"
+	@$(KOMPAKT) kubeflow-local "runs/kubeflow/$(RECIPE)/pipeline.yaml" --out "runs/kubeflow/$(RECIPE)"
 
 bench: env
 	@for file in tests/benchmarks/bench_*.py; do $(PYTHON) -m tests.benchmarks.$$(basename $$file .py) || exit 1; done

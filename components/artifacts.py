@@ -111,6 +111,14 @@ def write_origin(model_dir: str, origin: Mapping[str, typing.Any]) -> None:
         file.write(json.dumps(dict(origin), indent=2, sort_keys=True))
 
 
+def read_origin(model_dir: str) -> dict[str, typing.Any]:
+    """The note of a model's origin, {} without one."""
+    if not fileio.exists(f"{model_dir}/{ORIGIN}"):
+        return {}
+    with fileio.open(f"{model_dir}/{ORIGIN}", "r") as file:
+        return json.loads(file.read())
+
+
 @dataclasses.dataclass(frozen=True)
 class PushedVersion:
     """A model in a serving folder: its path, its version number and the note of its origin ({} without one)."""
@@ -128,9 +136,5 @@ def pushed_versions(push_dir: str) -> list[PushedVersion]:
         path = f"{push_dir}/{name}"
         if not name.isdigit() or not fileio.exists(f"{path}/saved_model.pb"):
             continue
-        origin = {}
-        if fileio.exists(f"{path}/{ORIGIN}"):
-            with fileio.open(f"{path}/{ORIGIN}", "r") as file:
-                origin = json.loads(file.read())
-        found.append(PushedVersion(path, int(name), origin))
+        found.append(PushedVersion(path, int(name), read_origin(path)))
     return sorted(found, key=lambda v: v.version, reverse=True)

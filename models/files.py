@@ -1,6 +1,7 @@
-"""Files and folders that are written complete or not at all."""
+"""Files and folders that are written complete or not at all, and by one process at a time."""
 
 import contextlib
+import fcntl
 import os
 import pathlib
 import shutil
@@ -32,3 +33,30 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """Writes a file of UTF-8, complete or not at all."""
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def held(path: str | os.PathLike, said: str = "") -> Iterator[None]:
+    """Holds a lock for one process at a time; the system lets go of it even after a kill. The file goes at the end.
+
+    Args:
+      path: of the lock, a file of its own: on a network's volume a folder cannot be locked. Its folder must exist.
+      said: printed if another process has to be waited for.
+    """
+    while True:
+        file = open(path, "a")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if said:
+                print(said, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                break
+        file.close()  # who held it took the file away: the lock is another one by now
+    with file:
+        try:
+            yield
+        finally:
+            os.unlink(path)

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras_tuner
 
+from models import files
 from models.contract.recipe import Config, ConfigError, Recipe
 from models.training import loop
 from tuning import space
@@ -95,6 +96,13 @@ class ConfigTuner(keras_tuner.engine.base_tuner.BaseTuner):
         print(f"{done} of {len(self.oracle.trials)} trials came through; {judge.name}, {judge.better} is better:")
         for trial in self.completed()[:num_trials]:
             print(f"  {trial.score:.5g}  {_said(trial)}")
+
+    def search(self, *args, **kwargs) -> None:
+        """Runs the trials that are missing; another process that searches in the same folder is waited for."""
+        folder = pathlib.Path(self.directory)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with files.held(f"{folder}.lock", "  another run makes this very search; waiting for it"):
+            super().search(*args, **kwargs)
 
     def run_trial(self, trial, train_files: list[str], validation_files: list[str]) -> dict[str, float]:
         """Trains one configuration briefly; returns what the recipe's judge says of it."""

@@ -7,9 +7,10 @@ from typing import Any
 
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
-from tfx.v1.dsl.components import OutputArtifact, Parameter, component
+from tfx.v1.dsl.components import InputArtifact, OutputArtifact, Parameter, component
 from tfx.v1.types.standard_artifacts import Model
 
+from components import artifacts
 from components.artifacts import PushedVersion, pushed_versions, saved_model_dir
 
 
@@ -37,6 +38,7 @@ def Baseline(  # noqa: N802 (TFX components are nouns)
     push_dir: Parameter[str],
     origin: Parameter[str],
     last: Parameter[str],
+    candidate: InputArtifact[Model] = None,
 ) -> None:
     """Copies the last pushed model into the pipeline, or leaves the output empty when there is none.
 
@@ -45,9 +47,12 @@ def Baseline(  # noqa: N802 (TFX components are nouns)
       push_dir, origin: as of `last_pushed`, the latter as JSON.
       last: path and content of the model that the maker of the pipeline saw, for the cache alone: another is another
         key.
+      candidate: the model that is compared. On a cluster, where the maker of the pipeline knows not all that decides a
+        model, its own origin takes the place of `origin`.
     """
     del last  # The folder is read anew: on a cluster the maker of the pipeline cannot see it.
-    found = last_pushed(push_dir, json.loads(origin))
+    known = artifacts.read_origin(saved_model_dir(candidate)) if candidate else {}
+    found = last_pushed(push_dir, known or json.loads(origin))
     model.set_string_custom_property("pushed_path", found.path if found else "")
     if found is None:
         fileio.makedirs(model.uri)

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import logging
 import os
 import pathlib
 from typing import Any
@@ -20,8 +21,9 @@ from tfx.v1.types.standard_artifacts import (
 
 from components import artifacts
 from components.evaluation import evaluator as evaluation_
-from components.report import build, collect, section
+from components.report import build, collect, section, table
 from components.serving import served_codec
+from models.files import write_text
 
 
 @component
@@ -38,7 +40,7 @@ def Report(  # noqa: N802 (TFX components are nouns)
     settings: Parameter[str],
     comparison: InputArtifact[artifacts.ComparisonTable] = None,
 ) -> None:
-    """Writes `report.json` and `report.html`.
+    """Writes `report.json`, `report.html` and, the same for a terminal, `table.txt`.
 
     Args:
       examples, anomalies, model, model_run, evaluation, blessing, infra_blessing, pushed_model: of the run.
@@ -78,7 +80,10 @@ def Report(  # noqa: N802 (TFX components are nouns)
     if (data["ingest"] or {}).get("simulated"):
         notes.append(f"The {data['noun']} of this run are simulated: its figures say nothing about real ones.")
     data["notes"] = notes
-    build.write(data, pathlib.Path(report.uri) / "report.html")
+    path = build.write(data, pathlib.Path(report.uri) / "report.html")
+    outcome = table.text(data)
+    write_text(path.with_name("table.txt"), outcome)
+    logging.info("outcome of the run\n%s", outcome)  # on a cluster the log is what a person sees first
 
 
 def _push_state(blessing, infra_blessing, pushed_model, evaluation_uri: str) -> dict[str, Any]:

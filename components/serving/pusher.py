@@ -1,10 +1,7 @@
 """The step that pushes: TFX's Pusher, but the newest version of the serving folder is always the one that it names."""
 
-import contextlib
-import fcntl
 import os
 import time
-from collections.abc import Iterator
 
 from tfx.components.pusher import component, executor
 from tfx.dsl.components.base import executor_spec
@@ -15,6 +12,7 @@ from tfx.types import standard_component_specs as keys
 from tfx.utils import io_utils, proto_utils
 
 from components import artifacts
+from models import files
 
 
 class Executor(executor.Executor):
@@ -47,7 +45,7 @@ def push(model_dir: str, push_dir: str) -> artifacts.PushedVersion:
     Versions are seconds since 1970, or one more than the newest. Runs that push to one folder wait for each other.
     """
     fileio.makedirs(push_dir)
-    with _held(push_dir):
+    with files.held(os.path.join(push_dir, ".lock")):
         newest = next(iter(artifacts.pushed_versions(push_dir)), None)
         if newest is None or artifacts.tree_digest(newest.path) != artifacts.tree_digest(model_dir):
             taken = [int(name) for n in fileio.listdir(push_dir) if (name := n.rstrip("/")).isdigit()]
@@ -59,11 +57,3 @@ def push(model_dir: str, push_dir: str) -> artifacts.PushedVersion:
             fileio.rename(part, target)
             newest = artifacts.pushed_versions(push_dir)[0]
     return newest
-
-
-@contextlib.contextmanager
-def _held(folder: str) -> Iterator[None]:
-    """Holds a folder for one process at a time; the system lets go of it even after a kill."""
-    with open(os.path.join(folder, ".lock"), "a") as file:  # on a network's volume a folder itself cannot be locked
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

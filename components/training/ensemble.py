@@ -31,13 +31,18 @@ class Executor(base_executor.BaseExecutor):
 
     def Do(self, input_dict, output_dict, exec_properties) -> None:  # noqa: N802 (TFX's name)
         """Writes the SavedModel into the model artifact."""
+        settings = json.loads(exec_properties["settings"])
         members = [input_dict[f"member_{n}"] for n in range(artifacts.MOST) if input_dict.get(f"member_{n}")]
+        members = [artifacts.saved_model_dir(found[0]) for found in members]
+        if settings.pop("by_members", False):
+            origin, runs = settings["origin"], [artifacts.read_origin(member)["run"] for member in members]
+            origin["run"] = artifacts.digest(origin["run"], runs)
         model = artifact_utils.get_single_instance(output_dict["model"])
         combine(
-            [artifacts.saved_model_dir(found[0]) for found in members],
+            members,
             artifacts.split_files(input_dict["examples"], picture_records.SPLITS[0]),
             path_utils.serving_model_dir(model.uri),
-            **json.loads(exec_properties["settings"]),
+            **settings,
         )
 
 

@@ -3,8 +3,11 @@
 import dataclasses
 import os
 import shutil
+from collections.abc import Mapping
+from typing import Any
 
 from components import artifacts, given
+from models import files
 from models.contract import registry
 from models.contract.recipe import Config, ConfigError, Recipe
 from models.publishing import export
@@ -30,16 +33,30 @@ def options_of(fn_args) -> tuple[Recipe, Config]:
     return recipe, dataclasses.replace(config, **{name: value for name, value in found.items() if name in taken})
 
 
+def run_of(options: Mapping[str, Any]) -> str:
+    """Digest of what decides a model, of a step's `custom_config`.
+
+    On a cluster the data, the number of steps and given models become known when the step runs ("data" is the digest of
+    the data there); elsewhere "run" says it all.
+    """
+    if "data" not in options:
+        return options["run"]
+    models = {name: known or given.content_of(options["config"][name]) for name, known in options["models"].items()}
+    return artifacts.digest(options["run"], options["data"], options["config"], models)
+
+
 def run_fn(fn_args) -> None:
     """Trains and exports one model.
 
     Checkpoints lie outside the output artifact, in a folder named by a digest of everything that shapes the training,
-    so that the same command goes on where a killed one stopped; the folder goes when the model is written.
+    so that the same command goes on where a killed one stopped; the folder goes when the model is written. Runs of one
+    training wait for each other.
 
     Args:
       fn_args: TFX's FnArgs. `custom_config` holds "recipe", "config" (all options), "run" (digest of recipe, options,
         data, models and code), "models" (digests of given models, by option), "resume_dir" (parent of the checkpoint
-        folders), "keep_route" (whether the model of every epoch is kept) and "settled" (options no search changes).
+        folders), "keep_route" (whether the model of every epoch is kept), "settled" (options no search changes) and on
+        a cluster "data" (see `run_of`).
     """
     recipe, config = options_of(fn_args)
     options = fn_args.custom_config
@@ -47,13 +64,22 @@ def run_fn(fn_args) -> None:
         raise ConfigError(f"init={config.init}: changed while the pipeline ran; run it again")
     train_files = record_files(fn_args.train_files)
     config = recipe.adapt(config, train_files)
-    key = artifacts.digest(options["run"], dataclasses.asdict(config))
+    run = run_of(options)
+    key = artifacts.digest(run, dataclasses.asdict(config))
+    os.makedirs(options["resume_dir"], exist_ok=True)
     work_dir = os.path.join(options["resume_dir"], key)
+    with files.held(f"{work_dir}.lock", "  another run trains this very model; waiting for it"):
+        _train(fn_args, recipe, config, run, work_dir)
+
+
+def _train(fn_args, recipe: Recipe, config: Config, run: str, work_dir: str) -> None:
+    """Trains, exports and notes the origin; `work_dir` goes."""
+    train_files = record_files(fn_args.train_files)
     log_dir = os.path.join(work_dir, "logs")
     os.makedirs(log_dir, exist_ok=True)
     print(f"  curves: tensorboard --logdir {log_dir} (later {fn_args.model_run_dir})", flush=True)
     route = KeepRoute(recipe, config, os.path.join(log_dir, ROUTE))
-    kept = [route] if options.get("keep_route") else []
+    kept = [route] if fn_args.custom_config.get("keep_route") else []
     model = loop.train(
         recipe,
         config,
@@ -64,7 +90,7 @@ def run_fn(fn_args) -> None:
         callbacks=kept,
     )
     export.export(recipe, config, model, fn_args.serving_model_dir, examples=train_files)
-    artifacts.write_origin(fn_args.serving_model_dir, artifacts.origin_of(recipe, config, options["run"]))
+    artifacts.write_origin(fn_args.serving_model_dir, artifacts.origin_of(recipe, config, run))
     shutil.copytree(log_dir, fn_args.model_run_dir, dirs_exist_ok=True)
     shutil.rmtree(work_dir)
 

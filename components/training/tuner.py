@@ -4,7 +4,7 @@ import os
 
 from tfx.v1.components import TunerFnResult
 
-from components.training.trainer import options_of, record_files
+from components.training.trainer import options_of, record_files, run_of
 from tuning import tuner
 
 
@@ -21,6 +21,6 @@ def tuner_fn(fn_args) -> TunerFnResult:
         "validation_files": record_files(fn_args.eval_files),
     }
     config = recipe.adapt(config, files["train_files"])
-    directory = os.path.join(options["resume_dir"], f"tuning-{options['run']}")
+    directory = os.path.join(options["resume_dir"], f"tuning-{run_of(options)}")
     search = tuner.ConfigTuner(recipe, config, trials=options["trials"], directory=directory)
     return TunerFnResult(tuner=search, fit_kwargs=files)

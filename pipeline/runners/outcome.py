@@ -1,7 +1,6 @@
 """The end of a run: warnings, the report with its times, the table, the exit code."""
 
 import dataclasses
-import math
 import pathlib
 
 from rich.console import Console
@@ -16,7 +15,7 @@ from pipeline.shapes.line import Options
 
 def finish(steps: list[Step], options: Options, out: pathlib.Path, console: Console) -> int:
     """Completes the report and prints what came of the run; returns the exit code (0 pushed, 1 not blessed)."""
-    from components.report import build, section
+    from components.report import build, table
 
     noun = options.recipe.data
     outputs = {step.name: step.outputs for step in steps}
@@ -31,19 +30,11 @@ def finish(steps: list[Step], options: Options, out: pathlib.Path, console: Cons
         path = pushed["pushed_destination"].string_value
         serving.write_configuration(pathlib.Path(path).parent, options.recipe.name, options.recipe.batching)
         rows.append(("pushed model", path))
-    means = evaluator.means(outputs["Evaluator"]["evaluation"].uri)
-    for metric in options.recipe.evaluation.metrics:
-        if not metric.detail:
-            value = means[metric.name]
-            rows.append((metric.name, "-" if math.isnan(value) else f"{value:.4f} {metric.unit}".rstrip()))
     page = build.load(report.parent)
-    sections = [(section.get(name), measured) for name, measured in page["sections"].items()]
-    rows += [row for one, measured in sections for row in one.rows(measured)]
-    kind = "simulated, " if (page["ingest"] or {}).get("simulated") else ""
-    rows += [(noun, f"{means['example_count']:.0f} ({kind}test split)"), ("report", str(report))]
+    rows += [*table.rows(page), ("report", str(report))]
     for name, value in rows:  # no rich table: it cuts paths to the terminal's width, which is 80 in a pipe
         console.print(f"{name:18}{escape(value)}", soft_wrap=True)
-    for line in (line for one, measured in sections for line in one.lines(measured)):
+    for line in table.lines(page):
         console.print(escape(line), soft_wrap=True)
     for reason in reasons:
         console.print(f"[red]not pushed:[/] {escape(reason)}", soft_wrap=True)

@@ -49,4 +49,6 @@ def create_pipeline(options: line.Options) -> dsl.Pipeline:
 def _ensemble(options: line.Options, examples, generations: list):
     """The step that makes one model of the generations."""
     settings = {"int8": options.config.int8, "origin": artifacts.origin_of(options.recipe, options.config, options.run)}
+    if options.elsewhere:
+        settings["by_members"] = True
     return Ensemble(examples=examples, members=[g.outputs["model"] for g in generations], settings=settings)

@@ -9,7 +9,8 @@ import dataclasses
 import json
 from collections.abc import Collection
 
-from kfp.pipeline_spec import pipeline_spec_pb2
+from tfx.dsl.placeholder.placeholder import Placeholder
+from tfx.types import channel_utils
 from tfx.v1 import components as tfx_components
 from tfx.v1 import dsl, orchestration, proto
 
@@ -17,6 +18,7 @@ from components import artifacts, closure, given
 from components.artifacts import LOCAL_BEAM
 from components.evaluation.baseline import Baseline, last_pushed
 from components.evaluation.evaluator import Evaluator, eval_config
+from components.ingest.data_digest import DataDigest
 from components.ingest.example_gen import TfdsExampleGen
 from components.ingest.statistics import side_feature_options
 from components.report import component as report_component
@@ -45,7 +47,7 @@ class Options:
       tune: trials of the search before training (0: none).
       records_by: modules that make the records which are trained on.
       beam_args: for every Beam component. max_unreadable: share of unreadable files that stops the run.
-      gpus: accelerators that Kubeflow is asked for where they pay (0: none).
+      elsewhere: whether it is run on a cluster, with data, steps and a serving folder that are told when it is started.
     """
 
     recipe: Recipe
@@ -62,7 +64,7 @@ class Options:
     records_by: tuple[str, ...] = (TfdsExampleGen.__module__,)
     beam_args: tuple[str, ...] = LOCAL_BEAM
     max_unreadable: float = 0.01
-    gpus: int = 0
+    elsewhere: bool = False
 
     @property
     def name(self) -> str:
@@ -105,11 +107,16 @@ def create_pipeline(options: Options) -> dsl.Pipeline:
 
 
 def ingest_of(options: Options) -> TfdsExampleGen:
-    """The first step."""
+    """The first step; behind the one that digests the data, if they lie on a cluster."""
+    digest = options.data_digest
+    if options.elsewhere and options.folder:
+        noun, labelled = options.recipe.data, int(options.recipe.labelled)
+        seen = DataDigest(dataset=options.dataset, folder=options.folder, labelled=labelled, noun=noun)
+        digest = seen.outputs["digest"].future()[0].value
     ingest = TfdsExampleGen(
         dataset=options.dataset,
         folder=options.folder,
-        digest=options.data_digest,
+        digest=digest,
         max_unreadable=options.max_unreadable,
         labelled=options.recipe.labelled,
     )
@@ -125,7 +132,7 @@ def judge(options: Options, examples, validation: tuple, training, model=None, c
       comparison: step that compares models, if there is one.
     """
     model = model or training.outputs["model"]
-    baseline = _baseline(options)
+    baseline = _baseline(options, model)
     evaluator = Evaluator(
         examples=examples,
         model=model,
@@ -156,13 +163,10 @@ def judge(options: Options, examples, validation: tuple, training, model=None, c
 
 
 def assemble(options: Options, components: list) -> dsl.Pipeline:
-    """The pipeline of these components, with accelerators where they train or evaluate, each with its code's digest."""
+    """The pipeline of these components, and of those whose values they take; each with its code's digest."""
+    components = [*_makers_of_values(components), *components]
     for component in components:
         sign(component, _names(component, options))
-    if options.gpus:
-        for component in components:
-            if isinstance(component, (tfx_components.Trainer, tfx_components.Tuner, Evaluator)):
-                component.with_platform_config(_gpus(options.gpus))
     sqlite = orchestration.metadata.sqlite_metadata_connection_config
     return dsl.Pipeline(
         pipeline_name=options.name,
@@ -172,6 +176,13 @@ def assemble(options: Options, components: list) -> dsl.Pipeline:
         metadata_connection_config=sqlite(options.metadata) if options.metadata else None,
         beam_pipeline_args=list(options.beam_args),
     )
+
+
+def _makers_of_values(components: list) -> list:
+    """The steps whose outputs are parameters of others."""
+    values = [value for c in components for value in c.exec_properties.values() if isinstance(value, Placeholder)]
+    channels = [channel_utils.unwrap_simple_channel_placeholder(value) for value in values]
+    return [channel.producer_component for channel in channels]
 
 
 def sign(component, names: Collection[str]) -> None:
@@ -265,17 +276,20 @@ def _training(options: Options, recipe: Recipe, config: Config, examples, teache
         "models": given.models(config),
         "resume_dir": options.resume_dir,
     }
+    if options.elsewhere:
+        custom["data"] = options.data_digest
     return custom, {"examples": examples, "base_model": teacher, "train_args": proto.TrainArgs(splits=[TRAIN]),
                     "eval_args": proto.EvalArgs(splits=[VALIDATION])}  # fmt: skip
 
 
-def _baseline(options: Options):
+def _baseline(options: Options, model):
     origin = artifacts.origin_of(options.recipe, options.config, options.run)
     last = last_pushed(options.push_dir, origin)
     return Baseline(
         push_dir=options.push_dir,
         origin=json.dumps(origin, sort_keys=True),
         last=f"{last.path} {given.content_of(last.path)}" if last else "",
+        candidate=model if options.elsewhere else None,
     )
 
 
@@ -292,8 +306,3 @@ def _report_settings(options: Options) -> str:
         },
         sort_keys=True,
     )
-
-
-def _gpus(count: int):
-    resources = pipeline_spec_pb2.PipelineDeploymentConfig.PipelineContainerSpec.ResourceSpec
-    return resources(accelerator=resources.AcceleratorConfig(type="nvidia.com/gpu", count=count))

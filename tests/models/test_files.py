@@ -1,6 +1,10 @@
 """Files and folders that are written complete or not at all."""
 
 import os
+import subprocess
+import sys
+import threading
+import time
 
 import pytest
 
@@ -34,3 +38,36 @@ def test_a_folder_takes_the_place_of_an_empty_one_and_of_no_other(tmp_path):
         except OSError as error:
             assert "not empty" in str(error)
     assert os.listdir(tmp_path) == ["a"] and os.listdir(tmp_path / "a") == ["x"]
+
+
+def test_a_lock_is_held_by_one_at_a_time_and_leaves_nothing(tmp_path):
+    path, inside, most = tmp_path / "lock", [], []
+
+    def work():
+        for _ in range(20):
+            with files.held(path):
+                inside.append(1)
+                most.append(len(inside))
+                time.sleep(0.001)
+                inside.pop()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(most) == 80 and max(most) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_who_waits_for_a_lock_says_so_and_a_killed_process_lets_go_of_it(tmp_path, capsys):
+    path = tmp_path / "lock"
+    code = (
+        "import sys, time; from models import files\nwith files.held(sys.argv[1]): print(1, flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)
+    holder.stdout.readline()
+    threading.Timer(0.2, holder.kill).start()
+    with files.held(path, "waiting"):
+        assert holder.wait() != 0
+    assert capsys.readouterr().out == "waiting\n" and not path.exists()

@@ -110,6 +110,10 @@ def test_what_a_pushed_run_shows(run, tmp_path):
     assert option["value"] == 1 / 16 and "distortion" in option["about"]
     for said in ("far too wide", "earlier pushes", "size_class: below_0.1_mp"):
         assert said in html
+    printed = (tmp_path / "table.txt").read_text().splitlines()
+    assert printed[0] == f"pushed model      {run['pushed_model'].get_string_custom_property('pushed_destination')}"
+    assert f"psnr_db           {overall['values']['psnr_db']:.4f} dB" in printed
+    assert "pictures          3 (test split)" in printed
 
 
 def test_a_refused_model_and_missing_parts_still_make_a_page(run, tmp_path):
@@ -127,6 +131,9 @@ def test_a_refused_model_and_missing_parts_still_make_a_page(run, tmp_path):
     assert any("no model here" in note for note in found["notes"])
     assert found["pushed"]["pushed"] is False and found["pushed"]["path"] == ""
     assert "an op that no server has" in html and "not pushed" in html and "nothing to compare" in html
+    printed = (tmp_path / "report" / "table.txt").read_text().splitlines()
+    assert "psnr_db           -" in printed and "pictures          - (test split)" in printed
+    assert printed[-1] == "not pushed: serving check: an op that no server has"
 
 
 TOY = '''

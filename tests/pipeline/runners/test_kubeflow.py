@@ -10,6 +10,7 @@ import yaml
 from models.contract import registry
 from pipeline import cli
 from pipeline.runners import kubeflow_entry
+from tests.pipeline.runners.tiny_runs import class_folders
 
 STEPS = {
     "TfdsExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Trainer", "Baseline", "Evaluator",
@@ -24,6 +25,22 @@ MORE = {
     "route": {"Teacher", "Anchors", "Control", "Comparison"},
     "born_again": {*(f"Generation-{k}" for k in range(3)), "Control", "Control-2", "Control-3", "Comparison"},
 }
+
+
+def constant(task: dict, parameter: str):
+    """The value that a step's parameter has in the file."""
+    return task["inputs"]["parameters"][parameter]["runtimeValue"]["constant"]
+
+
+def with_gpus(spec: dict) -> set[str]:
+    """The steps that ask for two accelerators, and so have the image for them and check that they are there."""
+    found, executors = set(), spec["deploymentSpec"]["executors"]
+    for name, task in spec["root"]["dag"]["tasks"].items():
+        container = executors[f"{name}_executor"]["container"]
+        asked = container["resources"].get("accelerator") == {"type": "nvidia.com/gpu", "count": "2"}
+        assert asked == container["image"].endswith("-gpu") == (kubeflow_entry.GPUS in task["inputs"]["parameters"])
+        found |= {name} if asked else set()
+    return found
 
 
 def compiled(tmp_path, *arguments):
@@ -44,24 +61,75 @@ def test_every_recipe_compiles_to_what_kubeflow_accepts(tmp_path, recipe):
         container = executor["container"]
         assert "lifecycle" not in container, name
         assert container["image"] == "registry.example/kompakt:1"
-        assert "resources" not in container, name
+        assert container["resources"]["memoryRequest"] > 0 < container["resources"]["cpuRequest"], name
+        assert "accelerator" not in container["resources"], name
         assert container["command"] == ["python", "-m", "pipeline.runners.kubeflow_entry"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["pipeline.yaml"]
+    loaded = kfp.components.load_component_from_file(str(tmp_path / "pipeline.yaml"))
+    assert loaded.pipeline_spec.default_pipeline_root == f"minio://mlpipeline/kompakt/{recipe}"
+    # The SDK's local runner cuts "comp-" off without looking.
+    assert all(name.startswith("comp-") for name in loaded.pipeline_spec.components)
+
+
+GPU = ("--gpus", "2", "--gpu-image", "registry.example/kompakt:1-gpu")
 
 
 def test_accelerators_go_where_they_pay_and_tuning_adds_its_step(tmp_path):
-    spec = compiled(tmp_path, "hyperprior", "--gpus", "2", "--tune", "3", "--set", "channels=8")
+    spec = compiled(tmp_path, "hyperprior", *GPU, "--tune", "3", "--set", "channels=8")
     tasks = spec["root"]["dag"]["tasks"]
     assert set(tasks) == STEPS | {"Tuner"}
     assert "Tuner" in tasks["Trainer"]["dependentTasks"]
+    assert with_gpus(spec) == {"Trainer", "Tuner", "Evaluator", "Report"}
+    assert json.loads(constant(tasks["Trainer"], "custom_config"))["config"]["channels"] == 8
+
+
+def test_accelerators_are_asked_for_wherever_networks_run(tmp_path):
+    spec = compiled(tmp_path, "distill", *GPU)
+    trained = {"Teacher", "TeacherOutputs", "Trainer", "Control"}
+    assert with_gpus(spec) == trained | {"Comparison", "Evaluator", "Report"}
+    spec = compiled(tmp_path, "born_again", *GPU, "--set", "push=ensemble", "--set", "generations=2")
+    assert {"Generation-0", "Generation-1", "Ensemble", "Control-2"} < with_gpus(spec)
+
+
+def test_accelerators_without_an_image_for_them_are_refused(tmp_path, capsys):
+    assert cli.main(["compile", "factorized", "--gpus", "1", "--out", str(tmp_path / "a.yaml")]) == 2
+    assert "--gpu-image" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_requests_limits_nodes_and_retries_are_in_the_file(tmp_path):
+    asked = ("--cpus", "3", "--memory", "6", "--cpu-limit", "4", "--memory-limit", "8.5", "--retries", "5")
+    nodes = ("--node-selector", "zone=a", "--toleration", "gpu=yes:NoSchedule", "--toleration", "spot:NoExecute")
+    spec = compiled(tmp_path, "factorized", *asked, *nodes)
     executors = spec["deploymentSpec"]["executors"]
-    limits = {name: e["container"].get("resources") for name, e in executors.items()}
-    wanted = {"accelerator": {"type": "nvidia.com/gpu", "count": "2"}}
-    with_gpu = {name.removesuffix("_executor") for name, limit in limits.items() if limit == wanted}
-    assert with_gpu == {"Trainer", "Tuner", "Evaluator"}
-    assert sum(limit is not None for limit in limits.values()) == 3
-    custom = tasks["Trainer"]["inputs"]["parameters"]["custom_config"]["runtimeValue"]["constant"]
-    assert json.loads(custom)["config"]["channels"] == 8
+    wanted = {"cpuRequest": 3.0, "memoryRequest": 6.0, "cpuLimit": 4.0, "memoryLimit": 8.5}
+    assert executors["Trainer_executor"]["container"]["resources"] == wanted
+    assert executors["SchemaGen_executor"]["container"]["resources"] == {"cpuRequest": 1.0, "memoryRequest": 2.0}
+    assert {task["retryPolicy"]["maxRetryCount"] for task in spec["root"]["dag"]["tasks"].values()} == {5}
+    _, platforms = yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text())
+    placed = platforms["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert set(placed) == {"Trainer_executor", "Evaluator_executor", "Report_executor"}
+    assert placed["Trainer_executor"] == {
+        "nodeSelector": {"labels": {"zone": "a"}},
+        "tolerations": [
+            {"key": "gpu", "operator": "Equal", "value": "yes", "effect": "NoSchedule"},
+            {"key": "spot", "operator": "Exists", "effect": "NoExecute"},
+        ],
+    }
+    assert "retryPolicy" not in compiled(tmp_path, "factorized", "--retries", "0")["root"]["dag"]["tasks"]["Trainer"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--mount", "/opt/kompakt"), ("--mount", "/opt"), ("--mount", "/"), ("--mount", "/opt/kompakt/models"),
+        ("--mount", "/tmp"), ("--mount", "/minio/bucket"), ("--mount", "kompakt"), ("--mount", "/a/../opt"),
+        ("--root", "/somewhere"), ("--root", "http://bucket"), ("--node-selector", "zone"), ("--toleration", "gpu"),
+        ("--toleration", "gpu:Never"), ("--memory-limit", "1"), ("--cpu-limit", "1"),
+    ],
+)  # fmt: skip
+def test_what_no_cluster_would_start_is_refused(tmp_path, capsys, option, value):
+    assert cli.main(["compile", "factorized", option, value, "--out", str(tmp_path / "a.yaml")]) == 2
+    assert option in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
 def test_recordings_are_transformed_for_training_alone(tmp_path):
@@ -90,6 +158,8 @@ def test_steps_that_read_more_than_their_inputs_are_not_cached(tmp_path):
     tasks = compiled(tmp_path, "factorized")["root"]["dag"]["tasks"]
     cached = {name for name, task in tasks.items() if task.get("cachingOptions", {}).get("enableCache")}
     assert cached == STEPS - {"Baseline", "Pusher"}
+    for name in ("Baseline", "Pusher"):  # even where a client turns the cache on for all steps
+        assert constant(tasks[name], kubeflow_entry.RUN) == "{{$.pipeline_job_uuid}}"
 
 
 def test_a_model_of_the_cluster_is_started_from_anew_by_every_run(tmp_path):
@@ -102,14 +172,53 @@ def test_every_step_of_ours_has_a_parameter_that_follows_its_code(tmp_path):
     for name, task in spec["root"]["dag"]["tasks"].items():
         known = "sources" in task["inputs"].get("parameters", {})
         assert known == (name not in ("StatisticsGen", "SchemaGen", "ExampleValidator")), name
-        assert known == ("sources" in spec["components"][name].get("inputDefinitions", {}).get("parameters", {})), name
+        assert known == (
+            "sources" in spec["components"][f"comp-{name}"].get("inputDefinitions", {}).get("parameters", {})
+        ), name
 
 
-def test_a_folder_of_the_cluster_is_read_anew_by_every_run(tmp_path):
-    tasks = compiled(tmp_path, "factorized", "--data", "/volume/pictures")["root"]["dag"]["tasks"]
-    assert "cachingOptions" not in tasks["TfdsExampleGen"]
-    parameters = tasks["TfdsExampleGen"]["inputs"]["parameters"]
-    assert parameters["folder"]["runtimeValue"]["constant"] == "/volume/pictures"
+def test_the_data_of_a_cluster_are_digested_by_every_run(tmp_path):
+    """So what follows is answered by the cache if, and only if, they are the same; and so it is for a folder here."""
+    class_folders(tmp_path / "here", 12)
+    for place in ("/volume/pictures", str(tmp_path / "here")):
+        spec = compiled(tmp_path, "resnet", "--data", place)
+        tasks = spec["root"]["dag"]["tasks"]
+        assert set(tasks) == STEPS | {"DataDigest"}
+        assert "cachingOptions" not in tasks["DataDigest"] and "cachingOptions" in tasks["TfdsExampleGen"]
+        parameters = {name: task["inputs"]["parameters"] for name, task in tasks.items()}
+        digest = {"taskOutputParameter": {"producerTask": "DataDigest", "outputParameterKey": "digest"}}
+        assert parameters["TfdsExampleGen"]["digest"] == digest
+        assert parameters["Trainer"]["into--custom_config--data"] == digest
+        for name in ("TfdsExampleGen", "Trainer", "Report"):
+            assert "DataDigest" in tasks[name]["dependentTasks"]
+        assert spec["root"]["inputDefinitions"]["parameters"]["data"]["defaultValue"] == place
+        for name in ("DataDigest", "TfdsExampleGen"):
+            assert parameters[name]["folder"] == {"componentInputParameter": "data"}
+
+
+def test_data_that_no_step_would_see_are_told(tmp_path, capsys):
+    compiled(tmp_path, "factorized", "--data", "/mnt/kompakt/pictures")
+    assert not capsys.readouterr().err
+    compiled(tmp_path, "factorized", "--data", "/volume/pictures")
+    assert "/volume/pictures does not lie below --mount /mnt/kompakt" in capsys.readouterr().err
+
+
+def test_data_steps_and_serving_folder_are_told_when_a_run_is_started(tmp_path):
+    spec = compiled(tmp_path, "distill", "--data", "/volume/pictures", "--set", "steps=7")
+    told = spec["root"]["inputDefinitions"]["parameters"]
+    assert {name: p["defaultValue"] for name, p in told.items()} == {
+        "data": "/volume/pictures", "steps": 7, "output": "/mnt/kompakt/serving/distill"
+    }  # fmt: skip
+    tasks = spec["root"]["dag"]["tasks"]
+    steps = {"componentInputParameter": "steps"}
+    into = "into--custom_config--config--steps"
+    trained = {n for n, t in tasks.items() if t["inputs"]["parameters"].get(into) == steps}
+    assert trained == {"Teacher", "Trainer", "Control"}
+    output = {"componentInputParameter": "output"}
+    assert tasks["Baseline"]["inputs"]["parameters"]["push_dir"] == output
+    assert tasks["Pusher"]["inputs"]["parameters"]["into--push_destination--filesystem--base_directory"] == output
+    settled = compiled(tmp_path, "distill", "--set", "teacher_settings=steps=9")["root"]["dag"]["tasks"]
+    assert into not in settled["Teacher"]["inputs"]["parameters"]
 
 
 def test_a_volume_claim_is_mounted_in_every_step(tmp_path):
@@ -120,35 +229,6 @@ def test_a_volume_claim_is_mounted_in_every_step(tmp_path):
     assert mounted["Trainer_executor"] == {"pvcMount": [{"constant": "models", "mountPath": "/m"}]}
     loaded = kfp.components.load_component_from_file(str(tmp_path / "pipeline.yaml"))
     assert "kubernetes" in loaded.platform_spec.platforms
-
-
-def test_addresses_become_paths_and_paths_addresses():
-    text = '{"uri": "minio://bucket/a", "other": "gs://b/c", "s3": "s3://d"}'
-    assert kubeflow_entry.to_paths(text) == '{"uri": "/minio/bucket/a", "other": "/gcs/b/c", "s3": "/s3/d"}'
-    value = {"artifacts": {"model": {"artifacts": [{"uri": "/minio/bucket/a", "name": "/minio/x"}, {"uri": "/gcs/b"}]}}}
-    back = kubeflow_entry.to_addresses(value, {"minio://"})
-    assert back["artifacts"]["model"]["artifacts"] == [
-        {"uri": "minio://bucket/a", "name": "/minio/x"},
-        {"uri": "/gcs/b"},
-    ]
-
-
-def test_a_compiled_step_runs_behind_the_container_entry(tmp_path):
-    """Baseline as Kubeflow starts it: the file's own arguments, with the invocation in place of its placeholder."""
-    spec = compiled(tmp_path, "hyperprior", "--mount", str(tmp_path))
-    given = spec["root"]["dag"]["tasks"]["Baseline"]["inputs"]["parameters"]
-    model_uri, output_file = tmp_path / "model", tmp_path / "out" / "metadata.json"
-    outputs = spec["components"]["Baseline"]["outputDefinitions"]["artifacts"]
-    model = {"uri": str(model_uri), "type": outputs["model"]["artifactType"]}
-    invocation = {
-        "inputs": {"parameterValues": {k: v["runtimeValue"]["constant"] for k, v in given.items()}},
-        "outputs": {"artifacts": {"model": {"artifacts": [model]}}, "outputFile": str(output_file)},
-    }
-    arguments = spec["deploymentSpec"]["executors"]["Baseline_executor"]["container"]["args"]
-    kubeflow_entry.main(["kubeflow_entry", *(json.dumps(invocation) if a == "{{$}}" else a for a in arguments)])
-    reported = json.loads(output_file.read_text())["artifacts"]["model"]["artifacts"][0]
-    assert reported["uri"] == str(model_uri)
-    assert model_uri.is_dir() and not list(model_uri.iterdir())
 
 
 def test_the_reports_type_can_be_imported_by_its_name():
