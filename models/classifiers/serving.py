@@ -31,7 +31,7 @@ class ClassifierServer(tf.Module):
         self._logits = graph(self.logits, [tf.TensorSpec([None], tf.string)])
         self.functions = {
             "predict": graph(self.predict, [tf.TensorSpec([None], tf.string, "image_bytes")]),
-            "classes": graph(self.classes_of, [tf.TensorSpec([None], tf.int64, "index")]),
+            "predict_names": graph(self.predict_names, [tf.TensorSpec([None], tf.int64, "index")]),
             "serving_default": graph(self.evaluate, [tf.TensorSpec([None], tf.string, "examples")]),
         }
 
@@ -51,7 +51,7 @@ class ClassifierServer(tf.Module):
         best = tf.argmax(probabilities, axis=-1)
         return {"probabilities": probabilities, "class": best, "class_name": tf.gather(self.names, best)}
 
-    def classes_of(self, index: tf.Tensor) -> dict[str, tf.Tensor]:
+    def predict_names(self, index: tf.Tensor) -> dict[str, tf.Tensor]:
         """index int64 [B], places in "probabilities" -> "class_name": string [B]."""
         return {"class_name": tf.gather(self.names, index)}
 

@@ -48,7 +48,7 @@ class EcgServer(tf.Module):
                                             tf.TensorSpec(batch, tf.int32, "length"), numbers(batch, name="rate")]),
             "predict_bytes": graph(self.predict_bytes, [texts(batch, name="signal_bytes"), numbers(batch, name="rate"),
                                                         numbers(batch, name="gain")]),
-            "classes": graph(self.classes_of, [tf.TensorSpec(batch, tf.int64, "index")]),
+            "predict_names": graph(self.predict_names, [tf.TensorSpec(batch, tf.int64, "index")]),
             "serving_default": graph(self.evaluate, [texts(batch, name="examples")]),
         }  # fmt: skip
 
@@ -96,7 +96,7 @@ class EcgServer(tf.Module):
         with tf.control_dependencies([require(usable, "has an impossible gain:", gain)]):
             return self.predict(steps / gain[:, None], length, rate)
 
-    def classes_of(self, index: tf.Tensor) -> dict[str, tf.Tensor]:
+    def predict_names(self, index: tf.Tensor) -> dict[str, tf.Tensor]:
         """index int64 [B], places in "probabilities" -> "class_name": string [B]."""
         return {"class_name": tf.gather(self.names, index)}
 

@@ -10,8 +10,8 @@ import click
 from pipeline.arguments.errors import UserError
 from pipeline.arguments.paths import PATH
 
-URL = r"(https?|grpc)://\S+"
 STREAM_SUFFIX = ".kmp"
+_URL = re.compile(r"https?://[^/\s]+(/\S*)?/v1/models/\S+|grpc://[^/\s]+/\S+")
 _RELEASED = {"codec": "edic", "ecg": "ecg_crnn"}  # of `models.publishing.released`, what is used without a model
 
 _SERVER_OPTIONS = (
@@ -53,8 +53,9 @@ def must_be_one(models: Sequence[pathlib.Path], url: str | None, parallel: int =
         raise UserError("give either --model DIR or --url http://HOST:PORT/v1/models/NAME")
     if url is None and parallel > 1:
         raise UserError("--parallel is for a served model (--url); a model of this machine takes all its cores")
-    if url is not None and not re.fullmatch(URL, url):
-        raise UserError(f"{url}: not of the form http://HOST:PORT/v1/models/NAME or grpc://HOST:PORT/v1/models/NAME")
+    if url is not None and not _URL.fullmatch(url):
+        scheme = "grpc" if url.startswith("grpc") else "http"
+        raise UserError(f"{url}: not of the form {scheme}://HOST:PORT/v1/models/NAME")
 
 
 def wish(models: Sequence[pathlib.Path], url: str | None, **wanted: float | None):

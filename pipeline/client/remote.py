@@ -127,8 +127,8 @@ class RemotePredictor:
     def best(self, batch: Sequence, count: int = 1) -> list[list[tuple[str, float]]]:
         """The likeliest classes of each picture (bytes) or signal (millivolts at 300 Hz): (name, probability).
 
-        The names come by the signature `classes`, once; of a model without it only the likeliest class has a name, and
-        the others their numbers.
+        The names come by the signature `predict_names`, once; of a model without it only the likeliest class has a
+        name, and the others their numbers.
 
         Raises:
           RemoteError: the server's answer is none.
@@ -153,8 +153,8 @@ class RemotePredictor:
     def _all_names(self, classes: int) -> list[str]:
         if not self._names:
             self._names = [str(k) for k in range(classes)]
-            if "classes" in self._model.signatures():
-                answer = self._model.predict("classes", {"index": list(range(classes))})
+            if "predict_names" in self._model.signatures():
+                answer = self._model.predict("predict_names", {"index": list(range(classes))})
                 names = answer.get("class_name", answer.get("", ()))
                 self._names = [name.decode() if isinstance(name, bytes) else str(name) for name in names]
         return self._names
