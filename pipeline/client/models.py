@@ -4,6 +4,7 @@ import pathlib
 import re
 import time
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from pipeline.arguments.errors import UserError
 from pipeline.arguments.paths import shown
@@ -11,12 +12,28 @@ from pipeline.arguments.paths import shown
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 
-def name_and_place(text: str) -> tuple[str, pathlib.Path | None]:
-    """The name of a model and its folder, None for a released one: of FOLDER, NAME=FOLDER or a released model's name.
+class Given(NamedTuple):
+    """A model that a command was given: its name, and its folder, or the name of released weights."""
+
+    name: str
+    place: pathlib.Path | None
+    released: str = ""
+
+
+def given_models(texts: Sequence[str]) -> list[Given]:
+    """The models of arguments: FOLDER, NAME=FOLDER, a released model's name, NAME=that.
 
     Raises:
-      UserError: no such folder and no such released model.
+      UserError: no such folder and no such released model, or two models of one name.
     """
+    found = [_given(text) for text in texts]
+    names = [model.name for model in found]
+    if len(set(names)) < len(names):
+        raise UserError(f"two models are named {max(names, key=names.count)}; give NAME=FOLDER")
+    return found
+
+
+def _given(text: str) -> Given:
     name, sign, folder = text.rpartition("=")
     if sign and not pathlib.Path(text).is_dir():
         if not _NAME.fullmatch(name):
@@ -27,11 +44,11 @@ def name_and_place(text: str) -> tuple[str, pathlib.Path | None]:
     if place.is_dir():
         place = place.absolute()
         of_versions = place.parent if (place / "saved_model.pb").is_file() and place.name.isdecimal() else place
-        return name or of_versions.name, place
+        return Given(name or of_versions.name, place)
     from models.publishing import released
 
     if folder in released.names():
-        return name or folder, None
+        return Given(name or folder, None, folder)
     raise UserError(f"{shown(folder)}: neither a folder nor a released model ({', '.join(released.names()) or 'none'})")
 
 

@@ -7,7 +7,7 @@ import click
 
 from pipeline.arguments.errors import UserError
 from pipeline.arguments.paths import PATH, must_be_writable, shown
-from pipeline.client.models import name_and_place
+from pipeline.client.models import Given, given_models
 
 
 @click.command("serve-config")
@@ -34,14 +34,12 @@ def command(models, out, url, wait, batch_recordings, cpus, **kubernetes):
     call with --url moves the labels once it is loaded (exit code 1: not within --wait).
     """
     must_be_writable("--out", out)
-    given = [name_and_place(model) for model in models]
-    names = [name for name, _ in given]
-    if len(set(names)) < len(names):
-        raise UserError(f"two models are named {max(names, key=names.count)}; give NAME=FOLDER")
+    given = given_models(models)
+    names = [model.name for model in given]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from pipeline.runners import serving
 
-    served = [_served(name, place, out, batch_recordings) for name, place in given]
+    served = [_served(model, out, batch_recordings) for model in given]
     out.mkdir(parents=True, exist_ok=True)
     written = _write(served, out, cpus or os.cpu_count() or 1, url, wait)
     image = kubernetes.pop("image") or serving.default_image()
@@ -55,18 +53,19 @@ def command(models, out, url, wait, batch_recordings, cpus, **kubernetes):
                    f"--url http://HOST:{serving.REST_PORT} moves the labels", err=True)  # fmt: skip
 
 
-def _served(name: str, place: pathlib.Path | None, out: pathlib.Path, batch_recordings: bool):
+def _served(model: Given, out: pathlib.Path, batch_recordings: bool):
     """What is served; of a released model (no place) a version is made below `out`."""
     from components.serving.served_codec import describe, newest_version
     from models.contract import registry
     from models.contract.errors import KompaktError
     from pipeline.runners.serving import Served, ServingConfigError, versions_of
 
+    name, place = model.name, model.place
     if place is None:
         from components.serving import mounted
 
         place = out / "models" / name
-        mounted.mount(name, place, lambda line: click.echo(line, err=True))
+        mounted.mount(model.released, place, lambda line: click.echo(line, err=True))
     if (place / "saved_model.pb").is_file():
         raise UserError(f"{shown(place)}: is one version; a server wants the folder of versions above it")
     versions_of(place)
