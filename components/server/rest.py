@@ -67,7 +67,7 @@ class _Predict(_Handler):
         if self.request.method != "POST":
             return
         length = self.request.headers.get("Content-Length", "0")
-        if int(length) > self.service.limits.bytes:
+        if length.isdecimal() and int(length) > self.service.limits.bytes:
             self._too_large()
         elif self.service.queue.is_full:  # before its content is read
             self.refuse(RequestError("RESOURCE_EXHAUSTED", "busy: ask again later"))
@@ -199,5 +199,5 @@ def server(service: Service) -> tornado.httpserver.HTTPServer:
         default_handler_class=_Missing, default_handler_args=given, log_function=lambda handler: None,
     )  # fmt: skip
     return tornado.httpserver.HTTPServer(
-        application, max_body_size=max(_READ, service.limits.bytes), idle_connection_timeout=600, body_timeout=600
+        application, max_body_size=max(_READ, service.limits.bytes), idle_connection_timeout=60, body_timeout=600
     )
