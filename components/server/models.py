@@ -1,8 +1,9 @@
 """The models of a server and their versions: found, loaded, warmed, switched to, drained."""
 
+import contextlib
 import pathlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from components.native_model import NativeError
@@ -93,23 +94,34 @@ class Models:
           RequestError: there is none.
         """
         with self._lock:
-            if name not in self._versions:
-                raise RequestError("NOT_FOUND", f"no model '{name}'; there are: {', '.join(self._places)}")
-            loaded = self._versions[name]
-            if not loaded:
-                raise RequestError("UNAVAILABLE", f"no version of '{name}' is loaded")
-            newest = sorted(loaded, reverse=True)
-            if label:
-                labels = {"canary": newest[0], "stable": newest[min(1, len(newest) - 1)]}
-                if label not in labels:
-                    raise RequestError("NOT_FOUND", f"no label '{label}'; there are: {', '.join(labels)}")
-                return loaded[labels[label]]
-            if number is None:
-                return loaded[newest[0]]
-            if number not in loaded:
-                there = ", ".join(map(str, newest))
-                raise RequestError("NOT_FOUND", f"version {number} of '{name}' is not loaded; there are: {there}")
-            return loaded[number]
+            return self._find(name, number, label)
+
+    @contextlib.contextmanager
+    def held(self, name: str, number: int | None = None, label: str | None = None) -> Iterator[Version]:
+        """What `find` gives, kept in memory; no version is retired between the two."""
+        with contextlib.ExitStack() as holding:
+            with self._lock:
+                version = holding.enter_context(self._find(name, number, label).held())
+            yield version
+
+    def _find(self, name: str, number: int | None, label: str | None) -> Version:
+        if name not in self._versions:
+            raise RequestError("NOT_FOUND", f"no model '{name}'; there are: {', '.join(self._places)}")
+        loaded = self._versions[name]
+        if not loaded:
+            raise RequestError("UNAVAILABLE", f"no version of '{name}' is loaded")
+        newest = sorted(loaded, reverse=True)
+        if label:
+            labels = {"canary": newest[0], "stable": newest[min(1, len(newest) - 1)]}
+            if label not in labels:
+                raise RequestError("NOT_FOUND", f"no label '{label}'; there are: {', '.join(labels)}")
+            number = labels[label]
+        if number is None:
+            return loaded[newest[0]]
+        if number not in loaded:
+            there = ", ".join(map(str, newest))
+            raise RequestError("NOT_FOUND", f"version {number} of '{name}' is not loaded; there are: {there}")
+        return loaded[number]
 
     def states(self, name: str) -> dict[int, State]:
         """What has become of each version of a model, the newest first. Raises RequestError: no such model."""

@@ -61,6 +61,7 @@ class _Predict(_Handler):
     """`:predict`."""
 
     _task: concurrent.futures.Future | None = None
+    _held = 0  # bytes that count as arriving
 
     def prepare(self) -> None:
         self._content = bytearray()
@@ -70,15 +71,26 @@ class _Predict(_Handler):
         if length.isdecimal() and int(length) > self.service.limits.bytes:
             self._too_large()
         elif self.service.queue.is_full:  # before its content is read
-            self.refuse(RequestError("RESOURCE_EXHAUSTED", "busy: ask again later"))
+            self._busy()
 
     def data_received(self, chunk: bytes) -> None:
         if self._finished:
             return
         self._content += chunk
+        self._held += len(chunk)
+        self.service.arriving += len(chunk)
         if len(self._content) > self.service.limits.bytes:
-            self._content.clear()
             self._too_large()
+        elif self.service.arriving > self.service.limits.arriving:
+            self._busy()
+
+    def on_finish(self) -> None:
+        self._content.clear()
+        self.service.arriving -= self._held
+        self._held = 0
+
+    def _busy(self) -> None:
+        self.refuse(RequestError("RESOURCE_EXHAUSTED", "busy: ask again later"))
 
     def _too_large(self) -> None:
         limit = self.service.limits.bytes / 2**20
@@ -86,7 +98,7 @@ class _Predict(_Handler):
 
     async def post(self, name: str, number: str | None, label: str | None) -> None:
         content, asked = bytes(self._content), {}
-        self._content.clear()
+        self._content = bytearray()
 
         def read(version):
             asked["question"] = question = rest_json.question(rest_json.parse(content), version)
@@ -103,6 +115,7 @@ class _Predict(_Handler):
             pass  # the client has gone
 
     def on_connection_close(self) -> None:
+        self.on_finish()
         if self._task is not None:
             self._task.cancel()
 

@@ -21,10 +21,12 @@ class Limits(NamedTuple):
 
     Attributes:
       bytes: of its content. seconds: that it may wait for its turn.
+      arriving: bytes of all requests over REST that arrive or wait; with more the server is busy.
     """
 
     bytes: int = 64 << 20
     seconds: float = 60.0
+    arriving: int = 1 << 30
 
 
 class Chosen(NamedTuple):
@@ -40,6 +42,7 @@ class Service:
 
     def __init__(self, models: Models, queue: FairQueue, limits: Limits):
         self.models, self.queue, self.limits = models, queue, limits
+        self.arriving = 0  # bytes; of the event loop alone
         self.metrics = Metrics(queue, models)
 
     def predict(
@@ -60,7 +63,7 @@ class Service:
         begin, asked = time.perf_counter(), {"signature": ""}
 
         def work() -> Answer:
-            with self.models.find(*chosen).held() as version:
+            with self.models.held(*chosen) as version:
                 name, inputs = read(version)
                 asked["signature"] = name if name in version.signatures else ""
                 return write(version, name, version.call(name, inputs))

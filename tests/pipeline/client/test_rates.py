@@ -11,6 +11,7 @@ from models.publishing import export
 from pipeline import cli
 from tests.components import tiny_codec
 from tests.components.server.process import serving
+from tests.models.kinds import KINDS
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,7 @@ def served(tmp_path_factory):
     """An untrained codec of variable rate and one of a single rate behind a server, and the folder of the former."""
     root = tmp_path_factory.mktemp("rates")
     recipe = registry.get("factorized")
-    config = recipe.make_config("small", {"channels": 8, "latent_channels": 8, "rates": 3})
+    config = recipe.make_config("small", KINDS["codec"].tiny | {"rates": 3})
     export.export(recipe, config, recipe.build(config), str(root / "variable" / "1"))
     tiny_codec.save(root / "tiny" / "1")
     with serving(root / "variable", root / "tiny") as server:

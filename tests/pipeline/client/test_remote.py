@@ -116,7 +116,7 @@ def test_a_slow_answer_does_not_outlive_its_time(scripted, status):
 
 
 def test_answers_that_are_none(scripted):
-    for value, told in (([], "not a JSON object"), ({}, "not 1 predictions"), ({"predictions": [1, 2]}, "not 1 predict"),
+    for value, told in (([], "not a JSON object"), ({}, "not 1 predictions"), ({"predictions": [1, 2]}, "not 1 pred"),
                         ({"predictions": ["text"]}, "not one prediction of bytes")):  # fmt: skip
         with pytest.raises(RemoteError, match=told):
             RemoteCodec(RestModel(scripted(said(value))[0])).compress(PICTURE)
