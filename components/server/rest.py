@@ -61,21 +61,20 @@ class _Predict(_Handler):
     """`:predict`."""
 
     _task: concurrent.futures.Future | None = None
+    _refusal: RequestError | None = None
     _held = 0  # bytes that count as arriving
 
     def prepare(self) -> None:
         self._content = bytearray()
-        if self.request.method != "POST":
-            return
         length = self.request.headers.get("Content-Length", "0")
         if length.isdecimal() and int(length) > self.service.limits.bytes:
             self._too_large()
-        elif self.service.queue.is_full:  # before its content is read
+        elif self.service.queue.is_full:
             self._busy()
 
     def data_received(self, chunk: bytes) -> None:
-        if self._finished:
-            return
+        if self._refusal:
+            return  # read all the same: a client that is still sending would see a reset, and not the reason
         self._content += chunk
         self._held += len(chunk)
         self.service.arriving += len(chunk)
@@ -85,18 +84,24 @@ class _Predict(_Handler):
             self._busy()
 
     def on_finish(self) -> None:
-        self._content.clear()
+        self._content = bytearray()
         self.service.arriving -= self._held
         self._held = 0
 
     def _busy(self) -> None:
-        self.refuse(RequestError("RESOURCE_EXHAUSTED", "busy: ask again later"))
+        self._refuse_later(RequestError("RESOURCE_EXHAUSTED", "busy: ask again later"))
 
     def _too_large(self) -> None:
         limit = self.service.limits.bytes / 2**20
-        self.refuse(RequestError("RESOURCE_EXHAUSTED", f"the request is larger than {limit:g} MiB", http=413))
+        self._refuse_later(RequestError("RESOURCE_EXHAUSTED", f"the request is larger than {limit:g} MiB", http=413))
+
+    def _refuse_later(self, error: RequestError) -> None:
+        self._refusal = error
+        self.on_finish()
 
     async def post(self, name: str, number: str | None, label: str | None) -> None:
+        if self._refusal:
+            raise self._refusal
         content, asked = bytes(self._content), {}
         self._content = bytearray()
 

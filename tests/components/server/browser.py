@@ -1,5 +1,6 @@
 """A headless Chromium that a test steers, by the DevTools protocol: pages, files that are chosen, scripts."""
 
+import asyncio
 import base64
 import contextlib
 import json
@@ -11,7 +12,6 @@ import tempfile
 import time
 import urllib.request
 
-import tornado.ioloop
 import tornado.websocket
 
 # KOMPAKT_CHROMIUM: where it is, if it is not on the path.
@@ -22,9 +22,8 @@ class Page:
     """A page; `errors` are the exceptions and console errors that it met."""
 
     def __init__(self, address: str):
-        self._loop = tornado.ioloop.IOLoop(make_current=False)
-        connect = tornado.websocket.websocket_connect
-        self._socket = self._loop.run_sync(lambda: connect(address, max_message_size=1 << 28))
+        self._loop = asyncio.new_event_loop()
+        self._socket = self._loop.run_until_complete(_connected(address))
         self._number, self.errors = 0, []
         for domain in ("Page", "Runtime", "DOM", "Log"):
             self.call(f"{domain}.enable")
@@ -32,9 +31,10 @@ class Page:
     def call(self, method: str, **parameters) -> dict:
         """The result of a method of the protocol."""
         self._number += 1
-        self._socket.write_message(json.dumps({"id": self._number, "method": method, "params": parameters}))
+        message = json.dumps({"id": self._number, "method": method, "params": parameters})
         while True:
-            told = json.loads(self._loop.run_sync(self._socket.read_message, timeout=60))
+            told = json.loads(self._loop.run_until_complete(asyncio.wait_for(self._talk(message), 60)))
+            message = ""
             if told.get("method") == "Runtime.exceptionThrown":
                 self.errors.append(told["params"]["exceptionDetails"])
             elif told.get("method") == "Log.entryAdded" and told["params"]["entry"]["level"] == "error":
@@ -42,6 +42,11 @@ class Page:
             if told.get("id") == self._number:
                 assert "error" not in told, told
                 return told["result"]
+
+    async def _talk(self, message: str) -> str:
+        if message:
+            await self._socket.write_message(message)
+        return await self._socket.read_message()
 
     def evaluate(self, script: str):
         """The value of an expression in the page."""
@@ -65,6 +70,10 @@ class Page:
         """Writes a PNG of the whole page."""
         taken = self.call("Page.captureScreenshot", captureBeyondViewport=True)
         path.write_bytes(base64.b64decode(taken["data"]))
+
+
+async def _connected(address: str):
+    return await tornado.websocket.websocket_connect(address, max_message_size=1 << 28)
 
 
 @contextlib.contextmanager

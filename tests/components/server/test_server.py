@@ -120,6 +120,7 @@ def test_versions_labels_and_states(server, scheme):
         ("codec/versions/9:predict", picture_request(), 404, "version 9"),
         ("codec:classify", {}, 400, "only :predict"),
         ("codec:predict", {"signature_name": "compress", "instances": ["x" * 2**21]}, 413, "larger than 1 MiB"),
+        ("codec:predict", b" " * 100_000_000, 413, "larger than 1 MiB"),
         ("../../etc/passwd", {}, 404, "no such path"),
     ],
 )  # fmt: skip
@@ -195,8 +196,9 @@ def test_overload_is_said_at_once_and_passes(places):
             over_rest = [pool.submit(ask, server.url("ecg") + ":predict", body) for _ in range(12)]
             codes, seconds = zip(*(future.result() for future in asked), strict=True)
             statuses = [future.result()[0] for future in over_rest]
-        assert set(codes) == {"OK", "RESOURCE_EXHAUSTED"} and set(statuses) == {200, 503}
-        assert codes.count("OK") + statuses.count(200) >= 3
+        assert set(codes) <= {"OK", "RESOURCE_EXHAUSTED"} and set(statuses) <= {200, 503}
+        assert "RESOURCE_EXHAUSTED" in codes and 503 in statuses
+        assert codes.count("OK") + statuses.count(200) >= 3  # at work, and those that may wait
         assert max(seconds) < 5  # who is refused is not kept waiting
         assert ask(server.url("codec") + ":predict", picture_request())[0] == 200
         with urllib.request.urlopen(f"{server.rest}/metrics") as response:
@@ -289,7 +291,7 @@ def test_a_server_that_cannot_start_says_why(places, tmp_path, capsys):
 
 
 def test_content_that_arrives_is_bounded(places):
-    """Requests that are begun and never end hold no more than they may in all, and give it back."""
+    """Requests that arrive hold no more than they may in all, and give it back."""
     models = Models({"codec": places / "codec"})
     models.refresh()
     service = Service(models, FairQueue(1, 8), Limits(bytes=100_000, arriving=150_000))
@@ -300,9 +302,11 @@ def test_content_that_arrives_is_bounded(places):
         http_server.add_sockets([listening])
         head = b"POST /v1/models/codec:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 99000\r\n\r\n"
         pairs = []
-        for _ in range(2):
+        for sent in (98_000, 99_000):  # the first is begun and never ends
             pairs.append(await asyncio.open_connection(*listening.getsockname()))
-            pairs[-1][1].write(head + b" " * 98_000)
+            pairs[-1][1].write(head + b" " * sent)
+            while service.arriving < 98_000:
+                await asyncio.sleep(0.01)
         answered = await asyncio.wait_for(pairs[1][0].readline(), 10)
         for _, writer in pairs:
             writer.close()
