@@ -26,7 +26,7 @@ MACHINE_PATH = re.compile(r"(?<![\w.])/(work|root|home|Users|farm)/[A-Za-z.]")
 DUPLICATE_LINES = 9
 # Where the name to import is not the name to install.
 DISTRIBUTIONS = {"PIL": "pillow", "xdist": "pytest-xdist", "skimage": "scikit-image", "sklearn": "scikit-learn",
-                 "tensorflow_serving": "tensorflow-serving-api",
+                 "tensorflow_serving": "tensorflow-serving-api", "grpc": "grpcio",
                  "google": "protobuf", "absl": "absl-py", "yaml": "pyyaml"}  # fmt: skip
 
 # Only a benchmark's peer imports these, in an environment of its own.

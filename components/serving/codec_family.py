@@ -1,5 +1,6 @@
 """Rate points: several pushed codecs or one of variable rate. Each picture gets its wish, all streams are read."""
 
+import abc
 import bisect
 import dataclasses
 import functools
@@ -45,11 +46,15 @@ class RateChoice:
 
 
 class Coded(NamedTuple):
-    """A stream, what distortion weighed in it, and, if the target is out of reach, what comes nearest of its kind."""
+    """A stream, what distortion weighed in it, and, if the target is out of reach, what comes nearest of its kind.
+
+    `setting` says how it was coded.
+    """
 
     stream: bytes
     lmbda: float
     bound: float | None = None
+    setting: str = ""
 
 
 class RatePoint(NamedTuple):
@@ -62,7 +67,67 @@ class RatePoint(NamedTuple):
     reads: tuple[str, ...] = ()  # fingerprints besides its own whose streams the model reads
 
 
-class CodecFamily:
+class Rates(abc.ABC):
+    """Ways of coding in an order in which bits and quality rise, of which each picture gets one."""
+
+    count: int
+
+    @abc.abstractmethod
+    def compress_at(self, place: int, image_bytes: bytes) -> bytes:
+        """Codes a picture file's bytes in the way at a place of the order, 0 to `count` - 1."""
+
+    @abc.abstractmethod
+    def decompress(self, bitstream_bytes: bytes) -> bytes:
+        """Decodes a stream of any of the ways to the bytes of a PNG file."""
+
+    def lmbda(self, place: int) -> float:
+        """What distortion weighs there; nan if nobody knows."""
+        return math.nan
+
+    def setting(self, place: int) -> str:
+        """Words for a place of the order."""
+        return f"lambda {self.lmbda(place):g}"
+
+    def compress(self, image_bytes: bytes, choice: RateChoice) -> Coded:
+        """Codes a picture file's bytes in the way that the choice takes.
+
+        Raises:
+          ValueError: the picture was refused.
+        """
+        last = self.count - 1
+        if choice.quality is not None:
+            return self._coded(
+                round(choice.quality / 100 * last), functools.partial(self.compress_at, image_bytes=image_bytes)
+            )
+        stream = functools.cache(lambda place: self.compress_at(place, image_bytes))
+        value, target = self._measure(image_bytes, stream, choice)
+        # Both rise with the place, so the first that reaches the target or the one before is the nearest.
+        # Rates are compared as ratios.
+        distance = (lambda a, b: abs(math.log(a / b))) if choice.target_bpp is not None else (lambda a, b: abs(a - b))
+        reached = bisect.bisect_left(range(last + 1), target, key=value)
+        above = min(reached, last)
+        place = min((max(above - 1, 0), above), key=lambda p: distance(value(p), target))
+        within = reached <= last and (reached > 0 or value(0) == target)
+        return self._coded(place, stream, None if within else value(place))
+
+    def _coded(self, place: int, stream: Callable[[int], bytes], bound: float | None = None) -> Coded:
+        return Coded(stream(place), self.lmbda(place), bound, self.setting(place))
+
+    def _measure(self, image_bytes: bytes, stream: Callable[[int], bytes], choice: RateChoice) -> tuple:
+        """What is compared with the target, as a function of the place, and the target."""
+        if choice.target_bpp is not None:
+            with Image.open(io.BytesIO(image_bytes)) as header:
+                pixels = header.width * header.height
+            return lambda place: 8 * len(stream(place)) / pixels, choice.target_bpp
+        original = classic.decode(image_bytes)
+
+        def psnr_db(place):
+            return rate_distortion.psnr_db(original, classic.decode(self.decompress(stream(place))))
+
+        return functools.cache(psnr_db), choice.target_psnr_db
+
+
+class CodecFamily(Rates):
     """Codecs that differ in how they weigh distortion against bits (`lmbda`), ordered by it; each is loaded when used.
 
     A variable-rate model is a family of its own, of a point for each quality. `refine` is `ServedCodec.compress`'.
@@ -96,44 +161,19 @@ class CodecFamily:
                 raise ServedCodecError(f"{both} both have lambda {one.lmbda:g}: rate points must differ")
         self._codec = functools.cache(ServedCodec)
 
-    def compress(self, image_bytes: bytes, choice: RateChoice) -> Coded:
-        """Codes a picture file's bytes with the point that the choice takes.
+    @property
+    def count(self) -> int:
+        """Number of the points."""
+        return len(self.points)
 
-        Raises:
-          ServedCodecError: a model refused the picture.
-        """
-        last = len(self.points) - 1
-        if choice.quality is not None:
-            place = round(choice.quality / 100 * last)
-            return Coded(self._compress(place, image_bytes), self.points[place].lmbda)
-        stream = functools.cache(lambda place: self._compress(place, image_bytes))
-        value, target = self._measure(image_bytes, stream, choice)
-        # Both rise with lambda, so the first point that reaches the target or the one before is the nearest.
-        # Rates are compared as ratios.
-        distance = (lambda a, b: abs(math.log(a / b))) if choice.target_bpp is not None else (lambda a, b: abs(a - b))
-        reached = bisect.bisect_left(range(last + 1), target, key=value)
-        above = min(reached, last)
-        place = min((max(above - 1, 0), above), key=lambda p: distance(value(p), target))
-        within = reached <= last and (reached > 0 or value(0) == target)
-        return Coded(stream(place), self.points[place].lmbda, None if within else value(place))
+    def lmbda(self, place: int) -> float:
+        """That of a point."""
+        return self.points[place].lmbda
 
-    def _compress(self, place: int, image_bytes: bytes) -> bytes:
+    def compress_at(self, place: int, image_bytes: bytes) -> bytes:
+        """Codes a picture file's bytes with a point. Raises ServedCodecError: the model refused the picture."""
         point = self.points[place]
         return self._codec(point.directory).compress(image_bytes, point.quality, self.refine)
-
-    def _measure(self, image_bytes: bytes, stream: Callable[[int], bytes], choice: RateChoice) -> tuple:
-        """What is compared with the target, as a function of the point, and the target."""
-        if choice.target_bpp is not None:
-            with Image.open(io.BytesIO(image_bytes)) as header:
-                pixels = header.width * header.height
-            return lambda place: 8 * len(stream(place)) / pixels, choice.target_bpp
-        original = classic.decode(image_bytes)
-
-        def psnr_db(place):
-            decoded = classic.decode(self._codec(self.points[place].directory).decompress(stream(place)))
-            return rate_distortion.psnr_db(original, decoded)
-
-        return functools.cache(psnr_db), choice.target_psnr_db
 
     def decompress(self, bitstream_bytes: bytes) -> bytes:
         """Decodes a stream of any of the points to the bytes of a PNG file.

@@ -31,6 +31,7 @@ class ClassifierServer(tf.Module):
         self._logits = graph(self.logits, [tf.TensorSpec([None], tf.string)])
         self.functions = {
             "predict": graph(self.predict, [tf.TensorSpec([None], tf.string, "image_bytes")]),
+            "predict_names": graph(self.predict_names, [tf.TensorSpec([None], tf.int64, "index")]),
             "serving_default": graph(self.evaluate, [tf.TensorSpec([None], tf.string, "examples")]),
         }
 
@@ -49,6 +50,10 @@ class ClassifierServer(tf.Module):
         probabilities = tf.nn.softmax(self._logits(image_bytes))
         best = tf.argmax(probabilities, axis=-1)
         return {"probabilities": probabilities, "class": best, "class_name": tf.gather(self.names, best)}
+
+    def predict_names(self, index: tf.Tensor) -> dict[str, tf.Tensor]:
+        """index int64 [B], places in "probabilities" -> "class_name": string [B]."""
+        return {"class_name": tf.gather(self.names, index)}
 
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Serialised records, string [B] -> numbers of each, float32 [B, 1].

@@ -48,6 +48,7 @@ class EcgServer(tf.Module):
                                             tf.TensorSpec(batch, tf.int32, "length"), numbers(batch, name="rate")]),
             "predict_bytes": graph(self.predict_bytes, [texts(batch, name="signal_bytes"), numbers(batch, name="rate"),
                                                         numbers(batch, name="gain")]),
+            "predict_names": graph(self.predict_names, [tf.TensorSpec(batch, tf.int64, "index")]),
             "serving_default": graph(self.evaluate, [texts(batch, name="examples")]),
         }  # fmt: skip
 
@@ -94,6 +95,10 @@ class EcgServer(tf.Module):
         usable = tf.logical_and(tf.math.is_finite(gain), tf.not_equal(gain, 0.0))
         with tf.control_dependencies([require(usable, "has an impossible gain:", gain)]):
             return self.predict(steps / gain[:, None], length, rate)
+
+    def predict_names(self, index: tf.Tensor) -> dict[str, tf.Tensor]:
+        """index int64 [B], places in "probabilities" -> "class_name": string [B]."""
+        return {"class_name": tf.gather(self.names, index)}
 
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Serialised records, string [B] -> numbers of each, float32 [B, 1].

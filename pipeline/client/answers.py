@@ -1,7 +1,9 @@
 """What a model of classes answers for many inputs: in batches, and without losing the others to a bad one."""
 
+import collections
 import os
 from collections.abc import Callable, Iterable, Iterator
+from concurrent import futures
 from typing import Any, NamedTuple
 
 import click
@@ -21,30 +23,49 @@ class Answer(NamedTuple):
     error: Exception | None = None
 
 
-def answers(inputs: Iterable[tuple[Any, Callable]], predictor, count: int) -> Iterator[Answer]:
-    """Answers for inputs of any number; no more than a batch is held.
+def answers(inputs: Iterable[tuple[Any, Callable]], predictor, count: int, parallel: int = 1) -> Iterator[Answer]:
+    """Answers for inputs of any number, in their order; no more than a batch (of each thread) is held.
 
     Args:
       inputs: pairs of a key and a function that reads the input: bytes, or a signal, float32 [T].
       predictor: its `best(batch, count)` gives the likeliest classes of each.
-      count: classes of an answer.
+      count: classes of an answer. parallel: batches at a time, by threads.
 
     Raises:
       UserError: a server does not answer.
     """
+    if parallel == 1:
+        for batch in _batches(inputs):
+            yield from _of_batch(batch, predictor, count)
+        return
+    pool = futures.ThreadPoolExecutor(parallel)
+    waiting: collections.deque[futures.Future] = collections.deque()
+    try:
+        for batch in _batches(inputs):
+            waiting.append(pool.submit(lambda batch=batch: list(_of_batch(batch, predictor, count))))
+            if len(waiting) > parallel:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _batches(inputs: Iterable[tuple[Any, Callable]]) -> Iterator[list[tuple[Any, Any]]]:
+    """What the inputs are, (key, item), in batches; what cannot be read is one of its own, with its error."""
     batch: list[tuple] = []
     for key, read in inputs:
         try:
             item = read()
         except (OSError, ValueError) as error:
-            yield Answer(key, [], error)
+            yield [(key, error)]
             continue
         if batch and not _fits([kept for _, kept in batch], item):
-            yield from _of_batch(batch, predictor, count)
+            yield batch
             batch = []
         batch.append((key, item))
     if batch:
-        yield from _of_batch(batch, predictor, count)
+        yield batch
 
 
 def _fits(batch: list, item) -> bool:
@@ -54,13 +75,16 @@ def _fits(batch: list, item) -> bool:
 
 def _of_batch(batch: list[tuple], predictor, count: int) -> Iterator[Answer]:
     """Answers for (key, item) pairs; if the model refuses them together, it is asked for each."""
-    from pipeline.client.rest import RestError, RestRefused
+    from pipeline.client.remote import Refused, RemoteError
 
+    if isinstance(batch[0][1], Exception):
+        yield Answer(batch[0][0], [], batch[0][1])
+        return
     try:
         found = predictor.best([item for _, item in batch], count)
     except ValueError as error:
-        if isinstance(error, RestError) and not isinstance(error, RestRefused):
-            raise UserError(str(error)) from error
+        if isinstance(error, RemoteError) and not isinstance(error, Refused):
+            raise UserError(str(error), error.status) from error
         if len(batch) == 1:
             yield Answer(batch[0][0], [], error)
             return

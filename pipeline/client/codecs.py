@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 from collections.abc import Callable, Sequence
 
 import click
@@ -10,13 +11,29 @@ from pipeline.arguments.errors import UserError
 from pipeline.arguments.paths import PATH
 
 STREAM_SUFFIX = ".kmp"
+_URL = re.compile(r"https?://[^/\s]+(/\S*)?/v1/models/\S+|grpc://[^/\s]+/\S+")
 _RELEASED = {"codec": "edic", "ecg": "ecg_crnn"}  # of `models.publishing.released`, what is used without a model
+
+_SERVER_OPTIONS = (
+    click.option("--wait", default=60.0, show_default=True, type=click.FloatRange(0), metavar="S",
+                 help="With --url: ask a server that is away or busy again for S seconds."),
+    click.option("--parallel", default=1, show_default=True, type=click.IntRange(1, 256), metavar="N",
+                 help="With --url: requests at a time."),
+)  # fmt: skip
+
+
+def server_options(command: Callable) -> Callable:
+    """The options of a command that asks a server."""
+    for option in _SERVER_OPTIONS:
+        command = option(command)
+    return command
 
 
 def model_options(command: Callable) -> Callable:
     """The options that say which codec is used."""
     for option in (
-        click.option("--url", help="A served model instead: http://HOST:8501/v1/models/NAME."),
+        click.option("--url", help="A served model instead: http://HOST:8501/v1/models/NAME, or grpc://HOST:8500/..."),
+        *_SERVER_OPTIONS,
         click.option(
             "--model",
             "models",
@@ -30,28 +47,24 @@ def model_options(command: Callable) -> Callable:
     return command
 
 
-def must_be_one(models: Sequence[pathlib.Path], url: str | None) -> None:
-    """Raises UserError if both are given, or the URL is none."""
+def must_be_one(models: Sequence[pathlib.Path], url: str | None, parallel: int = 1) -> None:
+    """Raises UserError if both are given, the URL is none, or requests at a time are wanted of no server."""
     if models and url is not None:
         raise UserError("give either --model DIR or --url http://HOST:PORT/v1/models/NAME")
-    if url is not None:
-        from pipeline.client.rest import RestModel
+    if url is None and parallel > 1:
+        raise UserError("--parallel is for a served model (--url); a model of this machine takes all its cores")
+    if url is not None and not _URL.fullmatch(url):
+        scheme = "grpc" if url.startswith("grpc") else "http"
+        raise UserError(f"{url}: not of the form {scheme}://HOST:PORT/v1/models/NAME")
 
-        RestModel(url)
 
-
-def wish(models: Sequence[pathlib.Path], url: str | None, refine: int, **wanted: float | None):
+def wish(models: Sequence[pathlib.Path], url: str | None, **wanted: float | None):
     """The RateChoice of the options; None if a single model is to code as it does by itself. Loads no model.
 
     Raises:
       UserError: options that exclude each other or need rate points, or several models without one of these options.
     """
-    must_be_one(models, url)
     given = any(value is not None for value in wanted.values())
-    if url is not None and refine:
-        raise UserError("--refine is for models of this machine (--model)")
-    if url is not None and given:
-        raise UserError("--quality and the targets are for models of this machine (--model)")
     if len(models) < 2 and not given:
         return None
     from components.serving.codec_family import RateChoice
@@ -61,7 +74,7 @@ def wish(models: Sequence[pathlib.Path], url: str | None, refine: int, **wanted:
         choice = RateChoice(**wanted)
     except ValueError as error:
         raise UserError(f"rate points: {error} (--quality, --target-bpp, --target-psnr)") from error
-    if len(models) == 1 and not is_variable(describe(newest_version(models[0]))):
+    if url is None and len(models) == 1 and not is_variable(describe(newest_version(models[0]))):
         raise UserError(f"{models[0]}: a model of one rate; --quality and the targets pick among several "
                         "(--model given for each) or in one of variable rate")  # fmt: skip
     return choice
@@ -82,7 +95,9 @@ def released_folder(kind: str) -> pathlib.Path:
         raise UserError(f"{error}; give --model DIR or --url http://HOST:PORT/v1/models/NAME") from error
 
 
-def open_codec(models: Sequence[pathlib.Path], url: str | None, family: bool, refine: int = 0):
+def open_codec(
+    models: Sequence[pathlib.Path], url: str | None, family: bool, refine: int = 0, wait: float | None = None
+):
     """The codec at a folder, the rate points of folders (`family`), what is served at a URL, or the released one.
 
     All have `decompress`, bytes to bytes; `compress` of a family also takes what rate is wanted; `refine` is its own.
@@ -91,9 +106,14 @@ def open_codec(models: Sequence[pathlib.Path], url: str | None, family: bool, re
       KompaktError: there is no codec.
     """
     if url is not None:
-        from pipeline.client.rest import RestCodec
+        from pipeline.client.remote import RemoteCodec, open_model
 
-        return RestCodec(url)
+        codec = RemoteCodec(open_model(url, wait))
+        if not family:
+            return codec
+        from pipeline.client.remote_rates import RemoteRates
+
+        return RemoteRates(codec, url, refine)
     from components import process_memory
     from components.serving.codec_family import CodecFamily
     from components.serving.served_codec import ServedCodec, newest_version

@@ -1,9 +1,12 @@
 """Files in and files out: finds what was named, says where the results go, and turns one into the other."""
 
 import collections
+import contextlib
+import functools
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
 from typing import NamedTuple
 
 import click
@@ -144,12 +147,14 @@ def process(
     out: pathlib.Path,
     title: str,
     work: Callable[[bytes], tuple[bytes, str]],
+    parallel: int = 1,
 ) -> None:
     """Turns every input into its output, with a progress bar and a line for each.
 
     Args:
       pairs: of `plan`. out: the folder of all outputs.
       work: an input's bytes -> (output's bytes, what its line says).
+      parallel: how many inputs are worked on at a time, by threads.
 
     Raises:
       UserError: at the end, when a file failed, or at once, when the user stopped or a server does not answer; the
@@ -157,30 +162,55 @@ def process(
     """
     from rich import console, progress
 
-    from pipeline.client.rest import RestError, RestRefused
+    from pipeline.client.remote import Refused, RemoteError
 
     screen = console.Console(highlight=False, markup=False, soft_wrap=True)
     columns = (progress.TextColumn("{task.description}"), progress.BarColumn(), progress.MofNCompleteColumn())
     done = failed = 0
-    with progress.Progress(
-        *columns, progress.TimeRemainingColumn(), console=screen, transient=True, disable=not screen.is_terminal
-    ) as bar:
-        for source, target in bar.track(pairs, description=title):
-            try:
-                content, line = work(source.read_bytes())
-                target.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(target, content)
-                done += 1
-                screen.print(f"{shown(source)} -> {shown(target)}  {line}")
-            except (OSError, ValueError) as error:
-                if isinstance(error, RestError) and not isinstance(error, RestRefused):
-                    raise UserError(f"{error}; {done} of {len(pairs)} files are done") from error
-                failed += 1
-                reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-                click.echo(f"error: {shown(source)}: {reason}", err=True)
-            except KeyboardInterrupt:
-                told = f"stopped; {done} of {len(pairs)} files are done, in {shown(out)}"
-                raise UserError(told, status=130) from None
+    with (
+        progress.Progress(
+            *columns, progress.TimeRemainingColumn(), console=screen, transient=True, disable=not screen.is_terminal
+        ) as bar,
+        contextlib.closing(_finished(pairs, work, parallel)) as finished,
+    ):
+        try:
+            for source, target, result in bar.track(finished, len(pairs), description=title):
+                try:
+                    screen.print(f"{shown(source)} -> {shown(target)}  {result()}")
+                    done += 1
+                except (OSError, ValueError) as error:
+                    if isinstance(error, RemoteError) and not isinstance(error, Refused):
+                        raise UserError(f"{error}; {done} of {len(pairs)} files are done", status=1) from error
+                    failed += 1
+                    reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+                    click.echo(f"error: {shown(source)}: {reason}", err=True)
+        except KeyboardInterrupt:
+            told = f"stopped; {done} of {len(pairs)} files are done, in {shown(out)}"
+            raise UserError(told, status=130) from None
     if failed:
         others = f"the others are in {shown(out)}" if done else "nothing was written"
         raise UserError(f"{failed} of {len(pairs)} files failed; {others}")
+
+
+def _finished(pairs, work: Callable, parallel: int) -> Iterator[tuple[pathlib.Path, pathlib.Path, Callable[[], str]]]:
+    """Each pair when its work was done, and a function that gives its line or raises what went wrong.
+
+    Once it is closed nothing more is begun.
+    """
+
+    def whole(source: pathlib.Path, target: pathlib.Path) -> str:
+        content, line = work(source.read_bytes())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(target, content)
+        return line
+
+    if parallel == 1:
+        yield from ((source, target, functools.partial(whole, source, target)) for source, target in pairs)
+        return
+    pool = futures.ThreadPoolExecutor(parallel)
+    try:
+        begun = {pool.submit(whole, *pair): pair for pair in pairs}
+        for future in futures.as_completed(begun):
+            yield *begun[future], future.result
+    finally:
+        pool.shutdown(cancel_futures=True)

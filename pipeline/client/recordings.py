@@ -58,12 +58,13 @@ def _header_of(path: pathlib.Path) -> pathlib.Path:
     return path.with_name(f"{path.name}.hea")
 
 
-def run(inputs, predictor, count: int, lead: int | None, window: float | None, step: float) -> bool:
+def run(inputs, predictor, count: int, lead: int | None, window: float | None, step: float, parallel: int = 1) -> bool:
     """Prints what recordings show; returns whether there was no error.
 
     Args:
       inputs: files and folders. predictor: its `best` takes signals. count: classes of a line.
       lead: that is read; None: the first that is named like one of an electrocardiogram.
+      parallel: requests at a time.
       window, step: seconds of a window and from one to the next; no window: a recording is answered as a whole.
 
     Raises:
@@ -75,14 +76,14 @@ def run(inputs, predictor, count: int, lead: int | None, window: float | None, s
 
     if window is None:
         read = {file: lambda file=file: recordings.read(file, lead).samples for file in files}
-        return show(answers(read.items(), predictor, count))
-    return all([_show_windows(file, stream(file, lead), predictor, count, window, step) for file in files])
+        return show(answers(read.items(), predictor, count, parallel))
+    return all([_show_windows(file, stream(file, lead), predictor, count, window, step, parallel) for file in files])
 
 
-def _show_windows(file, pieces, predictor, count: int, window: float, step: float) -> bool:
+def _show_windows(file, pieces, predictor, count: int, window: float, step: float, parallel: int) -> bool:
     """Prints the windows of one recording and the share of each class; returns whether there was no error."""
     shares, whole = collections.Counter(), True
-    for answer in answers(windows(file, pieces, window, step), predictor, count):
+    for answer in answers(windows(file, pieces, window, step), predictor, count, parallel):
         whole &= show([answer])
         shares.update(name for name, _ in answer.best[:1])
     if shares:

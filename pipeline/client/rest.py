@@ -1,135 +1,178 @@
-"""Models behind TensorFlow Serving's REST interface, spoken to with the standard library alone."""
+"""TensorFlow Serving's REST interface, spoken to with the standard library alone."""
 
-import base64
-import binascii
+import functools
 import http.client
 import json
 import re
+import socket
+import threading
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from models.contract.errors import KompaktError
+from pipeline.client import patience, rows
+from pipeline.client.remote import Away, Refused, RemoteError
 
 _URL = re.compile(r"https?://([\w.-]+|\[[\da-fA-F:.]+\])(:\d{1,5})?(/\S*)?/v1/models/\S+")
-
-
-class RestError(KompaktError, ValueError):
-    """The server cannot be reached, refused the request or answered something else; the message is one line."""
-
-
-class RestRefused(RestError):
-    """The server answered that it does not take the request."""
+_LATER = (429, 503)  # Too Many Requests, Service Unavailable
+_BLOCK = 1 << 16
 
 
 class RestModel:
     """Speaks to a served model.
 
     Args:
-      url: "http://HOST:PORT/v1/models/NAME", with or without "/versions/N".
-      timeout_s: seconds that one request may take.
+      url: "http://HOST:PORT/v1/models/NAME", with or without "/versions/N" or "/labels/L".
+      patience_s: seconds for which a server that is away or busy is asked again. timeout_s: that one request may take.
 
     Raises:
-      RestError: not such a URL.
+      RemoteError: not such a URL.
     """
 
-    def __init__(self, url: str, timeout_s: float = 300.0):
+    def __init__(self, url: str, patience_s: float = patience.PATIENCE_S, timeout_s: float = patience.TIMEOUT_S):
         if not _URL.fullmatch(url):
-            raise RestError(f"{url}: not of the form http://HOST:PORT/v1/models/NAME")
+            raise RemoteError(f"{url}: not of the form http://HOST:PORT/v1/models/NAME")
         self.url = url.rstrip("/").removesuffix(":predict")
-        self._timeout_s = timeout_s
+        self._patience_s, self._timeout_s = patience_s, timeout_s
 
-    def predict(self, signature: str, instances: Sequence[dict]) -> list:
-        """What a signature answers for each instance of a batch, as the server's JSON has it. Raises RestError."""
-        body = json.dumps({"signature_name": signature, "instances": list(instances)}).encode()
-        answer = self._ask(urllib.request.Request(self.url + ":predict", body, {"Content-Type": "application/json"}))
-        predictions = answer.get("predictions")
-        if not isinstance(predictions, list) or len(predictions) != len(instances):
-            raise RestError(f"{self.url}: the answer is not {len(instances)} predictions")
-        return predictions
+    def predict(self, signature: str, inputs: Mapping[str, Sequence]) -> dict[str, list]:
+        """What a signature answers for a batch: output name -> a list over the batch.
 
-    def takes(self, signature: str) -> frozenset[str]:
-        """Names of what a signature takes; nothing where the model has no such one. Raises RestError."""
-        answer = self._ask(urllib.request.Request(self.url + "/metadata"))
+        Args:
+          signature: its name. inputs: input name -> a list over the batch, of bytes, numbers or lists of numbers.
+
+        Raises:
+          RemoteError: the server refused, cannot be reached, or its answer is none.
+        """
+        count = len(next(iter(inputs.values())))
+        body = json.dumps({"signature_name": signature, "instances": rows.instances(inputs)}).encode()
+        answer = self._ask(":predict", body)
         try:
-            return frozenset(answer["metadata"]["signature_def"]["signature_def"].get(signature, {}).get("inputs", {}))
+            return rows.columns(answer["predictions"], count)
+        except (KeyError, TypeError, ValueError) as error:
+            raise RemoteError(f"{self.url}: the answer is not {count} predictions") from error
+
+    def signatures(self) -> dict[str, tuple[str, ...]]:
+        """What each signature takes, by name. Raises RemoteError."""
+        answer = self._ask("/metadata")
+        try:
+            found = answer["metadata"]["signature_def"]["signature_def"]
+            return {name: tuple(signature.get("inputs", {})) for name, signature in found.items()}
         except (KeyError, TypeError, AttributeError) as error:
-            raise RestError(f"{self.url}: the answer is not the metadata of a model") from error
+            raise RemoteError(f"{self.url}: the answer is not the metadata of a model") from error
 
-    def _ask(self, request: urllib.request.Request) -> dict:
+    def loaded(self) -> list[int]:
+        """The versions that can be asked. Raises RemoteError."""
         try:
-            with urllib.request.urlopen(request, timeout=self._timeout_s) as response:
-                answer = json.loads(response.read())
-        except urllib.error.HTTPError as error:
-            raise RestRefused(f"the server refused: {_reason(error)}") from error
-        except (OSError, http.client.HTTPException) as error:
-            raise RestError(f"{request.full_url}: no answer: {getattr(error, 'reason', error)}") from error
+            states = self._ask("")["model_version_status"]
+            return sorted(int(state["version"]) for state in states if state["state"] == "AVAILABLE")
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, RemoteError):
+                raise
+            raise RemoteError(f"{self.url}: the answer is not the state of a model") from error
+
+    def _ask(self, path: str, body: bytes | None = None) -> dict:
+        """The server's answer, a JSON object; `body` is posted if there is one."""
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        request = urllib.request.Request(self.url + path, body, headers)
+        content = patience.again(
+            lambda left: _once(request, min(left, self._timeout_s)), self._patience_s, self._timeout_s
+        )
+        try:
+            answer = json.loads(content)
         except ValueError as error:
-            raise RestError(f"{request.full_url}: the answer is not JSON") from error
+            raise RemoteError(f"{request.full_url}: the answer is not JSON") from error
         if not isinstance(answer, dict):
-            raise RestError(f"{request.full_url}: the answer is not a JSON object")
+            raise RemoteError(f"{request.full_url}: the answer is not a JSON object")
         return answer
 
 
-class RestCodec(RestModel):
-    """Calls `compress` and `decompress` of a served model."""
+def _once(request: urllib.request.Request, timeout_s: float) -> bytes:
+    """One try: the content of the answer. Raises Refused, Away (which may be tried again), RemoteError."""
+    opened: list[socket.socket] = []
+    late = threading.Event()
 
-    def compress(self, image_bytes: bytes) -> bytes:
-        """Codes a PNG, JPEG or BMP file's bytes to a stream. Raises RestError."""
-        return self._call("compress", "image_bytes", image_bytes, "bitstream_bytes")
+    def end() -> None:
+        late.set()
+        for one in opened:
+            with_no_more(one)
 
-    def decompress(self, bitstream_bytes: bytes) -> bytes:
-        """Decodes a stream to the bytes of a PNG file. Raises RestError."""
-        return self._call("decompress", "bitstream_bytes", bitstream_bytes, "image_bytes")
-
-    def _call(self, signature: str, argument: str, value: bytes, result: str) -> bytes:
-        (prediction,) = self.predict(signature, [{argument: {"b64": base64.b64encode(value).decode("ascii")}}])
-        try:
-            # A model with a single output is answered without the output's name.
-            prediction = prediction.get(result, prediction)
-            return base64.b64decode(prediction["b64"], validate=True)
-        except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
-            raise RestError(f"{self.url}: the answer is not one prediction of bytes") from error
-
-
-class RestPredictor(RestModel):
-    """Calls `predict` of a served model of classes, which names the likeliest one only."""
-
-    def best(self, batch: Sequence, count: int = 1) -> list[list[tuple[str, float]]]:
-        """The likeliest class of each picture (bytes) or signal (millivolts at 300 Hz): (name, probability).
-
-        Raises:
-          RestError: more than one class is wanted, or the server's answer is none.
-        """
-        if count > 1:
-            raise RestError("a server names only the likeliest class")
-        if not len(batch):
-            return []
-        answers = self.predict("predict", _pictures(batch) if isinstance(batch[0], bytes) else _signals(batch))
-        try:
-            return [[(str(a["class_name"]), float(a["probabilities"][a["class"]]))] for a in answers]
-        except (KeyError, TypeError, IndexError, ValueError) as error:
-            raise RestError(f"{self.url}: the answer has no classes") from error
+    # A socket's own timeout begins anew with every byte, so an answer that drips would never end.
+    timer = threading.Timer(timeout_s, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        opener = urllib.request.build_opener(_Http(opened, late), _Https(opened, late))
+        with opener.open(request, timeout=timeout_s) as response:
+            content = b"".join(iter(functools.partial(response.read, _BLOCK), b""))
+        if late.is_set():  # the connection was closed on an answer without a length
+            raise RemoteError(f"{request.full_url}: no answer within {timeout_s:.4g} s")
+        return content
+    except urllib.error.HTTPError as error:
+        told = _reason(error)
+        if error.code in _LATER:
+            raise Away(f"the server is busy: {told}", _retry_after(error)) from error
+        raise Refused(f"the server refused: {told}") from error
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        if late.is_set() or isinstance(reason, TimeoutError):
+            raise RemoteError(f"{request.full_url}: no answer within {timeout_s:.4g} s") from error
+        raise Away(f"{request.full_url}: no answer: {reason or type(reason).__name__}") from error
+    finally:
+        timer.cancel()
 
 
-def _pictures(batch: Sequence[bytes]) -> list[dict]:
-    return [{"image_bytes": {"b64": base64.b64encode(encoded).decode("ascii")}} for encoded in batch]
+def with_no_more(connection: socket.socket) -> None:
+    """Ends what is read from and written to a socket, in whatever thread."""
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # it has ended
 
 
-def _signals(batch: Sequence) -> list[dict]:
-    """A padded batch; the model takes signals to whole microvolts, so no more digits are sent."""
-    from components.serving.served_ecg import padded
-    from models.records.ecg_units import RATE
+def _watched(base: type, opened: list, late: threading.Event) -> type:
+    """A connection that lists its socket when it has one."""
 
-    samples, length = padded(batch)
-    rows = samples.astype(float).round(3).tolist()
-    return [{"samples": row, "length": n, "rate": float(RATE)} for row, n in zip(rows, length.tolist(), strict=True)]
+    class Watched(base):
+        def connect(self):
+            super().connect()
+            opened.append(self.sock)
+            if late.is_set():
+                with_no_more(self.sock)
+
+    return Watched
+
+
+class _Http(urllib.request.HTTPHandler):
+    def __init__(self, opened: list, late: threading.Event):
+        super().__init__()
+        self._class = _watched(http.client.HTTPConnection, opened, late)
+
+    def http_open(self, req):
+        return self.do_open(self._class, req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def __init__(self, opened: list, late: threading.Event):
+        super().__init__()
+        self._class = _watched(http.client.HTTPSConnection, opened, late)
+
+    def https_open(self, req):
+        return self.do_open(self._class, req)
+
+
+def _retry_after(error: urllib.error.HTTPError) -> float:
+    """Seconds that the server asks to wait; 0 where it says nothing that is a number."""
+    text = error.headers.get("Retry-After", "")
+    return float(text) if text.isdecimal() else 0.0
 
 
 def _reason(error: urllib.error.HTTPError) -> str:
     from components.serving.served_codec import one_line
 
     try:
-        return one_line(str(json.loads(error.read())["error"]))[:300]
-    except (ValueError, KeyError, TypeError, OSError):
+        said: Any = json.loads(error.read())["error"]
+        return one_line(str(said))[:300]
+    except (ValueError, KeyError, TypeError, OSError, http.client.HTTPException):
         return f"HTTP status {error.code}"

@@ -13,13 +13,13 @@ from pipeline.client.files import gather, output_options, plan, process, tell_le
 @click.argument("streams", nargs=-1, required=True, type=PATH)
 @output_options
 @model_options
-def command(streams, models, url, out, overwrite):
+def command(streams, models, url, wait, parallel, out, overwrite):
     """Decompress STREAMS (files, or folders searched for *.kmp) to OUT/<path below the folder>.png."""
-    must_be_one(models, url)
+    must_be_one(models, url, parallel)
     files, left_out = gather(streams, (STREAM_SUFFIX,))
     pairs = plan(files, out, ".png", overwrite)
     must_be_writable("--out", out)
-    codec = open_codec(models, url, len(models) > 1)
+    codec = open_codec(models, url, len(models) > 1, wait=wait)
     from PIL import Image
 
     def work(content: bytes) -> tuple[bytes, str]:
@@ -29,4 +29,4 @@ def command(streams, models, url, out, overwrite):
         return image, f"{width}x{height} pixels  {len(image):,} bytes"
 
     tell_left_out(left_out)
-    process(pairs, out, "decompressing", work)
+    process(pairs, out, "decompressing", work, parallel)

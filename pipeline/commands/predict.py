@@ -11,7 +11,7 @@ from pipeline.arguments.errors import UserError
 from pipeline.arguments.paths import PATH
 from pipeline.client import recordings
 from pipeline.client.answers import answers, show
-from pipeline.client.codecs import must_be_one, released_folder
+from pipeline.client.codecs import must_be_one, released_folder, server_options
 from pipeline.client.files import gather, tell_left_out
 
 
@@ -19,12 +19,13 @@ from pipeline.client.files import gather, tell_left_out
 @click.argument("inputs", nargs=-1, required=True, type=PATH)
 @click.option("--model", type=PATH, help="A pushed classifier, or a folder of its versions. [default: the released "
               "model of electrocardiograms]")  # fmt: skip
-@click.option("--url", help="A served model instead: http://HOST:8501/v1/models/NAME.")
+@click.option("--url", help="A served model instead: http://HOST:8501/v1/models/NAME, or grpc://HOST:8500/...")
+@server_options
 @click.option("--top", default=1, show_default=True, type=click.IntRange(1), help="Classes shown for each.")
 @click.option("--lead", type=click.IntRange(0), help="Lead of the recordings. [default: the first named ECG, I or II]")
 @click.option("--window", type=float, metavar="S", help="Recordings of any length in windows of S seconds.")
 @click.option("--overlap", type=float, metavar="S", help="What two windows share. [default: half a window]")
-def command(inputs, model, url, top, lead, window, overlap) -> None:
+def command(inputs, model, url, wait, parallel, top, lead, window, overlap) -> None:
     """Say what INPUTS show: a line each with the likeliest classes and their probabilities.
 
     INPUTS are files or folders of pictures, or of electrocardiograms (.hea with .dat or .mat, or .mat alone); which of
@@ -35,13 +36,11 @@ def command(inputs, model, url, top, lead, window, overlap) -> None:
     then 1.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    must_be_one([model] if model else [], url)
-    if url and top > 1:
-        raise UserError("--top is for models of this machine: a server names only the likeliest class")
+    must_be_one([model] if model else [], url, parallel)
     step = _step(window, overlap)
     if not (model or url):
         model = _default(inputs)
-    predictor, pictures = _open(model, url)
+    predictor, pictures = _open(model, url, wait)
     if pictures:
         if window or lead is not None:
             raise UserError("--window, --overlap and --lead are for models of electrocardiograms; this is not one")
@@ -50,9 +49,9 @@ def command(inputs, model, url, top, lead, window, overlap) -> None:
         files, left_out = gather(inputs, EXTENSIONS)
         tell_left_out(left_out)
         read = {file.path: lambda file=file: normalize(file.path.read_bytes()).encoded for file in files}
-        whole = show(answers(read.items(), predictor, top))
+        whole = show(answers(read.items(), predictor, top, parallel))
     else:
-        whole = recordings.run(inputs, predictor, top, lead, window, step)
+        whole = recordings.run(inputs, predictor, top, lead, window, step, parallel)
     if not whole:
         raise SystemExit(1)
 
@@ -89,7 +88,7 @@ def _default(inputs: Sequence[pathlib.Path]) -> pathlib.Path:
     return released_folder("ecg")
 
 
-def _open(model: pathlib.Path | None, url: str | None):
+def _open(model: pathlib.Path | None, url: str | None, wait: float):
     """What answers, with its function `best`, and whether it takes pictures (else recordings).
 
     Raises:
@@ -98,14 +97,16 @@ def _open(model: pathlib.Path | None, url: str | None):
     from components.serving.served_classifier import ServedClassifier
     from components.serving.served_ecg import ServedEcg
     from components.serving.served_model import takes
-    from pipeline.client.rest import RestPredictor
+    from pipeline.client.remote import RemoteError, RemotePredictor, open_model
 
     try:
-        served = RestPredictor(url) if url else None
-        taken = served.takes("predict") if served else takes(model)
+        served = RemotePredictor(open_model(url, wait)) if url else None
+        taken = served.takes() if served else takes(model)
         for kind in (ServedClassifier, ServedEcg):
             if kind.wanted <= taken:
                 return served or kind(model), kind is ServedClassifier
+    except RemoteError:
+        raise
     except ValueError as error:
         raise UserError(str(error)) from error
     said = f"its 'predict' takes {', '.join(sorted(taken))}" if taken else "it has no signature 'predict'"

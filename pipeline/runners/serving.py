@@ -1,59 +1,185 @@
-"""The configuration files that TensorFlow Serving reads beside the pushed models."""
+"""What TensorFlow Serving reads beside the pushed models: which versions it serves, under which labels, and in batches.
 
-import os
+The server takes a configuration only if every label that moves points to a version that it has loaded, and it checks
+that before it loads what is new (`ServerCore::ReloadConfig`). So a pushed version is first listed, with the labels
+where they were, and the labels follow when the server says that it has loaded it. At a first start there is no loaded
+version at all, which `--allow_version_labels_for_unavailable_models` lets pass: for labels that are not in use.
+"""
+
+import importlib.metadata
 import pathlib
+import types
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
+from google.protobuf import text_format
+from tensorflow_serving.config import model_server_config_pb2
+
+from models.contract.errors import KompaktError
 from models.files import write_text
 
-_BATCHING = """max_batch_size {{ value: 8 }}
+CONFIG_DIR, MODELS_DIR = "/config", "/models"  # in the server's container
+GRPC_PORT, REST_PORT = 8500, 8501
+BATCH = 32  # requests of a batch at most; the client sends as many in one, and a server refuses more
+
+_PADDED = "pad_variable_length_inputs: true\n"
+_BATCHING = """max_batch_size {{ value: {batch} }}
 batch_timeout_micros {{ value: 0 }}
 num_batch_threads {{ value: {cores} }}
 max_enqueued_batches {{ value: 100 }}
-allowed_batch_sizes: 1
-allowed_batch_sizes: 2
-allowed_batch_sizes: 4
-allowed_batch_sizes: 8
+{sizes}
 """
 
 
-def write_configuration(push_dir: pathlib.Path, name: str, batching: bool) -> tuple[pathlib.Path, ...]:
-    """Writes `<name>.models.config` and, if requests may be batched, `<name>.batching.config` beside a serving folder.
+class ServingConfigError(KompaktError, ValueError):
+    """A folder that holds no model, or a configuration that is none; the message is one line."""
 
-    A codec, for one, takes the pictures of a batch one after the other, so a batch saves nothing, and one picture or
-    stream that is refused would fail the whole batch, which the server makes of the requests of several clients.
 
-    The two newest versions are served: `canary` is the newest, `stable` the one before it (the same, if alone).
+class Served(NamedTuple):
+    """A model to serve: its name, its folder of versions on this machine, and what its recipe says.
+
+    Attributes:
+      batching: whether requests of several clients may be one batch. padded: whether their inputs differ in length.
+    """
+
+    name: str
+    folder: pathlib.Path
+    batching: bool = False
+    padded: bool = False
+
+
+class Stage(NamedTuple):
+    """What a configuration says of one model: the versions to load, and the version of each label."""
+
+    versions: tuple[int, ...]
+    labels: dict[str, int]
+
+
+class Written(NamedTuple):
+    """The files, and by name of a model the versions that the server must load before the labels can move to them."""
+
+    files: tuple[pathlib.Path, ...]
+    awaited: dict[str, tuple[int, ...]]
+
+
+def versions_of(folder: pathlib.Path) -> list[int]:
+    """The complete versions of a serving folder, the oldest first. Raises ServingConfigError: there is none."""
+    found = folder.iterdir() if folder.is_dir() else ()
+    versions = sorted(int(p.name) for p in found if p.name.isdecimal() and (p / "saved_model.pb").is_file())
+    if not versions:
+        raise ServingConfigError(
+            f"{folder}: holds no pushed model (a folder with a number for its name, and saved_model.pb in it)"
+        )
+    return versions
+
+
+def next_stage(found: Sequence[int], before: Stage | None, loaded: Collection[int]) -> Stage:
+    """What the configuration is to say now: `canary` is the newest version, `stable` the one before it.
 
     Args:
-      push_dir: the serving folder, with one numbered folder a version. name: of the served model.
-      batching: its recipe's.
+      found: versions that there are, ascending. before: what the configuration said, None if it was silent.
+      loaded: what the server has loaded.
+    """
+    wanted = {"canary": found[-1], "stable": found[-2] if len(found) > 1 else found[-1]}
+    moving = {} if before is None else {label: v for label, v in wanted.items() if before.labels.get(label, v) != v}
+    labels = wanted if set(moving.values()) <= set(loaded) else wanted | before.labels
+    return Stage(tuple(sorted({*wanted.values(), *labels.values()})), labels)
 
-    Returns:
-      The files.
+
+def write_configuration(
+    out: pathlib.Path,
+    models: Sequence[Served],
+    cores: int,
+    loaded: Mapping[str, Collection[int]] = types.MappingProxyType({}),
+) -> Written:
+    """Writes `models.config` and, if all the models may be batched, `batching.config`.
+
+    A codec, for one, takes the pictures of a batch one after the other, so a batch saves nothing, and one picture or
+    stream that is refused would fail the whole batch, which the server makes of the requests of several clients. The
+    server has one file for all its models, so one codec among them leaves all unbatched.
+
+    Args:
+      out: the folder of the files, which the server sees as CONFIG_DIR. cores: of the machine that serves.
+      loaded: by name the versions that the server has loaded; of a model that is not named nobody knows.
 
     Raises:
-      FileNotFoundError: the folder holds no version.
+      ServingConfigError: a folder holds no version, or the file of an earlier call is damaged.
     """
-    versions = sorted(int(p.name) for p in push_dir.iterdir() if p.name.isdigit() and (p / "saved_model.pb").exists())
-    if not versions:
-        raise FileNotFoundError(f"{push_dir} holds no pushed model")
-    canary, stable = versions[-1], versions[-2] if len(versions) > 1 else versions[-1]
-    served = "".join(f"      versions: {v}\n" for v in sorted({canary, stable}))
-    labels = "".join(
-        f'    version_labels {{ key: "{k}" value: {v} }}\n' for k, v in (("canary", canary), ("stable", stable))
-    )
-    models = (
-        "model_config_list {\n  config {\n"
-        f'    name: "{name}"\n    base_path: "{push_dir}"\n    model_platform: "tensorflow"\n'
-        f"    model_version_policy {{\n    specific {{\n{served}    }}\n    }}\n{labels}"
-        "  }\n}\n"
-    )
-    texts = {f"{name}.models.config": models, f"{name}.batching.config": _BATCHING.format(cores=os.cpu_count() or 1)}
-    if not batching:
-        # One of an earlier version would go on mixing requests.
-        (push_dir.parent / f"{name}.batching.config").unlink(missing_ok=True)
-        del texts[f"{name}.batching.config"]
-    paths = tuple(push_dir.parent / file for file in texts)
-    for path, text in zip(paths, texts.values(), strict=True):
-        write_text(path, text)
-    return paths
+    path, batching = out / "models.config", out / "batching.config"
+    earlier = read(path)
+    stages = {m.name: next_stage(versions_of(m.folder), earlier.get(m.name), loaded.get(m.name, ()))
+              for m in models}  # fmt: skip
+    is_batched = all(model.batching for model in models)
+    flags = server_flags(is_batched)
+    write_text(path, _head(flags) + text_format.MessageToString(_message(stages)))
+    files = [path]
+    if is_batched:
+        write_text(batching, _batching_text(cores, any(model.padded for model in models)))
+        files.append(batching)
+    else:
+        batching.unlink(missing_ok=True)  # one of an earlier call would go on mixing requests
+    ahead = {name: tuple(sorted(set(stage.versions) - set(stage.labels.values()))) for name, stage in stages.items()}
+    return Written(tuple(files), {name: versions for name, versions in ahead.items() if versions})
+
+
+def read(path: pathlib.Path) -> dict[str, Stage]:
+    """What a configuration file says, by name of the model; nothing without a file. Raises ServingConfigError."""
+    try:
+        said = text_format.Parse(path.read_text(encoding="utf-8"), model_server_config_pb2.ModelServerConfig())
+    except FileNotFoundError:
+        return {}
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        raise ServingConfigError(f"{path}: no configuration of TensorFlow Serving ({error}); remove it") from error
+    return {
+        config.name: Stage(tuple(config.model_version_policy.specific.versions), dict(config.version_labels))
+        for config in said.model_config_list.config
+    }
+
+
+def server_flags(is_batched: bool) -> list[str]:
+    """The arguments of `tensorflow_model_server` for the files, as its container sees them."""
+    flags = [
+        f"--port={GRPC_PORT}",
+        f"--rest_api_port={REST_PORT}",
+        f"--model_config_file={CONFIG_DIR}/models.config",
+        "--model_config_file_poll_wait_seconds=10",
+        "--allow_version_labels_for_unavailable_models=true",
+    ]
+    batched = ["--enable_batching=true", f"--batching_parameters_file={CONFIG_DIR}/batching.config"]
+    return flags + batched * is_batched
+
+
+def default_image() -> str:
+    """The server's image of the version whose messages are used here."""
+    return f"tensorflow/serving:{importlib.metadata.version('tensorflow-serving-api')}"
+
+
+def docker_command(out: pathlib.Path, models: Sequence[Served], flags: Sequence[str], image: str) -> str:
+    """The command that serves the models with Docker on this machine."""
+    mounts = [(out, CONFIG_DIR), *((model.folder, f"{MODELS_DIR}/{model.name}") for model in models)]
+    words = ["docker run --rm", f"-p {GRPC_PORT}:{GRPC_PORT} -p {REST_PORT}:{REST_PORT}"]
+    words += [f'-v "{folder.absolute()}:{place}:ro"' for folder, place in mounts]
+    return " ".join([*words, "--entrypoint tensorflow_model_server", image, *flags])
+
+
+def _head(flags: Sequence[str]) -> str:
+    lines = ["Written by kompakt; tensorflow_model_server wants these arguments beside it:", *flags]
+    return "".join(f"# {line}\n" for line in lines)
+
+
+def _message(stages: dict[str, Stage]) -> model_server_config_pb2.ModelServerConfig:
+    message = model_server_config_pb2.ModelServerConfig()
+    for name, stage in stages.items():
+        config = message.model_config_list.config.add(
+            name=name, base_path=f"{MODELS_DIR}/{name}", model_platform="tensorflow"
+        )
+        config.model_version_policy.specific.versions.extend(stage.versions)
+        config.version_labels.update(stage.labels)
+    return message
+
+
+def _batching_text(cores: int, padded: bool) -> str:
+    """Padding repeats the first value of an input behind it; `length` tells the models of recordings where that is."""
+    sizes = [2**k for k in range(BATCH.bit_length())]
+    text = _BATCHING.format(batch=BATCH, cores=cores, sizes="\n".join(f"allowed_batch_sizes: {n}" for n in sizes))
+    return text + _PADDED * padded

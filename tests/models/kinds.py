@@ -122,7 +122,7 @@ class Classifier:
     tiny = {"classes": 3, "image_size": 16, "batch_size": 6, "steps": 3, "steps_per_epoch": 2, "crop": 2}
     traced = ("small_cnn", "distill")  # the others' steps, of the same ops, are run one by one: tracing takes longer
     smallest = ("width", "width_percent", "depth", "growth", "last")
-    signatures = {"predict", "serving_default"}
+    signatures = {"predict", "predict_names", "serving_default"}
 
     @staticmethod
     def write(folder: pathlib.Path) -> dict[str, str]:
@@ -148,6 +148,10 @@ class Classifier:
         assert p.shape == (3, config.classes) and np.allclose(p.sum(1), 1, atol=1e-5)
         assert np.array_equal(answers["class"], p.argmax(1))
         assert [n.decode() for n in answers["class_name"].numpy()] == [str(c) for c in p.argmax(1)]
+        assert list(functions["predict_names"](index=tf.constant([2, 0], tf.int64))["class_name"].numpy()) == [
+            b"2",
+            b"0",
+        ]
         labels = [0, 1, 9]  # the last is none that the model knows
         records = [picture_record(q, label=c, label_name=str(c)) for q, c in zip(pictures, labels, strict=True)]
         numbers = functions["serving_default"](examples=tf.constant(records))
@@ -211,7 +215,7 @@ class Ecg:
     tiny = {"classes": 4, "class_names": json.dumps(names), "amplitude": 0.25, "channels": 4, "growth": 2, "blocks": 2,
             "layers": 1, "batch_size": 4, "steps": 3, "steps_per_epoch": 2, "crop_seconds": 2.0}  # fmt: skip
     smallest = ("lstm_units", "lstm_layers", "hidden")
-    signatures = {"predict", "predict_bytes", "serving_default"}
+    signatures = {"predict", "predict_bytes", "predict_names", "serving_default"}
 
     @classmethod
     def write(cls, folder: pathlib.Path) -> dict[str, str]:
@@ -244,6 +248,8 @@ class Ecg:
         assert p.shape == (3, 4) and np.allclose(p.sum(1), 1, atol=1e-5)
         assert np.array_equal(answers["class"], p.argmax(1))
         assert [n.decode() for n in answers["class_name"].numpy()] == [cls.names[c] for c in p.argmax(1)]
+        names = functions["predict_names"](index=tf.range(4, dtype=tf.int64))["class_name"]
+        assert [n.decode() for n in names.numpy()] == list(cls.names)
         steps = [np.rint(1000 * s).astype("<i2").tobytes() for s in signals]
         again = functions["predict_bytes"](signal_bytes=tf.constant(steps), rate=rate, gain=tf.fill([3], 1000.0))
         np.testing.assert_allclose(again["probabilities"], p, atol=1e-5)

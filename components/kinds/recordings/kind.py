@@ -65,7 +65,8 @@ class Recordings(Kind):
         signal = ecg_records.parse(tf.constant(record))[ecg_records.SIGNAL]
         samples = ecg_records.decode(signal).numpy()
         return {"examples": record, "samples": samples, "length": np.array(len(samples)),
-                "rate": np.array(ecg_units.RATE), "signal_bytes": signal.numpy(), "gain": np.array(1000)}  # fmt: skip
+                "rate": np.array(ecg_units.RATE), "signal_bytes": signal.numpy(), "gain": np.array(1000),
+                "index": np.array(0)}  # fmt: skip
 
 
 KIND = Recordings()

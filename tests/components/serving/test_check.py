@@ -71,7 +71,7 @@ def write_recordings(path, *seconds):
 def test_models_of_electrocardiograms_are_fed_the_longest_recording_of_a_minute(tmp_path):
     blessing = check(tmp_path, untrained_ecg.save, lambda path: write_recordings(path, 5, 61, 30, 9))
     requests = warmup(tmp_path, blessing)
-    assert sorted(requests) == ["predict", "predict_bytes", "serving_default"]
+    assert sorted(requests) == ["predict", "predict_bytes", "predict_names", "serving_default"]
     signal = untrained_ecg.signal(30)
     given = {name: value.numpy()[0] for name, value in (requests["predict"] | requests["predict_bytes"]).items()}
     np.testing.assert_allclose(given["samples"], signal, atol=1e-6)

@@ -47,7 +47,7 @@ def test_points_are_ordered_by_lambda(family):
 
 @pytest.mark.parametrize(("quality", "bits"), [(0, 6), (30, 5), (60, 4), (100, 2)])
 def test_quality_spreads_over_the_points(family, picture, quality, bits):
-    stream, lmbda, bound = family.compress(picture, RateChoice(quality=quality))
+    stream, lmbda, bound, _ = family.compress(picture, RateChoice(quality=quality))
     assert bits_of(stream) == bits and lmbda == 2.0**-bits and bound is None
 
 

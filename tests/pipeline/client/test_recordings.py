@@ -139,8 +139,6 @@ def test_windows_take_what_is_too_long_as_a_whole(tmp_path, model, served, capsy
         (["DATA", "--window", "0.5"], "--window 0.5: must be between 1 and 1800 seconds"),
         (["DATA", "--url", "http://127.0.0.1:1/v1/models/x", "--model", "MODEL"], "either --model DIR or --url"),
         (["DATA", "--url", "127.0.0.1"], "not of the form"),
-        (["DATA", "--url", "http://127.0.0.1:1/v1/models/x"], "Connection refused"),
-        (["DATA", "--url", "http://127.0.0.1:1/v1/models/x", "--top", "2"], "names only the likeliest class"),
         (["DATA/none", "--model", "MODEL"], "no such file, folder or record"),
         (["MODEL", "--model", "MODEL"], "no file here ends in"),
         (["DATA", "--model", "DATA"], "no model here"),
@@ -155,13 +153,17 @@ def test_mistakes_are_one_line(folder, model, capsys, arguments, said):
 
 def test_a_server_gives_the_same_lines(folder, model, capsys):
     expected = predict(capsys, folder, "--model", model)
+    top = predict(capsys, folder, "--model", model, "--top", 3)
     windows = ("--window", 10, "--overlap", 5)
     in_windows = predict(capsys, folder, "--model", model, *windows)
     with serving(model / "1") as url:
         assert predict(capsys, folder, "--url", url) == expected
+        assert predict(capsys, folder, "--url", url, "--top", 3, "--parallel", 2) == top
         assert predict(capsys, folder, "--url", url, *windows) == in_windows
         code, _, said = predict(capsys, folder, "--url", f"{url}x")
         assert code == 2 and "the server refused: no such model" in said
+    code, lines, said = predict(capsys, folder, "--url", url, "--wait", 0)
+    assert (code, lines) == (1, []) and "Connection refused" in said
 
 
 def test_without_a_model_the_released_one_answers(folder, tmp_path, monkeypatch, capsys):

@@ -137,7 +137,9 @@ def test_any_name_of_a_picture_and_of_the_folder_will_do(photos, model, tmp_path
         (["PHOTOS", "--model", "PHOTOS"], "no model here"),
         (["PHOTOS", "--model", "MODEL", "--url", "http://127.0.0.1/v1/models/x"], "either --model DIR or --url"),
         (["PHOTOS", "--url", "127.0.0.1:8501"], "not of the form"),
-        (["PHOTOS", "--url", "http://127.0.0.1/v1/models/x", "--refine", "8"], "--refine is for models of"),
+        (["PHOTOS", "--url", "http://127.0.0.1:1/x", "--wait", "0"], "http://127.0.0.1:1/x: not of the form http://"),
+        (["PHOTOS", "--url", "grpc://127.0.0.1"], "grpc://127.0.0.1: not of the form grpc://HOST:PORT/v1/models/NAME"),
+        (["PHOTOS", "--model", "MODEL", "--parallel", "2"], "--parallel is for a served model"),
         (["MODEL", "--model", "MODEL"], "no file here ends in"),
         (["PHOTOS", "--out", "PHOTOS/notes.txt"], "--out PHOTOS/notes.txt: is a file"),
         (["PHOTOS", "--out", "PHOTOS/notes.txt/below"], "notes.txt/below: cannot be written (Not a directory)"),
@@ -149,7 +151,7 @@ def test_any_name_of_a_picture_and_of_the_folder_will_do(photos, model, tmp_path
         (["PHOTOS", "--quality", "50", "--target-psnr", "30"], "choose one of quality"),
         (["PHOTOS", "--quality", "nan"], "must be between 0 and 100"),
         (["PHOTOS", "--target-bpp", "inf"], "a target must be above zero, and finite"),
-        (["PHOTOS", "--url", "http://127.0.0.1/v1/models/x", "--quality", "8"], "are for models of this machine"),
+        (["PHOTOS", "--url", "http://127.0.0.1/v1/models/x", "--quality", "101"], "must be between 0 and 100"),
     ],
 )
 def test_mistakes_get_one_line_and_leave_nothing(photos, model, tmp_path, monkeypatch, arguments, said):
@@ -309,7 +311,7 @@ def test_no_server_is_told_once(tmp_path):
         (tmp_path / name).write_bytes(b"x")
     start = time.monotonic()
     url = "http://127.0.0.1:1/v1/models/tiny"
-    code, _, said = call("decompress", tmp_path, "--url", url, "--out", tmp_path / "out")
-    assert code == 2 and "no answer: [Errno 111] Connection refused; 0 of 2 files are done" in said
+    code, _, said = call("decompress", tmp_path, "--url", url, "--out", tmp_path / "out", "--wait", 1)
+    assert code == 1 and "no answer: [Errno 111] Connection refused; 0 of 2 files are done" in said
     assert said.count("error: ") == 1
     assert time.monotonic() - start < 10

@@ -1,0 +1,1 @@
+"""A model server for development and small deployments: TensorFlow Serving's two interfaces over the C library."""
