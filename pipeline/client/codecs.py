@@ -2,16 +2,15 @@
 
 import os
 import pathlib
-import re
 from collections.abc import Callable, Sequence
 
 import click
 
 from pipeline.arguments.errors import UserError
 from pipeline.arguments.paths import PATH
+from pipeline.client.urls import must_be_url
 
 STREAM_SUFFIX = ".kmp"
-_URL = re.compile(r"https?://[^/\s]+(/\S*)?/v1/models/\S+|grpc://[^/\s]+/\S+")
 _RELEASED = {"codec": "edic", "ecg": "ecg_crnn"}  # of `models.publishing.released`, what is used without a model
 
 _SERVER_OPTIONS = (
@@ -53,9 +52,8 @@ def must_be_one(models: Sequence[pathlib.Path], url: str | None, parallel: int =
         raise UserError("give either --model DIR or --url http://HOST:PORT/v1/models/NAME")
     if url is None and parallel > 1:
         raise UserError("--parallel is for a served model (--url); a model of this machine takes all its cores")
-    if url is not None and not _URL.fullmatch(url):
-        scheme = "grpc" if url.startswith("grpc") else "http"
-        raise UserError(f"{url}: not of the form {scheme}://HOST:PORT/v1/models/NAME")
+    if url is not None:
+        must_be_url(url)
 
 
 def wish(models: Sequence[pathlib.Path], url: str | None, **wanted: float | None):

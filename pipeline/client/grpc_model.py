@@ -1,6 +1,5 @@
 """TensorFlow Serving's gRPC interface, by the stubs of `tensorflow-serving-api`."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,10 +13,10 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from pipeline.client import patience
+from pipeline.client import patience, urls
 from pipeline.client.remote import Away, Refused, RemoteError
+from pipeline.client.urls import must_be_url
 
-_URL = re.compile(r"grpc://([^/\s]+)(?:/v1/models)?/([^/\s]+)(?:/(versions/\d+|labels/[^/\s]+))?/?")
 _LATER = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED}
 # Messages of any length, as over REST; a name is looked up anew when a server that went away is tried again at once.
 _OPTIONS = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1),
@@ -32,14 +31,12 @@ class GrpcModel:
       patience_s: seconds for which a server that is away or busy is asked again. timeout_s: that one request may take.
 
     Raises:
-      RemoteError: not such a URL.
+      UserError: not such a URL.
     """
 
     def __init__(self, url: str, patience_s: float = patience.PATIENCE_S, timeout_s: float = patience.TIMEOUT_S):
-        found = _URL.fullmatch(url)
-        if not found:
-            raise RemoteError(f"{url}: not of the form grpc://HOST:PORT/v1/models/NAME")
-        self.url, (place, self._name, self._chosen) = url, found.groups()
+        must_be_url(url)
+        self.url, (place, self._name, self._chosen) = url, urls.GRPC.fullmatch(url).group("place", "name", "which")
         self._patience_s, self._timeout_s = patience_s, timeout_s
         self._channel = grpc.insecure_channel(place, options=_OPTIONS)
         self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)

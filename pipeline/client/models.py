@@ -61,7 +61,7 @@ def await_loaded(
       url: "http://HOST:8501". versions: what to wait for, at most `wait_s` seconds.
 
     Raises:
-      RestError: no such server. UserError: the versions were not loaded in time.
+      RemoteError: no such server. UserError: no such URL, or the versions were not loaded in time.
     """
     from pipeline.client.rest import RestModel
 

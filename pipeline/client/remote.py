@@ -52,7 +52,7 @@ def open_model(url: str, patience_s: float | None = None) -> RemoteModel:
       patience_s: seconds for which a server that is away or busy is asked again. [default: that of `patience`]
 
     Raises:
-      RemoteError: no such URL.
+      UserError: no such URL.
     """
     options = {} if patience_s is None else {"patience_s": patience_s}
     if url.startswith("grpc://"):

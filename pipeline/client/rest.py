@@ -3,7 +3,6 @@
 import functools
 import http.client
 import json
-import re
 import socket
 import threading
 import urllib.error
@@ -13,8 +12,8 @@ from typing import Any
 
 from pipeline.client import patience, rows
 from pipeline.client.remote import Away, Refused, RemoteError
+from pipeline.client.urls import must_be_url
 
-_URL = re.compile(r"https?://([\w.-]+|\[[\da-fA-F:.]+\])(:\d{1,5})?(/\S*)?/v1/models/\S+")
 _LATER = (429, 503)  # Too Many Requests, Service Unavailable
 _BLOCK = 1 << 16
 
@@ -27,12 +26,11 @@ class RestModel:
       patience_s: seconds for which a server that is away or busy is asked again. timeout_s: that one request may take.
 
     Raises:
-      RemoteError: not such a URL.
+      UserError: not such a URL.
     """
 
     def __init__(self, url: str, patience_s: float = patience.PATIENCE_S, timeout_s: float = patience.TIMEOUT_S):
-        if not _URL.fullmatch(url):
-            raise RemoteError(f"{url}: not of the form http://HOST:PORT/v1/models/NAME")
+        must_be_url(url)
         self.url = url.rstrip("/").removesuffix(":predict")
         self._patience_s, self._timeout_s = patience_s, timeout_s
 

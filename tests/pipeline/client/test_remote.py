@@ -190,6 +190,6 @@ def test_what_a_server_has_loaded_is_waited_for(codec):
 
 def test_an_address_that_is_none():
     for url in ("127.0.0.1:8501", "http://127.0.0.1:8501/models/x", "grpc://127.0.0.1:8500", "ftp://x/v1/models/y"):
-        with pytest.raises(RemoteError, match="not of the form"):
+        with pytest.raises(UserError, match="not of the form"):
             open_model(url)
     assert open_model("grpc://127.0.0.1:8500/tiny/labels/stable").url.endswith("stable")
