@@ -27,7 +27,7 @@ class Run:
     Attributes:
       when: its beginning (local time, ISO 8601). pipeline: its name. recipe: what it trains.
       steps: "done", "begun" or "failed" by step.
-      artifacts: all that its steps gave.
+      artifacts: all that its steps gave. began: when its first step did, seconds since 1970 (infinite: none did).
       alive: whether a process runs it now.
     """
 
@@ -36,6 +36,7 @@ class Run:
     recipe: str
     steps: Mapping[str, str]
     artifacts: Sequence[pb.Artifact]
+    began: float
     alive: bool
 
     @property
@@ -150,4 +151,5 @@ def _run(store: mlmd.MetadataStore, context: pb.Context, alive: bool) -> Run:
         steps[step] = _STATES.get(execution.last_known_state, "failed")
     names = {artifacts.pipeline_name(recipe.name): recipe.name for recipe in registry.headlines()}
     found = sorted(store.get_artifacts_by_context(context.id), key=lambda a: a.id)
-    return Run(context.name, pipeline, names.get(pipeline, pipeline), steps, found, alive)
+    began = min((e.create_time_since_epoch / 1000 for e in executions), default=float("inf"))
+    return Run(context.name, pipeline, names.get(pipeline, pipeline), steps, found, began, alive)

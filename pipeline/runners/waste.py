@@ -29,15 +29,16 @@ def of_run_folder(out: pathlib.Path, store) -> list[pathlib.Path]:
     out = out.resolve()
     root = out / "artifacts"
     runs = history.read(store)
-    uris = [pathlib.Path(a.uri) for a in store.get_artifacts() if a.uri]
+    uris = [_place(a) for a in store.get_artifacts() if a.uri]
     if uris and not any(uri.is_relative_to(root) for uri in uris):
         raise local.RunError(f"{out}: its record names {uris[-1]}; was the folder moved? Nothing was removed")
-    kept = {pathlib.Path(a.uri) for run in _needed(runs) for a in run.artifacts}
+    kept = {_place(a) for run in _needed(runs) for a in run.artifacts}
     # Where TFX puts an artifact: root / step / output / number of the execution.
     found = [path for path in root.glob("*/*/*") if path.parent.name != ".system" and path not in kept]
     found += root.glob("*/.system")
     found += [path for path in out.glob(".part-*") if path.is_dir()]  # of a process that was killed
-    begun = _began(runs[0]) if runs else float("inf")
+    newest = {run.pipeline: run.began for run in reversed(runs)}
+    begun = min(newest.values(), default=float("-inf"))
     found += [path for path in (out / "training").glob("*") if _newest_change(path) < begun]
     return sorted(path for path in found if _inside(path, out))
 
@@ -60,7 +61,7 @@ def remove(paths: Iterable[pathlib.Path], store=None) -> None:
     """
     paths = set(paths)
     if store:
-        gone = [a for a in store.get_artifacts() if pathlib.Path(a.uri) in paths]
+        gone = [a for a in store.get_artifacts() if _place(a) in paths]
         for artifact in gone:
             artifact.state = pb.Artifact.DELETED
         store.put_artifacts(gone)
@@ -92,8 +93,8 @@ def _needed(runs: Sequence[history.Run]) -> list[history.Run]:
     return found
 
 
-def _began(run: history.Run) -> float:
-    return time.mktime(time.strptime(run.when.partition(".")[0], "%Y-%m-%dT%H:%M:%S"))
+def _place(artifact: pb.Artifact) -> pathlib.Path:
+    return pathlib.Path(artifact.uri).resolve()
 
 
 def _newest_change(path: pathlib.Path) -> float:

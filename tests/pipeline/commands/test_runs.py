@@ -112,7 +112,8 @@ def test_what_is_served_is_kept_and_what_nothing_needs_goes(copy, capsys, tmp_pa
     assert everything(out / "serving") == served and all(model.exists() for model in models[:2])
     shutil.rmtree(old)  # no longer served: what made it goes
     before = everything(out)
-    said = told(capsys, "gc", out, "--dry-run")
+    (tmp_path / "other name").symlink_to(out)
+    said = told(capsys, "gc", tmp_path / "other name", "--dry-run")
     assert "to remove" in said and "would free" in said and everything(out) == before
     assert told(capsys, "gc", out).splitlines()[-1] == said.splitlines()[-1].replace("would free", "freed")
     assert not models[0].exists() and models[1].exists()
