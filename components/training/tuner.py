@@ -4,6 +4,7 @@ import os
 
 from tfx.v1.components import TunerFnResult
 
+from components import artifacts
 from components.training.trainer import options_of, record_files
 from tuning import plan, tuner
 
@@ -22,11 +23,12 @@ def tuner_fn(fn_args) -> TunerFnResult:
         "validation_files": record_files(fn_args.eval_files),
     }
     config = recipe.adapt(config, files["train_files"])
-    count = plan.workers()
+    count, said = plan.workers(), options.get("plan", {})
+    key = options["run"] + (f"-{artifacts.digest(said)}" if said else "")
     # What one process has left is not taken for what a chief has.
-    directory = os.path.join(options["resume_dir"], f"tuning-{options['run']}" + ("-parallel" if count > 1 else ""))
+    directory = os.path.join(options["resume_dir"], f"tuning-{key}" + ("-parallel" if count > 1 else ""))
     search = tuner.ConfigTuner(
-        recipe, config, plan.Plan(options["trials"], **options.get("plan", {})), directory=directory, workers=count,
-        logs=os.path.join(options["sweep_logs"], options["run"]) if options.get("sweep_logs") else "",
+        recipe, config, plan.Plan(options["trials"], **said), directory=directory, workers=count,
+        logs=os.path.join(options["sweep_logs"], key) if options.get("sweep_logs") else "",
     )  # fmt: skip
     return TunerFnResult(tuner=search, fit_kwargs=files)
