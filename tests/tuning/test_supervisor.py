@@ -4,6 +4,8 @@ import json
 import os
 import pathlib
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -25,8 +27,8 @@ def files(tmp_path_factory):
     return {"train_files": [str(folder / "part.gz")], "validation_files": [str(folder / "part.gz")]}
 
 
-def processes() -> dict[str, int]:
-    """Processes of a search that this one has started: ids by name."""
+def processes(parent: int = os.getpid()) -> dict[str, int]:
+    """Processes of a search that a process has started: ids by name."""
     found = {}
     for place in pathlib.Path("/proc").iterdir():
         try:
@@ -34,7 +36,7 @@ def processes() -> dict[str, int]:
             environment = (place / "environ").read_bytes().split(b"\0")
         except OSError:  # gone, or another user's
             continue
-        if b"tuning.worker" in command and str(os.getpid()).encode() in command:
+        if b"tuning.worker" in command and str(parent).encode() in command:
             found |= {e.split(b"=")[1].decode(): int(place.name) for e in environment if e.startswith(b"KERASTUNER_TU")}
     return found
 
@@ -82,6 +84,35 @@ def test_killed_workers_come_back_and_no_trial_is_lost_or_doubled(files, tmp_pat
         history = json.loads((logs / f"trial-{int(trial.trial_id) + 1}" / "history.json").read_text())
         assert [entry["step"] for entry in history] == list(range(1, 13))
         assert trial.score == history[-1]["val_loss"], "not rounded on its way"
+
+
+def test_after_a_kill_of_all_fewer_workers_go_on_where_it_was(files, tmp_path):
+    """Whose parent is gone ends too; what a worker that does not come back had begun is ended all the same."""
+    config = registry.get("factorized").make_config("small", TINY)
+    directory = tmp_path / "search"
+    spec = {
+        "recipe": "factorized", "config": vars(config), "files": files, "directory": str(directory), "logs": "",
+        "plan": vars(Plan(3, algorithm="random", steps=12)),
+    }  # fmt: skip
+    command = "import json, sys; from tuning import supervisor; supervisor.run(json.loads(sys.argv[1]), 2)"
+    whole = subprocess.Popen([sys.executable, "-c", command, json.dumps(spec)])
+    begun = []
+    while len(begun) < 2:
+        time.sleep(0.05)
+        begun = {path.parent.parent.name for path in directory.glob("*/trial_*/state/epoch-*.h5")}
+    assert len(processes(whole.pid)) == 3
+    whole.kill()
+    whole.wait()
+    until = time.monotonic() + 10
+    while processes(whole.pid) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not processes(whole.pid)
+    supervisor.run(spec, 1)
+    state = json.loads(next(directory.glob("*/oracle.json")).read_text())
+    assert sorted(state["end_order"]) == ["0", "1", "2"] and len(state["start_order"]) == 3
+    for trial in directory.glob("*/trial_*"):
+        history = json.loads((trial / "logs" / "history.json").read_text())
+        assert [entry["step"] for entry in history] == list(range(1, 13))
 
 
 def test_a_search_without_data_ends_with_the_reason(tmp_path):

@@ -148,6 +148,21 @@ def test_what_came_through_is_printed_as_it_was_tried(failing, tmp_path, capsys)
     assert only.endswith("learning_rate=0.01") and np.isfinite(float(only.split()[0]))
 
 
+def test_a_trial_that_comes_no_further_is_given_up_and_its_curves_stay(failing, tmp_path):
+    files = line.write(tmp_path)
+    settings = {"learning_rate": 0.01, "steps": 60, "steps_per_epoch": 1, "gradient_clip_norm": 1e-30}
+    config = failing.make_config("small", settings)
+    steps = []
+    for patience in (0, 2):
+        folder = tmp_path / str(patience)
+        plan = Plan(1, steps=6, patience=patience)
+        search = ConfigTuner(failing, config, plan, directory=str(folder / "a"), logs=str(folder / "logs"))
+        search.search(train_files=files, validation_files=files)
+        steps.append(len(json.loads((folder / "logs" / "trial-1" / "history.json").read_text())))
+        assert not (folder / "a").exists()
+    assert steps == [6, 3]
+
+
 def test_values_found_for_a_student_are_those_of_its_teacher_and_control(tmp_path):
     found = {"values": {"learning_rate": 0.017, "alpha": 0.4, "temperature": 2.0}}
 
