@@ -31,8 +31,10 @@ def command(recipe, out, push_to, verbose, **chosen) -> None:
     Answered by the cache where nothing changed; an interrupted training goes on. Exit code 1: the model was not blessed
     and not pushed (the report says why). Exit code 2: something is wrong with the input.
     """
-    if chosen["hyperparameters"] and chosen["tune"]:
-        raise UserError("--hyperparameters and --tune exclude each other")
+    for option in ("tune", "preset"):
+        given = click.get_current_context().get_parameter_source(option) != click.core.ParameterSource.DEFAULT
+        if chosen["hyperparameters"] and given:
+            raise UserError(f"--hyperparameters and --{option} exclude each other")
     out = (out or pathlib.Path("runs") / recipe).absolute()
     push_to = (push_to or out / "serving" / recipe).absolute()
     for option, folder in (("--out", out), ("--push-to", push_to)):

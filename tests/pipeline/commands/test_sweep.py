@@ -83,9 +83,10 @@ def test_other_files_are_refused_in_one_line(tmp_path, capsys, content, said):
     assert said in line and not (tmp_path / "out").exists()
 
 
-def test_a_search_and_its_result_exclude_each_other(tmp_path, capsys):
-    assert cli.main(["run", "small_cnn", "--hyperparameters", str(tmp_path), "--tune", "2"]) == 2
-    assert "--hyperparameters and --tune exclude each other" in capsys.readouterr().err
+@pytest.mark.parametrize("option", [["--tune", "2"], ["--preset", "paper"]])
+def test_what_a_sweep_has_settled_is_not_asked_for_again(tmp_path, capsys, option):
+    assert cli.main(["run", "small_cnn", "--hyperparameters", str(tmp_path), *option]) == 2
+    assert f"--hyperparameters and {option[0]} exclude each other" in capsys.readouterr().err
 
 
 def test_the_table_shows_the_best_first_and_its_values_whole():
