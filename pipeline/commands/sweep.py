@@ -75,9 +75,10 @@ def command(recipe, out, verbose, workers, algorithm, steps, patience, **chosen)
     from components.report import sweep as page
 
     page.write(out / "sweep.html", sweeps.write(out / sweeps.FILE, found, config, vars(plan), data, trials))
+    for what, place in (("results", out / sweeps.FILE), ("page", out / "sweep.html")):
+        click.echo(f"{what:10}{place}")
+    click.echo(f"{'curves':10}tensorboard --logdir {out / 'sweep'}\n")
     click.echo(table(trials, found.judge))
-    click.echo(f"\nresults: {out / sweeps.FILE}\npage: {out / 'sweep.html'}")
-    click.echo(f"curves: tensorboard --logdir {out / 'sweep'}")
 
 
 def table(trials: Sequence[dict[str, Any]], judge) -> str:
