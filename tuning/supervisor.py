@@ -95,6 +95,10 @@ class _Process:
         return self
 
     def __exit__(self, *_):
+        self.stop()
+
+    def stop(self) -> None:
+        """Ends it, by force if need be."""
         self.process.terminate()
         try:
             self.process.wait(10)
@@ -111,12 +115,18 @@ def _watch(chief: _Process, workers: Sequence[_Process], directory: pathlib.Path
     """
     patience = _LAST_SECONDS / _LOOK
     while any(worker.process.poll() != 0 for worker in workers) and patience > 0:
+        ended = len(_state(directory).get("end_order", ()))
         if chief.process.poll() == 0:
             patience -= 1
-        else:
-            for process in (chief, *workers):
-                if process.process.poll() not in (None, 0):
-                    process.revive(len(_state(directory).get("end_order", ())))
+        elif chief.process.poll() is not None:  # a new one hands out all trials that were under way
+            for worker in workers:
+                worker.stop()
+            chief.revive(ended)
+            for worker in workers:
+                worker.start()
+        for worker in workers:
+            if chief.process.poll() != 0 and worker.process.poll() not in (None, 0):
+                worker.revive(ended)
         time.sleep(_LOOK)
 
 
