@@ -35,6 +35,11 @@ class ComparisonTable(artifact.Artifact):
     TYPE_NAME = "components.ComparisonTable"
 
 
+def pipeline_name(recipe: str) -> str:
+    """Name of the pipeline that trains a recipe (Kubeflow allows lower case, digits and hyphens)."""
+    return "kompakt-" + recipe.lower().replace("_", "-")
+
+
 def digest(*values: typing.Any) -> str:
     """Sixteen hexadecimal digits that follow the JSON form of the values; equal values give equal digits anywhere."""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))

@@ -21,15 +21,17 @@ _MACHINE = {errno.EACCES, errno.EDQUOT, errno.EMFILE, errno.ENAMETOOLONG, errno.
 
 
 class Commands(click.Group):
-    """The modules of `pipeline.commands`, each imported when it is asked for; an unknown name is told the nearest."""
+    """The modules of `pipeline.commands` and of the folders in it, each imported when it is asked for.
+
+    An unknown name is told the nearest.
+    """
 
     def list_commands(self, ctx):
-        return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(commands.__path__))
+        return sorted(_modules())
 
     def get_command(self, ctx, name):
-        if name not in self.list_commands(ctx):
-            return None
-        return importlib.import_module(f"{commands.__name__}.{name.replace('-', '_')}").command
+        module = _modules().get(name)
+        return importlib.import_module(module).command if module else None
 
     def resolve_command(self, ctx, args):
         try:
@@ -73,6 +75,12 @@ def main(arguments: list[str] | None = None, name: str = "python -m pipeline") -
     except SystemExit as end:
         return end.code or 0
     return 0
+
+
+def _modules() -> dict[str, str]:
+    """Name of each command -> its module."""
+    found = pkgutil.walk_packages(commands.__path__, f"{commands.__name__}.")
+    return {module.name.rpartition(".")[2].replace("_", "-"): module.name for module in found if not module.ispkg}
 
 
 def _tell(text: str, status: int) -> int:

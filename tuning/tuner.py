@@ -5,35 +5,20 @@ import json
 import math
 import pathlib
 import shutil
+import time
 from typing import Any
 
+import keras
 import keras_tuner
 
 from models import files
 from models.contract.recipe import Config, ConfigError, Recipe
+from models.files import write_text
 from models.training import loop
-from tuning import space
+from tuning import logs, oracles, space, supervisor
+from tuning.plan import Plan
 
-_SHARE = 10  # a trial trains this many times fewer steps than the configuration asks for
-
-
-class _Oracle(keras_tuner.oracles.BayesianOptimizationOracle):
-    """Bayesian optimisation whose first trial is the space's own starting point."""
-
-    def populate_space(self, trial_id: str) -> dict:
-        """Values of the next trial, and its status."""
-        if not self.start_order:
-            return {"status": keras_tuner.engine.trial.TrialStatus.RUNNING, "values": dict(self.get_space().values)}
-        return super().populate_space(trial_id)
-
-
-def drawn(trials: int, options: int) -> int:
-    """How many of the trials are drawn before the others are chosen by what these have shown.
-
-    A third of them, the configuration as it stands among those, so that most of any search is Bayesian; three for each
-    searched option, keras-tuner's own number, where there are as many.
-    """
-    return max(2, min(3 * options, math.ceil(trials / 3)))
+ONE_OF_SEVERAL = 0  # workers of a tuner that is itself a process of a search with several
 
 
 class ConfigTuner(keras_tuner.engine.base_tuner.BaseTuner):
@@ -43,43 +28,81 @@ class ConfigTuner(keras_tuner.engine.base_tuner.BaseTuner):
     trials tell). Trials are kept in `directory`: an interrupted search goes on with those that are missing.
     """
 
-    def __init__(self, recipe: Recipe, config: Config, *, trials: int, directory: str):
+    def __init__(self, recipe: Recipe, config: Config, plan: Plan, *, directory: str, logs: str = "", workers: int = 1):
         """
         Args:
           recipe, config: what is tuned and where the search starts.
-          trials: number of configurations to try.
-          directory: where the trials are kept.
+          plan: how.
+          directory: where the trials are kept until the search has ended.
+          logs: where the trials' events for TensorBoard stay ("": they do not).
+          workers: processes that train at once; above 1 the recipe must be one of the registry.
 
         Raises:
           ConfigError: no option has a search range.
         """
-        self.recipe, self.config = recipe, config
-        searched, judge = space.space(config), recipe.judge
-        oracle = _Oracle(
-            objective=keras_tuner.Objective(judge.name, "max" if judge.better == "higher" else "min"),
-            max_trials=trials,
-            num_initial_points=drawn(trials, len(searched.space)),
-            hyperparameters=searched,
-            seed=config.seed,
-            # Those that fail do so early; a search is given up when all have, see `on_search_end`.
-            max_consecutive_failed_trials=trials + 1,
-        )
-        oracle.verbose = 0  # its tables round the values
+        self.recipe, self.config, self.plan, self.logs, self.workers = recipe, config, plan, logs, workers
+        oracle = oracles.make(plan, space.space(config), recipe.judge, config.seed)
         super().__init__(oracle, directory=directory, project_name=recipe.name, overwrite=False)
+
+    def search(self, train_files: list[str], validation_files: list[str]) -> None:
+        """Tries what is missing of the trials, in this process or by workers of their own.
+
+        Another process that searches in the same folder is waited for.
+        """
+        given = {"train_files": train_files, "validation_files": validation_files}
+        if self.workers == ONE_OF_SEVERAL:
+            super().search(**given)
+            return
+        folder = pathlib.Path(self.directory)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with files.held(f"{folder}.lock", "  another run makes this very search; waiting for it"):
+            super().search(**given) if self.workers == 1 else self._by_workers(given)
+
+    def _by_workers(self, files: dict[str, list[str]]) -> None:
+        if self.logs:
+            logs.describe(pathlib.Path(self.logs), self.names, self.recipe.judge.name)
+        given = {"recipe": self.recipe.name, "config": dataclasses.asdict(self.config), "files": files}
+        supervisor.run(given | {"plan": vars(self.plan), "directory": self.directory, "logs": self.logs}, self.workers)
+        self.oracle.reload()
+        for trial in self.oracle.trials.values():
+            if _is_done(trial):  # what went over the wire has seven digits
+                trial.score = json.loads(self._score_file(trial).read_text(encoding="ascii"))
+        self.on_search_end()
+
+    def pre_create_trial(self) -> None:
+        """Waits a little where an algorithm may have nothing to try until other trials have ended."""
+        if self.workers == ONE_OF_SEVERAL and self.plan.algorithm == "hyperband":
+            time.sleep(0.2)
+
+    def on_search_begin(self) -> None:
+        """Says to TensorBoard what is compared."""
+        if self.logs and self.workers == 1:
+            logs.describe(pathlib.Path(self.logs), self.names, self.recipe.judge.name)
+
+    @property
+    def names(self) -> list[str]:
+        """The options that are searched."""
+        return [one.name for one in space.space(self.config).space]
 
     def on_trial_end(self, trial) -> None:
         """Says what a trial came to, with its values as they were tried."""
         super().on_trial_end(trial)
         ended = self.oracle.get_trial(trial.trial_id)
-        came_to = f"{self.recipe.judge.name} {ended.score:.5g}" if _is_done(ended) else _last_line(ended.message)
+        came_to = (
+            f"{self.recipe.judge.name} {ended.score:.5g}"
+            if _is_done(ended)
+            else _last_line(ended.message or trial.message)
+        )
         print(f"  trial {int(trial.trial_id) + 1} of {self.oracle.max_trials}: {_said(ended)}: {came_to}", flush=True)
 
     def on_search_end(self) -> None:
-        """Forgets the trials' files: the oracle still knows every result.
+        """Forgets the trials' files: the oracle still knows every result, and logs are kept apart.
 
         Raises:
           ConfigError: no trial came through.
         """
+        if self.workers == ONE_OF_SEVERAL:
+            return  # a worker's: others may still train
         shutil.rmtree(self.directory, ignore_errors=True)
         if not self.completed():
             trials = list(self.oracle.trials.values())
@@ -97,20 +120,14 @@ class ConfigTuner(keras_tuner.engine.base_tuner.BaseTuner):
         for trial in self.completed()[:num_trials]:
             print(f"  {trial.score:.5g}  {_said(trial)}")
 
-    def search(self, *args, **kwargs) -> None:
-        """Runs the trials that are missing; another process that searches in the same folder is waited for."""
-        folder = pathlib.Path(self.directory)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with files.held(f"{folder}.lock", "  another run makes this very search; waiting for it"):
-            super().search(*args, **kwargs)
-
     def run_trial(self, trial, train_files: list[str], validation_files: list[str]) -> dict[str, float]:
         """Trains one configuration briefly; returns what the recipe's judge says of it."""
         folder = pathlib.Path(self.get_trial_dir(trial.trial_id))
+        config = self.shortened(trial.hyperparameters.values)
         try:
             loop.train(
-                self.recipe, self.shortened(trial.hyperparameters.values), train_files, validation_files,
-                work_dir=str(folder / "state"), log_dir=str(folder / "logs"),
+                self.recipe, config, train_files, validation_files, work_dir=str(folder / "state"),
+                log_dir=str(folder / "logs"), callbacks=self._callbacks(), progress=self.workers == 1,
             )  # fmt: skip
         except (ConfigError, loop.TrainingError) as error:
             # Values that do not go together, or a loss that ran away: this trial has failed, the search goes on.
@@ -121,12 +138,29 @@ class ConfigTuner(keras_tuner.engine.base_tuner.BaseTuner):
         score = self.recipe.judge.value(history)
         if not math.isfinite(score):
             raise keras_tuner.errors.FailedTrialError(f"{self.recipe.judge.name} is {score}")
+        write_text(self._score_file(trial), json.dumps(score))
+        if self.logs:
+            values = {name: getattr(config, name) for name in self.names}
+            name = f"trial-{int(trial.trial_id) + 1}"
+            logs.keep(folder / "logs", pathlib.Path(self.logs), name, values, self.recipe.judge.name, score,
+                      history[-1]["step"])  # fmt: skip
         return {self.recipe.judge.name: score}
+
+    def _score_file(self, trial) -> pathlib.Path:
+        return pathlib.Path(self.get_trial_dir(trial.trial_id)) / "score.json"
+
+    def _callbacks(self) -> list[keras.callbacks.Callback]:
+        """What gives up a trial that comes no further."""
+        if not self.plan.patience:
+            return []
+        judge = self.recipe.judge
+        mode = "max" if judge.better == "higher" else "min"
+        return [keras.callbacks.EarlyStopping(judge.name, patience=self.plan.patience, mode=mode)]
 
     def shortened(self, values: dict[str, Any]) -> Config:
         """The configuration of a trial: with its values, and fewer steps."""
-        steps = max(1, self.config.steps // _SHARE)
-        config = space.apply(self.config, values)
+        steps = oracles.steps_of(values, self.plan.steps_of(self.config.steps))
+        config = space.apply(self.config, {name: value for name, value in values.items() if "/" not in name})
         return dataclasses.replace(config, steps=steps, steps_per_epoch=min(config.steps_per_epoch, steps))
 
 
@@ -136,7 +170,7 @@ def _is_done(trial) -> bool:
 
 def _said(trial) -> str:
     """Its values."""
-    return " ".join(f"{name}={value}" for name, value in trial.hyperparameters.values.items())
+    return " ".join(f"{name}={value}" for name, value in trial.hyperparameters.values.items() if "/" not in name)
 
 
 def _last_line(message: str | None) -> str:

@@ -28,6 +28,10 @@ max_unreadable_option = click.option(
 tune_option = click.option(
     "--tune", default=0, type=click.IntRange(0), metavar="N", help="Search with N trials before training."
 )
+hyperparameters_option = click.option(
+    "--hyperparameters", type=PATH, metavar="FILE",
+    help="Take the best configuration of a sweep, from its OUT/sweep.json, in place of a preset.",
+)  # fmt: skip
 verbose_option = click.option(
     "--verbose", is_flag=True, help="Show the logs of TFX, Beam and TensorFlow (else in OUT/run.log)."
 )
@@ -57,8 +61,10 @@ def recipe_options(command):
     return command
 
 
-def checked(recipe: str, *, data, dataset, preset, settings, elsewhere=False, **_):
+def checked(recipe: str, *, data, dataset, preset, settings, hyperparameters=None, elsewhere=False, **_):
     """Recipe, configuration and (data set, folder, digest of the data), or the error that names what is wrong.
+
+    The configuration is that of the preset, or the one that a sweep found best (`hyperparameters`), with the settings.
 
     The digest is empty for a folder that is not here, which only a run elsewhere allows.
     """
@@ -80,6 +86,10 @@ def checked(recipe: str, *, data, dataset, preset, settings, elsewhere=False, **
     from models.contract import registry
 
     found = registry.get(recipe)
+    if hyperparameters:
+        from pipeline.arguments import sweeps
+
+        overrides = sweeps.best(hyperparameters, found) | overrides
     config = found.make_config(preset, overrides)
     from components.ingest.sources import dataset_digest
     from components.kinds import registry as kinds

@@ -4,8 +4,10 @@ import pathlib
 
 import click
 
+from pipeline.arguments.errors import UserError
 from pipeline.arguments.given import (
     checked,
+    hyperparameters_option,
     local_run,
     options_of,
     pipeline_of,
@@ -19,6 +21,7 @@ from pipeline.arguments.paths import PATH, must_be_plain, must_be_writable
 @click.command("run")
 @recipe_options
 @tune_option
+@hyperparameters_option
 @click.option("--out", type=PATH, help="Where everything of this run goes. [default: runs/RECIPE]")
 @click.option("--push-to", type=PATH, help="Serving folder of the model. [default: OUT/serving/RECIPE]")
 @verbose_option
@@ -28,6 +31,10 @@ def command(recipe, out, push_to, verbose, **chosen) -> None:
     Answered by the cache where nothing changed; an interrupted training goes on. Exit code 1: the model was not blessed
     and not pushed (the report says why). Exit code 2: something is wrong with the input.
     """
+    for option in ("tune", "preset"):
+        given = click.get_current_context().get_parameter_source(option) != click.core.ParameterSource.DEFAULT
+        if chosen["hyperparameters"] and given:
+            raise UserError(f"--hyperparameters and --{option} exclude each other")
     out = (out or pathlib.Path("runs") / recipe).absolute()
     push_to = (push_to or out / "serving" / recipe).absolute()
     for option, folder in (("--out", out), ("--push-to", push_to)):
@@ -40,6 +47,7 @@ def command(recipe, out, push_to, verbose, **chosen) -> None:
         options = options_of(
             found, config, data, chosen, root=str(out / "artifacts"), resume_dir=str(out / "training"),
             push_dir=str(push_to), metadata=str(out / "metadata.sqlite"),
+            sweep_logs=str(out / "sweep"),
         )  # fmt: skip
         status = outcome.finish(local.run(pipeline_of(options), console), options, out, console)
     raise SystemExit(status)

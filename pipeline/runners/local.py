@@ -115,7 +115,7 @@ class Runner(local_dag_runner.LocalDagRunner):
         deployment = runner_utils.extract_local_deployment_config(pipeline)
         connection = deployment.metadata_connection_config
         connection = getattr(connection, connection.WhichOneof("connection_config"))
-        self._store = _store_of(connection)
+        self._store = store_of(connection)
         _forget_old_pushes(self._store)
         for node in _up_to([n.pipeline_node for n in pipeline.nodes], self._up_to):
             self._run_node(node, pipeline, deployment, connection)
@@ -171,7 +171,7 @@ def run(pipeline, console: Console, up_to: str = "") -> list[Step]:
     return runner.steps
 
 
-def _store_of(connection) -> mlmd.MetadataStore:
+def store_of(connection) -> mlmd.MetadataStore:
     """The record of what was run. Raises RunError: its file is damaged, or of another version."""
     try:
         return mlmd.MetadataStore(connection)

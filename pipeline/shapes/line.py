@@ -7,7 +7,8 @@ TfdsExampleGen -> StatisticsGen -> SchemaGen -> ExampleValidator
 
 import dataclasses
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from tfx.dsl.placeholder.placeholder import Placeholder
 from tfx.types import channel_utils
@@ -44,7 +45,8 @@ class Options:
       dataset: a TFDS name ("photos" for a folder). folder: of pictures ("" without). data_digest: of its content.
       root: where artifacts go. resume_dir: checkpoints of unfinished trainings. push_dir: the serving folder.
       metadata: path of the sqlite file (None: the platform keeps its own).
-      tune: trials of the search before training (0: none).
+      tune: trials of the search before training (0: none). plan: what else `tuning.plan.Plan` takes, if not the usual.
+      sweep_logs: where logs of trials stay ("": nowhere).
       records_by: modules that make the records which are trained on.
       beam_args: for every Beam component. max_unreadable: share of unreadable files that stops the run.
       elsewhere: whether it is run on a cluster, with data, steps and a serving folder that are told when it is started.
@@ -61,6 +63,8 @@ class Options:
     push_dir: str
     metadata: str | None = None
     tune: int = 0
+    plan: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    sweep_logs: str = ""
     records_by: tuple[str, ...] = (TfdsExampleGen.__module__,)
     beam_args: tuple[str, ...] = LOCAL_BEAM
     max_unreadable: float = 0.01
@@ -68,8 +72,8 @@ class Options:
 
     @property
     def name(self) -> str:
-        """Name of the pipeline (Kubeflow allows lower case, digits and hyphens)."""
-        return "kompakt-" + self.recipe.name.lower().replace("_", "-")
+        """Name of the pipeline."""
+        return artifacts.pipeline_name(self.recipe.name)
 
     @property
     def run(self) -> str:
@@ -230,7 +234,8 @@ def tuned(options: Options, examples) -> tuple:
 def search(options: Options, examples, teacher=None):
     """A Tuner of the run's own model; `teacher` is the channel of the model that it learns from."""
     custom, common = _training(options, options.recipe, options.config, examples, teacher)
-    return tfx_components.Tuner(tuner_fn=TUNER_FN, custom_config=custom | {"trials": options.tune}, **common)
+    custom |= {"trials": options.tune, "plan": dict(options.plan), "sweep_logs": options.sweep_logs}
+    return tfx_components.Tuner(tuner_fn=TUNER_FN, custom_config=custom, **common)
 
 
 def train(

@@ -19,7 +19,9 @@ from tests.components import toy_model
 from tests.models import line
 from tests.models.contract.test_recipe import RECIPE_OF_TESTS
 from tests.test_architecture import imports, python_files
-from tuning.tuner import ConfigTuner, drawn
+from tuning.oracles import drawn
+from tuning.plan import Plan
+from tuning.tuner import ConfigTuner
 
 TINY = {"channels": 8, "latents": 8, "crop_size": 64, "batch_size": 2, "steps": 20, "steps_per_epoch": 2}
 
@@ -68,7 +70,7 @@ def test_the_first_trial_is_the_configuration_itself(tmp_path, records):
     config = registry.get("factorized").make_config(
         "small", TINY | {"learning_rate": 3e-4, "channels": 48, "latents": 64}
     )
-    search = ConfigTuner(registry.get("factorized"), config, trials=1, directory=str(tmp_path / "search"))
+    search = ConfigTuner(registry.get("factorized"), config, Plan(1), directory=str(tmp_path / "search"))
     first = search.oracle.create_trial("tuner0")
     assert first.hyperparameters.values == {"learning_rate": 3e-4, "channels": 48, "latents": 64}
 
@@ -76,7 +78,7 @@ def test_the_first_trial_is_the_configuration_itself(tmp_path, records):
 def test_missing_data_stop_the_search(tmp_path):
     """An error that no other configuration would avoid is raised, not counted as a failed trial."""
     config = registry.get("factorized").make_config("small", TINY)
-    search = ConfigTuner(registry.get("factorized"), config, trials=1, directory=str(tmp_path / "search"))
+    search = ConfigTuner(registry.get("factorized"), config, Plan(1), directory=str(tmp_path / "search"))
     with pytest.raises(Exception, match="no records"):
         search.search(train_files=[], validation_files=[])
 
@@ -96,7 +98,7 @@ def test_most_of_a_default_search_is_bayesian(tmp_path):
     """The model of the results is fitted from the fifth trial on, and finds a better rate than drawing does."""
     config = RECIPE_OF_TESTS.make_config("small")
     assert [drawn(trials, 8) for trials in (1, 3, 10, 100)] == [2, 2, 4, 24]
-    search = ConfigTuner(RECIPE_OF_TESTS, config, trials=10, directory=str(tmp_path / "a"))
+    search = ConfigTuner(RECIPE_OF_TESTS, config, Plan(10), directory=str(tmp_path / "a"))
     rates = completed(search, lambda values: (math.log10(values["learning_rate"]) + 3.5) ** 2)
     assert len(search.oracle.gpr.X_train_) == 9 and search.oracle.num_initial_points == 3
     assert abs(math.log10(rates[0]) + 3.5) < 0.02
@@ -104,7 +106,7 @@ def test_most_of_a_default_search_is_bayesian(tmp_path):
 
 def test_the_judge_says_which_way_is_better(tmp_path):
     recipe = dataclasses.replace(RECIPE_OF_TESTS, judge=Judge("val_accuracy", "higher"))
-    search = ConfigTuner(recipe, recipe.make_config("small"), trials=4, directory=str(tmp_path / "a"))
+    search = ConfigTuner(recipe, recipe.make_config("small"), Plan(4), directory=str(tmp_path / "a"))
     rates = completed(search, lambda values: values["learning_rate"])
     assert rates == sorted(rates, reverse=True) and len(set(rates)) > 1
 
@@ -123,7 +125,7 @@ def failing():
 
 def test_a_search_of_which_nothing_came_through_says_so_in_one_line(failing, tmp_path):
     config = failing.make_config("small", {"seed": 13, "learning_rate": 0.01})
-    search = ConfigTuner(failing, config, trials=4, directory=str(tmp_path / "search"))
+    search = ConfigTuner(failing, config, Plan(4), directory=str(tmp_path / "search"))
     with pytest.raises(ConfigError) as caught:
         search.search(train_files=[], validation_files=[])
     told = str(caught.value)
@@ -134,7 +136,7 @@ def test_a_search_of_which_nothing_came_through_says_so_in_one_line(failing, tmp
 def test_what_came_through_is_printed_as_it_was_tried(failing, tmp_path, capsys):
     files = line.write(tmp_path)
     config = failing.make_config("small", {"learning_rate": 0.01, "steps": 20})
-    search = ConfigTuner(failing, config, trials=4, directory=str(tmp_path / "search"))
+    search = ConfigTuner(failing, config, Plan(4), directory=str(tmp_path / "search"))
     search.search(train_files=files, validation_files=files)
     trials = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  trial")]
     assert trials[0].startswith("  trial 1 of 4: learning_rate=0.01: val_loss ") and len(trials) == 4
@@ -144,6 +146,21 @@ def test_what_came_through_is_printed_as_it_was_tried(failing, tmp_path, capsys)
     heading, only = capsys.readouterr().out.splitlines()
     assert heading == "1 of 4 trials came through; val_loss, lower is better:"
     assert only.endswith("learning_rate=0.01") and np.isfinite(float(only.split()[0]))
+
+
+def test_a_trial_that_comes_no_further_is_given_up_and_its_curves_stay(failing, tmp_path):
+    files = line.write(tmp_path)
+    settings = {"learning_rate": 0.01, "steps": 60, "steps_per_epoch": 1, "gradient_clip_norm": 1e-30}
+    config = failing.make_config("small", settings)
+    steps = []
+    for patience in (0, 2):
+        folder = tmp_path / str(patience)
+        plan = Plan(1, steps=6, patience=patience)
+        search = ConfigTuner(failing, config, plan, directory=str(folder / "a"), logs=str(folder / "logs"))
+        search.search(train_files=files, validation_files=files)
+        steps.append(len(json.loads((folder / "logs" / "trial-1" / "history.json").read_text())))
+        assert not (folder / "a").exists()
+    assert steps == [6, 3]
 
 
 def test_values_found_for_a_student_are_those_of_its_teacher_and_control(tmp_path):

@@ -1,0 +1,1 @@
+"""What was run and what it left: the commands that look after a folder of runs."""

@@ -1,0 +1,100 @@
+"""A sweep from the command line, for real and tiny: its results file, what `run` makes of it, what is refused."""
+
+import json
+import pathlib
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import metadata
+
+from models.contract.training import Judge
+from pipeline import cli
+from pipeline.arguments import sweeps
+from pipeline.commands.sweep import table
+from tests.pipeline.runners.tiny_runs import SETTINGS, TinyRun, class_folders
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A run's folder in which a sweep by two workers has ended, and its results."""
+    root = tmp_path_factory.mktemp("sweep")
+    run = TinyRun(root, "small_cnn", class_folders(root / "pictures"), width=4)
+    arguments = ["sweep", run.recipe, "--data", str(run.pictures), "--out", str(run.out), "--trials", "4"]
+    arguments += ["--workers", "2", "--algorithm", "hyperband", "--steps-per-trial", "4"]
+    for name, value in (SETTINGS | {"width": 4}).items():
+        arguments += ["--set", f"{name}={value}"]
+    assert cli.main(arguments) == 0
+    return run, json.loads((run.out / sweeps.FILE).read_text())
+
+
+def test_every_trial_is_in_the_results_the_best_first(swept):
+    run, found = swept
+    trials = found["trials"]
+    assert sorted(one["trial"] for one in trials) == [1, 2, 3, 4]
+    scores = [one["score"] for one in trials]
+    assert scores == sorted(scores, reverse=found["judge"]["better"] == "higher")
+    assert found["config"] == found["start"] | trials[0]["values"]
+    assert found["plan"] == {"trials": 4, "algorithm": "hyperband", "steps": 4, "patience": 0}
+    assert (run.out / "sweep.html").read_text().count("<svg") == 2
+    first = next(one for one in trials if one["trial"] == 1)
+    assert first["values"].items() <= found["start"].items(), "the first trial is the configuration as it stands"
+
+
+def test_what_tensorboard_shows_of_the_trials_stays(swept):
+    run, found = swept
+    (folder,) = (run.out / "sweep").iterdir()
+    for one in found["trials"]:
+        events = EventAccumulator(str(folder / f"trial-{one['trial']}")).Reload()
+        noted = events.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
+        values = metadata.parse_session_start_info_plugin_data(noted).hparams
+        assert set(values) == set(one["values"])
+        for name, value in one["values"].items():
+            kind = values[name].WhichOneof("kind")
+            assert getattr(values[name], kind) == (value if kind != "number_value" else float(value))
+
+
+def test_a_run_takes_the_best_exactly(swept, tmp_path):
+    run, found = swept
+    again = ["run", run.recipe, "--data", str(run.pictures), "--out", str(tmp_path), "--hyperparameters",
+             str(run.out / sweeps.FILE)]  # fmt: skip
+    assert cli.main(again) in (0, 1)  # four steps make no good model, which may be refused
+    model = next(pathlib.Path(tmp_path).glob("artifacts/Trainer/model/*/Format-Serving"))
+    config = json.loads((model / "assets.extra" / "kompakt.json").read_text())["config"]
+    adapted = {"classes": 2, "class_names": config["class_names"]}  # what the data add
+    assert config == found["config"] | adapted
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "No such file or directory"),
+        ("no JSON", "not the results of a sweep (OUT/sweep.json)"),
+        ("[]", "not the results of a sweep (OUT/sweep.json)"),
+        ('{"recipe": "edic", "config": {}}', "found for edic, not for small_cnn"),
+        ('{"recipe": "small_cnn", "config": {"widht": 3}}', "small_cnn has no option 'widht'; the nearest is 'width'"),
+    ],
+)
+def test_other_files_are_refused_in_one_line(tmp_path, capsys, content, said):
+    path = tmp_path / "some.json"
+    if content is not None:
+        path.write_text(content)
+    assert cli.main(["run", "small_cnn", "--hyperparameters", str(path), "--out", str(tmp_path / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", [["--tune", "2"], ["--preset", "paper"]])
+def test_what_a_sweep_has_settled_is_not_asked_for_again(tmp_path, capsys, option):
+    assert cli.main(["run", "small_cnn", "--hyperparameters", str(tmp_path), *option]) == 2
+    assert f"--hyperparameters and {option[0]} exclude each other" in capsys.readouterr().err
+
+
+def test_the_table_shows_the_best_first_and_its_values_whole():
+    given = [
+        {"trial_id": "0", "score": 0.5, "a": 0.123456789, "tuner/epochs": 2},
+        {"trial_id": "1", "score": 0.25, "a": 3},
+    ]
+    lines = table(sweeps.ordered(given, Judge("val_accuracy", "higher")), Judge("val_accuracy", "higher")).splitlines()
+    assert lines[0].split() == ["validation", "accuracy", "a"] and lines[1].split() == ["0.50000", "0.1235"]
+    assert lines[-1] == "the best: --set a=0.123456789"
+    assert sweeps.ordered(given, Judge("val_loss", "lower"))[0]["trial"] == 2
