@@ -2,6 +2,8 @@
 
 import grpc
 
+from models.contract.errors import KompaktError
+
 _HTTP = {
     "INVALID_ARGUMENT": 400,
     "NOT_FOUND": 404,
@@ -13,7 +15,7 @@ _HTTP = {
 }
 
 
-class RequestError(Exception):
+class RequestError(KompaktError):
     """A request that gets no answer.
 
     Attributes:

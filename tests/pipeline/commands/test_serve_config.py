@@ -78,8 +78,8 @@ def test_padding_as_the_server_does_it_changes_no_answer(pushed):
 
 
 def test_a_released_model_can_be_mounted(tmp_path, monkeypatch, capsys):
-    recipe = registry.get("factorized")
-    model = recipe.build(recipe.make_config("small", KINDS["codec"].tiny))
+    recipe = registry.get("small_cnn")
+    model = recipe.build(recipe.make_config("small", KINDS["classifier"].tiny))
     released.pack(recipe, model.config, model, tmp_path / "tiny.npz")
     monkeypatch.setattr(released, "FOLDER", tmp_path)
     monkeypatch.setenv("KOMPAKT_CACHE", str(tmp_path / "cache"))
