@@ -117,7 +117,7 @@ class Pod(subprocess_task_handler.SubprocessTaskHandler):
         told = {"root": str(pod / "root"), "mounts": mounts, "folder": self.told["image_code"], "command": command,
                 "environment": self.told["environment"] | {"KFP_POD_NAME": name}}  # fmt: skip
         with open(pathlib.Path(self.told["logs"]) / f"{name}.log", "a", encoding="utf-8") as log:
-            started = [*self.told["unshare"], python, self.told["pod"], json.dumps(told)]
+            started = [*self.told["unshare"], python, "-I", self.told["pod"], json.dumps(told)]
             return subprocess.run(started, stdout=log, stderr=subprocess.STDOUT, env={"PATH": os.environ["PATH"]}
                                   ).returncode == 0  # fmt: skip
 

@@ -136,8 +136,9 @@ def run(file: pathlib.Path, out: pathlib.Path, python: pathlib.Path, claims: dic
     (out / "results.json").unlink(missing_ok=True)
     (out / "told.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
     with open(out / "run.log", "w", encoding="utf-8") as log:
-        ran = subprocess.Popen([python, _HERE / "kfp_driver.py", out / "told.json"], stdout=log, stderr=subprocess.PIPE,
-                               text=True, env=_clean(os.environ))  # fmt: skip
+        # Isolated: modules beside the driver have names that packages of that environment have too.
+        driver = [python, "-I", _HERE / "kfp_driver.py", out / "told.json"]
+        ran = subprocess.Popen(driver, stdout=log, stderr=subprocess.PIPE, text=True, env=_clean(os.environ))
         for line in ran.stderr:
             log.write(line)
             if verbose or re.match(r"\d\d:\d\d:\d\d \S+ [\d.]+ s", line):
