@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from components.report import plots
 from components.report.markup import counted, number, template
+from models.contract.training import Judge
 from models.files import write_text
 
 _HERE = pathlib.Path(__file__).parent
@@ -38,7 +40,7 @@ def render(found: Mapping[str, Any]) -> str:
     trials, judge = found["trials"], found["judge"]
     names = list(trials[0]["values"])
     drawn = len(trials) > 2
-    score = judge["name"].replace("val_", "validation ", 1).replace("_", " ")
+    score = Judge(**judge).title
     return template(_PAGE).render(
         recipe=found["recipe"],
         style=(_HERE / "page.css").read_text(encoding="utf-8"),
@@ -60,28 +62,25 @@ def importance(found: Mapping[str, Any]) -> dict[str, float]:
     """Of each option Spearman's rank correlation of its values with how good the trials were; 0 if it had one value."""
     trials = found["trials"]
     sign = 1 if found["judge"]["better"] == "higher" else -1
-    scores = _ranks([sign * one["score"] for one in trials])
-    return {name: _correlation(_ranks([one["values"][name] for one in trials]), scores) for name in trials[0]["values"]}
+    scores = [sign * one["score"] for one in trials]
+    columns = {name: _numbers([one["values"][name] for one in trials]) for name in trials[0]["values"]}
+    varied = np.ptp(scores) > 0
+    return {
+        name: float(stats.spearmanr(column, scores).statistic) if varied and np.ptp(column) else 0.0
+        for name, column in columns.items()
+    }
 
 
-def _ranks(values: Sequence[Any]) -> np.ndarray:
-    """Ranks from 0 on; equal values share the mean of theirs."""
-    kinds, place, counts = np.unique(np.array(values), return_inverse=True, return_counts=True)
-    first = np.cumsum(counts) - counts
-    return (first + (counts - 1) / 2)[place]
-
-
-def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.corrcoef(a, b)[0, 1]) if a.std() and b.std() else 0.0
+def _numbers(column: Sequence[Any]) -> np.ndarray:
+    """Values as floats; text by its place in order."""
+    values = np.array(column)
+    return values.astype(float) if values.dtype.kind in "biuf" else np.unique(values, return_inverse=True)[1] * 1.0
 
 
 def _lines(trials: Sequence[Mapping[str, Any]], names: Sequence[str], score: str, better: str) -> str:
     """Parallel coordinates."""
     columns = [[one["values"][name] for one in trials] for name in names] + [[one["score"] for one in trials]]
-    logs = [
-        all(isinstance(v, float) and v > 0 for v in column) and max(column) > 20 * min(column) for column in columns
-    ]
-    heights = np.array([_heights(column, log) for column, log in zip(columns, logs, strict=True)])
+    heights = np.array([_heights(column) for column in columns])
     if better == "lower":
         heights[-1] = 1 - heights[-1]
     fig, (ax,) = plots.axes((max(7.0, 1.5 * len(columns)), 3.2))
@@ -107,11 +106,10 @@ def _spreads(column: Sequence[Any]) -> bool:
     return all(isinstance(value, float) and value > 0 for value in column) and max(column) > 20 * min(column)
 
 
-def _heights(column: Sequence[Any], log: bool) -> list[float]:
+def _heights(column: Sequence[Any]) -> list[float]:
     """Values as heights from 0 to 1, in the middle where all are the same; text by its order."""
-    values = np.array(column)
-    values = _ranks(column) if values.dtype.kind not in "biuf" else values.astype(float)
-    values = np.log(values) if log else values
+    values = _numbers(column)
+    values = np.log(values) if _spreads(column) else values
     span = values.max() - values.min()
     return list((values - values.min()) / span) if span else [0.5] * len(values)
 

@@ -82,6 +82,11 @@ class Judge:
     better: str = "lower"
     keep: str = "last"
 
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        return self.name.replace("val_", "validation ", 1).replace("_", " ")
+
     def prefers(self, value: float, other: float) -> bool:
         """Whether a value is better than another; no number is never better."""
         return value > other if self.better == "higher" else value < other

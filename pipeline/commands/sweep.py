@@ -11,9 +11,9 @@ import click
 from pipeline.arguments import sweeps
 from pipeline.arguments.given import checked, local_run, options_of, pipeline_of, recipe_options, verbose_option
 from pipeline.arguments.paths import PATH, must_be_plain, must_be_writable
+from tuning.plan import ALGORITHMS, WORKERS, Plan
 
 _STEP = "Tuner"
-_ALGORITHMS = ("bayesian", "hyperband", "random")
 
 
 @click.command("sweep")
@@ -25,7 +25,7 @@ _ALGORITHMS = ("bayesian", "hyperband", "random")
     "--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that train at once."
 )
 @click.option(
-    "--algorithm", default="bayesian", show_default=True, type=click.Choice(_ALGORITHMS), help="What chooses them."
+    "--algorithm", default="bayesian", show_default=True, type=click.Choice(ALGORITHMS), help="What chooses them."
 )
 @click.option(
     "--steps-per-trial",
@@ -57,8 +57,6 @@ def command(recipe, out, verbose, workers, algorithm, steps, patience, **chosen)
     must_be_writable("--out", out)
     found, config, data = checked(recipe, **chosen)
     with local_run(out, verbose) as (local, console):
-        from tuning.plan import WORKERS, Plan
-
         plan = Plan(chosen["tune"], algorithm, steps, patience)
         os.environ[WORKERS] = str(workers)
         options = options_of(
@@ -83,7 +81,7 @@ def command(recipe, out, verbose, workers, algorithm, steps, patience, **chosen)
 
 def table(trials: Sequence[dict[str, Any]], judge) -> str:
     """Trials as lines of text, the best first as they are given, and the settings of the best as they were found."""
-    head = judge.name.replace("val_", "validation ", 1).replace("_", " ")
+    head = judge.title
     names = list(trials[0]["values"])
     width = max(12, *(len(name) + 2 for name in names))
     lines = [head + "".join(f"{name:>{width}}" for name in names)]

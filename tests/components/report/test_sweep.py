@@ -2,7 +2,6 @@
 
 import re
 
-import numpy as np
 import pytest
 
 from components.report import sweep
@@ -27,10 +26,6 @@ def results(count: int, better: str = "lower") -> dict:
 def test_importance_is_the_rank_correlation_with_how_good_a_trial_was(better, sign):
     found = sweep.importance(results(4, better))
     assert found == pytest.approx({"learning_rate": sign, "width": -sign, "optimizer": 0, "<b>": 0})
-
-
-def test_equal_values_share_their_ranks():
-    assert np.array_equal(sweep._ranks([5, 1, 5, 2]), [2.5, 0, 2.5, 1])
 
 
 def test_the_page_shows_every_trial_and_asks_nothing_from_outside():
