@@ -10,6 +10,7 @@ from components.native_model import NativeError
 from components.server.errors import RequestError
 from components.server.version import Version
 from components.serving.served_codec import one_line
+from models.publishing import pushed
 
 
 class State(NamedTuple):
@@ -135,7 +136,4 @@ def _found(place: pathlib.Path) -> dict[int, pathlib.Path]:
     """The complete versions of a folder; of a single version its number, 1 if its name is none."""
     if (place / "saved_model.pb").is_file():
         return {int(place.name) if place.name.isdecimal() else 1: place}
-    try:
-        return {int(p.name): p for p in place.iterdir() if p.name.isdecimal() and (p / "saved_model.pb").is_file()}
-    except OSError:
-        return {}
+    return pushed.versions(place)

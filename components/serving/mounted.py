@@ -3,7 +3,6 @@
 import pathlib
 import shutil
 import tempfile
-import time
 
 import numpy as np
 import tensorflow as tf
@@ -12,7 +11,7 @@ from components.serving import check, released_model
 from components.serving.served_codec import record_of
 from models.contract import registry
 from models.files import replacing
-from models.publishing import released
+from models.publishing import pushed, released
 from models.records import ecg_units
 from models.records import recordings as ecg_records
 
@@ -39,9 +38,9 @@ def mount(name: str, folder: pathlib.Path, announce=lambda text: None) -> pathli
     """
     folder.mkdir(parents=True, exist_ok=True)
     made_of = released_model.folder_of(name).name
-    versions = sorted((p for p in folder.iterdir() if p.name.isdecimal()), key=lambda p: int(p.name))
-    if versions and _note(versions[-1]) == made_of:
-        return versions[-1]
+    newest = pushed.newest(folder)
+    if newest != folder and _note(newest) == made_of:
+        return newest
     source = released_model.directory_of(name, announce)
     recipe = registry.get(released.describe(released.path_of(name))["recipe"])
     announce(f"calling the signatures of '{name}' for its warm-up requests ...")
@@ -51,7 +50,7 @@ def mount(name: str, folder: pathlib.Path, announce=lambda text: None) -> pathli
             writer.write(_recording() if recipe.data == "recordings" else record_of(_picture()))
         (place := pathlib.Path(work, "probe")).mkdir()
         requests = check.probe(str(source), check.inputs_of([str(records)]), place)
-    target = folder / str(max([int(time.time()), *(int(p.name) + 1 for p in versions)]))
+    target = folder / str(pushed.next_version(int(p.name) for p in folder.iterdir() if p.name.isdecimal()))
     with replacing(target) as part:
         shutil.copytree(source, part)
         check.write_warmup(requests, str(part))

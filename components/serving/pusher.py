@@ -1,7 +1,6 @@
 """The step that pushes: TFX's Pusher, but the newest version of the serving folder is always the one that it names."""
 
 import os
-import time
 
 from tfx.components.pusher import component, executor
 from tfx.dsl.components.base import executor_spec
@@ -13,6 +12,7 @@ from tfx.utils import io_utils, proto_utils
 
 from components import artifacts
 from models import files
+from models.publishing import pushed
 
 
 class Executor(executor.Executor):
@@ -49,7 +49,7 @@ def push(model_dir: str, push_dir: str) -> artifacts.PushedVersion:
         newest = next(iter(artifacts.pushed_versions(push_dir)), None)
         if newest is None or artifacts.tree_digest(newest.path) != artifacts.tree_digest(model_dir):
             taken = [int(name) for n in fileio.listdir(push_dir) if (name := n.rstrip("/")).isdigit()]
-            target = os.path.join(push_dir, str(max([int(time.time()), *(n + 1 for n in taken)])))
+            target = os.path.join(push_dir, str(pushed.next_version(taken)))
             part = os.path.join(push_dir, ".part")
             if fileio.exists(part):  # of a push that was killed
                 fileio.rmtree(part)

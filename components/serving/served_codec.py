@@ -14,6 +14,7 @@ from components.evaluation import classic, rate_distortion
 from components.native_model import NativeError
 from components.serving.loaded_model import LoadedModel
 from models.contract.errors import KompaktError
+from models.publishing import pushed
 
 
 class ServedCodecError(KompaktError, ValueError):
@@ -29,10 +30,9 @@ def newest_version(path: str | os.PathLike) -> pathlib.Path:
     path = pathlib.Path(path)
     if (path / "saved_model.pb").is_file():
         return path
-    versions = [p for p in path.glob("*") if p.name.isdecimal() and (p / "saved_model.pb").is_file()]
-    if not versions:
+    if not (found := pushed.versions(path)):
         raise ServedCodecError(f"{path}: no model here; give a pushed model's folder, or a folder of its versions")
-    return max(versions, key=lambda p: int(p.name))
+    return found[max(found)]
 
 
 def describe(directory: str | os.PathLike) -> dict:

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import os
 import pathlib
+import time
 import types
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -67,10 +69,20 @@ def describe(directory: str) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def versions(folder: str | os.PathLike) -> dict[int, pathlib.Path]:
+    """The complete models of a serving folder by their version, the oldest first; an absent folder holds none."""
+    found = [p for p in pathlib.Path(folder).glob("*") if p.name.isdecimal() and (p / "saved_model.pb").is_file()]
+    return {int(p.name): p for p in sorted(found, key=lambda p: int(p.name))}
+
+
+def next_version(taken: Iterable[int]) -> int:
+    """What a model is called that is pushed now: seconds since 1970, or one more than the newest of those taken."""
+    return max([int(time.time()), *(version + 1 for version in taken)])
+
+
 def newest(directory: str) -> pathlib.Path:
     """The folder itself, or of a folder of versions that with the highest number."""
-    versions = [f for f in pathlib.Path(directory).glob("*") if f.name.isdecimal()]
-    return max(versions, key=lambda f: int(f.name), default=pathlib.Path(directory))
+    return next(reversed(versions(directory).values()), pathlib.Path(directory))
 
 
 def load(directory: str) -> "tuple[Recipe, Config, keras.Model]":

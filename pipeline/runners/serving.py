@@ -17,6 +17,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from models.contract.errors import KompaktError
 from models.files import write_text
+from models.publishing import pushed
 
 CONFIG_DIR, MODELS_DIR = "/config", "/models"  # in the server's container
 GRPC_PORT, REST_PORT = 8500, 8501
@@ -64,9 +65,7 @@ class Written(NamedTuple):
 
 def versions_of(folder: pathlib.Path) -> list[int]:
     """The complete versions of a serving folder, the oldest first. Raises ServingConfigError: there is none."""
-    found = folder.iterdir() if folder.is_dir() else ()
-    versions = sorted(int(p.name) for p in found if p.name.isdecimal() and (p / "saved_model.pb").is_file())
-    if not versions:
+    if not (versions := list(pushed.versions(folder))):
         raise ServingConfigError(
             f"{folder}: holds no pushed model (a folder with a number for its name, and saved_model.pb in it)"
         )

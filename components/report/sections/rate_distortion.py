@@ -15,6 +15,7 @@ from components.report import plots
 from components.report.markup import counted, number, template
 from components.report.section import Cards, Run, Section
 from components.serving import served_codec
+from models.publishing import pushed
 
 CROP = 256  # pixels, side of the crops that are shown
 _PIXEL_BUDGET = 4_000_000  # of all pictures together: the classic encoders need about 2 s a megapixel for their curves
@@ -198,8 +199,7 @@ def measure_mean(model_dir: str, files: Sequence[str], count: int) -> dict[str, 
 
 def earlier_versions(model_dir: pathlib.Path, recipe: str, limit: int = 3) -> Iterator[pathlib.Path]:
     """Version folders beside a pushed model, newest first: older pushes of the same recipe."""
-    found = [p for p in model_dir.parent.glob("*") if p.name.isdecimal() and (p / "saved_model.pb").is_file()]
-    older = sorted((p for p in found if int(p.name) < int(model_dir.name)), key=lambda p: -int(p.name))
+    older = [p for n, p in reversed(pushed.versions(model_dir.parent).items()) if n < int(model_dir.name)]
     yield from [p for p in older if served_codec.describe(p).get("recipe") == recipe][:limit]
 
 
