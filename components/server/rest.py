@@ -5,6 +5,7 @@ import concurrent.futures
 import json
 import logging
 import pathlib
+import time
 
 import tornado.httpserver
 import tornado.web
@@ -65,7 +66,7 @@ class _Predict(_Handler):
     _held = 0  # bytes that count as arriving
 
     def prepare(self) -> None:
-        self._content = bytearray()
+        self._content, self._begin = bytearray(), time.perf_counter()
         length = self.request.headers.get("Content-Length", "0")
         if length.isdecimal() and int(length) > self.service.limits.bytes:
             self._too_large()
@@ -101,6 +102,7 @@ class _Predict(_Handler):
 
     async def post(self, name: str, number: str | None, label: str | None) -> None:
         if self._refusal:
+            self.service.refused("rest", name, self._refusal, self._begin)
             raise self._refusal
         content, asked = bytes(self._content), {}
         self._content = bytearray()

@@ -68,7 +68,7 @@ class Service:
                 asked["signature"] = name if name in version.signatures else ""
                 return write(version, name, version.call(name, inputs))
 
-        known = chosen.name if chosen.name in self.models.names else ""
+        known = self._known(chosen.name)
 
         def count(future: concurrent.futures.Future) -> None:
             status = "CANCELLED" if future.cancelled() else status_of(future.exception())
@@ -78,10 +78,18 @@ class Service:
         try:
             future = self.queue.submit(client, work, deadline)
         except RequestError as error:
-            self.metrics.count(api, known, "", error.code, begin)
+            self.refused(api, chosen.name, error, begin)
             raise
         future.add_done_callback(count)
         return future
+
+    def refused(self, api: str, name: str, error: RequestError, begin: float) -> None:
+        """Counts a request that was not taken."""
+        self.metrics.count(api, self._known(name), "", error.code, begin)
+
+    def _known(self, name: str) -> str:
+        """The name of a model, "" of one that is not served: whoever asks may not fill the metrics."""
+        return name if name in self.models.names else ""
 
 
 def status_of(error: BaseException | None) -> str:

@@ -2,12 +2,12 @@
 
 import contextlib
 import pathlib
-import struct
 import threading
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf import message
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
@@ -119,18 +119,17 @@ class Version:
 
 
 def warmup_requests(directory: pathlib.Path) -> Iterator:
-    """The PredictRequests that lie beside a model; a TFRecord is length, checksum, content, checksum."""
-    try:
-        content = (directory / _WARMUP).read_bytes()
-    except OSError:
+    """The PredictRequests that lie beside a model. Raises NativeError: they are damaged."""
+    path = directory / _WARMUP
+    if not path.is_file():
         return
-    place = 0
-    while place < len(content):
-        (length,) = struct.unpack_from("<Q", content, place)
-        log = prediction_log_pb2.PredictionLog.FromString(content[place + 12 : place + 12 + length])
-        place += 12 + length + 4
-        if log.HasField("predict_log"):
-            yield log.predict_log.request
+    try:
+        for content in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            log = prediction_log_pb2.PredictionLog.FromString(content)
+            if log.HasField("predict_log"):
+                yield log.predict_log.request
+    except (tf.errors.OpError, message.DecodeError) as error:
+        raise NativeError(f"{path}: damaged") from error
 
 
 def _signatures(directory: pathlib.Path) -> dict[str, meta_graph_pb2.SignatureDef]:

@@ -102,6 +102,17 @@ def test_what_cannot_be_loaded_or_fails_its_warm_up_is_not_switched_to(folder):
     assert "damaged" in states[3].error and states[2].error and states[1] == State("AVAILABLE")
 
 
+@pytest.mark.parametrize("damage", [lambda content: content[:-3], lambda content: b"no record" + content])
+def test_a_version_with_damaged_warm_up_requests_is_not_switched_to(folder, damage):
+    push(folder, 2)
+    path = folder / "2" / "assets.extra" / "tf_serving_warmup_requests"
+    path.write_bytes(damage(path.read_bytes()))
+    models = Models({"codec": folder})
+    models.refresh()
+    assert models.find("codec").number == 1
+    assert models.states("codec")[2] == State("END", f"{path}: damaged")
+
+
 def test_a_single_version_and_the_requests_of_its_warm_up(folder):
     models = Models({"codec": folder / "1"})
     models.refresh()
