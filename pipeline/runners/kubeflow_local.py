@@ -59,24 +59,14 @@ def read(file: pathlib.Path) -> Compiled:
     return Compiled(steps, claims, {name: p.get("defaultValue") for name, p in parameters.items()})
 
 
-def installed() -> pathlib.Path | None:
-    """The Python that has the SDK, if `environment` has made it."""
-    folder = _folder()
-    return folder / "bin" / "python" if (folder / "complete").exists() else None
-
-
-def _folder() -> pathlib.Path:
-    cache = pathlib.Path(os.environ.get("KOMPAKT_CACHE") or platformdirs.user_cache_dir("kompakt"))
-    return cache / f"kfp-{hashlib.sha256(_LOCK.read_bytes()).hexdigest()[:16]}"
-
-
 def environment() -> pathlib.Path:
     """The Python that has the SDK, made on first use in the user's cache, or in KOMPAKT_CACHE.
 
     Raises:
       LocalError: it cannot be made.
     """
-    folder = _folder()
+    cache = pathlib.Path(os.environ.get("KOMPAKT_CACHE") or platformdirs.user_cache_dir("kompakt"))
+    folder = cache / f"kfp-{hashlib.sha256(_LOCK.read_bytes()).hexdigest()[:16]}"
     python, done = folder / "bin" / "python", folder / "complete"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with held(f"{folder}.lock", "another process installs the KFP SDK; waiting for it"):

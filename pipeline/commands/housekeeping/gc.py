@@ -38,6 +38,7 @@ def command(out, dry_run, cache) -> None:
         rows = [
             (shown(parent), f"{len(paths)} {'to remove' if dry_run else 'removed'}", size(waste.freed(paths)))
             for parent, paths in _by_parent(found).items()
+            if waste.freed(paths)  # folders without a file go unsaid
         ]  # fmt: skip
         if not dry_run:
             waste.remove(found, store)
