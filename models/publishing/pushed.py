@@ -81,8 +81,13 @@ def next_version(taken: Iterable[int]) -> int:
 
 
 def newest(directory: str) -> pathlib.Path:
-    """The folder itself, or of a folder of versions that with the highest number."""
-    return next(reversed(versions(directory).values()), pathlib.Path(directory))
+    """The folder itself, or of a folder of versions that with the highest number.
+
+    A version may lack what servers load: `load` and a start from its weights need none of it.
+    """
+    found = [p for p in pathlib.Path(directory).glob("*") if p.name.isdecimal()]
+    found = [p for p in found if (p / "saved_model.pb").is_file() or (p / EXTRA / ABOUT).is_file()]
+    return max(found, key=lambda p: int(p.name), default=pathlib.Path(directory))
 
 
 def load(directory: str) -> "tuple[Recipe, Config, keras.Model]":
