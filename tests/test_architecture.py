@@ -87,7 +87,7 @@ def test_training_code_imports_no_tensorflow():
     training = [p for p in python_files("models") if is_training_code(p)]
     assert pathlib.Path("models/codecs/mean_scale_hyperprior.py") in training
     assert pathlib.Path("models/entropy/densities/factorized.py") in training
-    assert pathlib.Path("models/distillation/relational.py") in training
+    assert pathlib.Path("models/distillation/terms/relational.py") in training
     assert not [str(p) for p in training if tops(p) & {"tensorflow", "tf_keras"}]
 
 

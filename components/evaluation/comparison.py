@@ -18,7 +18,7 @@ from components import artifacts
 from components.evaluation.classifier_answers import probabilities, scores
 from models.classifiers import cost
 from models.distillation import teacher as teachers
-from models.distillation.term import LOGITS
+from models.distillation.terms.term import LOGITS
 from models.publishing import pushed
 from models.records import pictures as picture_records
 

@@ -1,1 +1,1 @@
-"""Knowledge distillation: the terms of a student's objective, one file each, and how batches are drawn for them."""
+"""Knowledge distillation: students, their teachers, and the ways from one to the other."""

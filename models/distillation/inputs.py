@@ -14,8 +14,9 @@ from models.classifiers import inputs as classifier_inputs
 from models.classifiers import samplers
 from models.contract import registry
 from models.contract.recipe import ConfigError
+from models.distillation import checks
 from models.distillation import teacher as teachers
-from models.distillation.term import LOGITS
+from models.distillation.terms.term import LOGITS
 from models.records import kept
 from models.records import pictures as picture_records
 
@@ -51,7 +52,7 @@ def adapt(config, files: Sequence[str]):
     records = next(iter(picture_records.records(files).batch(_LOOKED_AT)))
     labels = picture_records.parse(records)[picture_records.LABEL].numpy()
     same = found.classes in (None, config.classes)
-    teachers.check_answers(found, records, labels if same else None, config.image_size, config.teacher_names)
+    checks.check_answers(found, records, labels if same else None, config.image_size, config.teacher_names)
     if config.sampler == "superclass_uniform" and not config.superclasses:
         config = dataclasses.replace(config, superclasses=json.dumps(_superclasses(found, config, files)))
     return config

@@ -19,10 +19,11 @@ from models.contract.training import Files, Phase
 from models.distillation import student
 from models.distillation import teacher as teachers
 from models.distillation.inputs import prepare
-from models.distillation.objective import LOGITS
 from models.distillation.stages import hand_on
+from models.distillation.terms.objective import LOGITS
 
 SELECTORS = ("equal", "greedy")
+STAGE_SEED = 100  # a stage's seed less that of the stage before: further than seeds of students lie apart
 _VALIDATED = 10_000  # pictures at most on which the hardness is measured, as in the paper
 
 
@@ -107,12 +108,14 @@ def stages(config: RouteConfig, files: Files):
         is_last = current == len(route) - 1
         # The end may come early: what is left of the steps then goes to it.
         steps = (config.steps if is_last else config.steps * (stage + 1) // count) - before
-        model = yield Phase(f"stage-{stage}", steps, {"teacher": str(route[current])}, inherit=hand_on, prepare=prepare)
+        # Each stage draws its batches anew: with one seed all would see the same ones first.
+        options = {"teacher": str(route[current]), "seed": config.seed + STAGE_SEED * stage}
+        model = yield Phase(f"stage-{stage}", steps, options, inherit=hand_on, prepare=prepare)
         before += steps
         if stage >= len(done):
             done.append({"epoch": int(route[current].name), "steps": steps})
             if config.selector == "greedy" and not is_last:
-                done[-1]["divergences"] = _divergences(model, route, config, files.train)
+                done[-1]["divergences"] = _divergences(model, route, config, files.validation)
         for note in notes:
             note.write_text(json.dumps(done, indent=1))
         if is_last:
@@ -129,10 +132,10 @@ def _choose(config, route, planned, done, stage, current, left) -> int:
 
 
 def _divergences(model, route, config, files) -> list[float]:
-    """H of every checkpoint for a student, on a fifth of the training pictures or 10,000, whichever is less."""
-    plain = dataclasses.replace(config, batch_size=256, label_noise=0.0)
-    pixels = np.concatenate([np.array(x) for x, _ in classifier_inputs.inputs(files, plain, False)])
-    pixels = pixels[::5][:_VALIDATED]
+    """H of every checkpoint for a student, on pictures that it does not train on, 10,000 at most."""
+    plain = dataclasses.replace(config, batch_size=256)
+    batches = classifier_inputs.inputs(files, plain, False).take(-(-_VALIDATED // plain.batch_size))
+    pixels = np.concatenate([np.array(x) for x, _ in batches])[:_VALIDATED]
     pieces = np.split(pixels, range(256, len(pixels), 256))
     logits = np.concatenate([np.array(model.student(piece, training=False), np.float64) for piece in pieces])
     log_student = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)

@@ -16,12 +16,15 @@ from models.contract import registry
 from models.contract.example_weights import weighed
 from models.contract.recipe import Config, ConfigError, Recipe, Search, option
 from models.contract.training import Judge
+from models.distillation import checks
 from models.distillation import teacher as teachers
 from models.distillation.inputs import CACHED, adapt, inputs
-from models.distillation.objective import LABELS, LOGITS, TERMS, check_features, parse
 from models.distillation.stages import stages
-from models.distillation.term import Term
+from models.distillation.terms.objective import LABELS, LOGITS, TERMS, check_features, parse
+from models.distillation.terms.term import Term
 from models.records import kept
+
+TEACHER_SEED = 10_000  # a teacher's seed less that of its first student: further than any student or stage counts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,9 +112,14 @@ def student_recipe(config: StudentConfig) -> tuple[Recipe, Config]:
 
 
 def teacher_recipe(config: StudentConfig) -> tuple[Recipe, Config]:
-    """The same of a teacher that is yet to be trained; it learns from the same labels for as many steps."""
+    """The same of a teacher that is yet to be trained: it learns from the same labels for as many steps.
+
+    Batches drawn for the student's terms are the student's own (superclasses are found by a teacher that there is), and
+    with its seed a teacher of its size would be the student itself. `teacher_settings` may say otherwise.
+    """
     recipe = classifier_recipe("teacher", config.teacher)
-    return _configured(recipe, dataclasses.replace(config, int8=False), "teacher_settings")
+    own = {"int8": False, "sampler": "uniform", "superclasses": "", "seed": config.seed + TEACHER_SEED}
+    return _configured(recipe, dataclasses.replace(config, **own), "teacher_settings")
 
 
 def is_trained_here(config: StudentConfig) -> bool:
@@ -156,7 +164,7 @@ class Student(keras.Model):
         if is_trained_here(config):
             raise ConfigError(f"teacher={config.teacher}: a recipe; outside the pipeline give the path of a model")
         found = teachers.given(config)
-        teachers.check_view(found, config.image_size)
+        checks.check_view(found, config.image_size)
         model = found.features(config.teacher_names)
         return model, {n: tuple(output.shape[1:]) for n, output in model.output.items()}
 

@@ -7,7 +7,9 @@ can be shown pictures as they are augmented. What another says is kept in the re
 """
 
 import dataclasses
+import json
 import pathlib
+import zipfile
 from collections.abc import Callable, Collection
 
 import keras
@@ -17,8 +19,8 @@ from keras import ops
 from models.classifiers import inputs as classifier_inputs
 from models.contract import registry
 from models.contract.recipe import ConfigError
-from models.distillation.objective import check_features
-from models.distillation.term import LOGITS
+from models.distillation.terms.objective import check_features
+from models.distillation.terms.term import LOGITS
 from models.publishing import pushed
 from models.records import kept
 from models.records import pictures as picture_records
@@ -145,6 +147,11 @@ def load(path: str, *, range: str = "0..1", output: str = "auto") -> Teacher:
     except ConfigError:
         raise
     except Exception as error:
+        if own := _own_layers(place):
+            raise ConfigError(
+                f"teacher={path}: it holds {', '.join(own)}, which only the code that made it can load; "
+                "there, write it with model.export(FOLDER), and give that folder"
+            ) from error
         raise ConfigError(f"teacher={path}: cannot be loaded: {str(error).strip().splitlines()[0]}") from error
     if isinstance(model, Teacher):
         return model
@@ -154,6 +161,31 @@ def load(path: str, *, range: str = "0..1", output: str = "auto") -> Teacher:
     if network is not model:  # one of our classifiers
         return Teacher(path, network, model.feature_names, is_ours=True)
     return Teacher(path, network, names, range, _output_of(network) if output == "auto" else output)
+
+
+def _own_layers(place: pathlib.Path) -> list[str]:
+    """Names of the classes in a `.keras` file that are not Keras' own, and "Lambda" where it holds one."""
+    found = set()
+
+    def look(node):
+        if isinstance(node, dict):
+            module = node.get("module") or ""
+            if name := node.get("class_name"):
+                is_own = node.get("registered_name") is not None and module.partition(".")[0] not in (
+                    "keras",
+                    "builtins",
+                )
+                found.update([name] if is_own or name == "Lambda" else [])
+        if isinstance(node, (dict, list)):
+            for part in node.values() if isinstance(node, dict) else node:
+                look(part)
+
+    try:
+        with zipfile.ZipFile(place) as file:
+            look(json.loads(file.read("config.json")))
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        return []
+    return sorted(found)
 
 
 def _ours(place: pathlib.Path) -> Teacher:
@@ -206,62 +238,3 @@ def _check_classes(teacher: Teacher, classes: int) -> None:
     """Raises ConfigError unless a teacher whose logits a student learns from knows this many classes."""
     if teacher.classes not in (None, classes):
         raise ConfigError(f"teacher={teacher.path}: it tells {teacher.classes} classes apart, the data have {classes}")
-
-
-def check_view(teacher: Teacher, size: int) -> None:
-    """Raises ConfigError unless a teacher can be shown what the student is shown: pictures of this side, augmented."""
-    if teacher.network is None or teacher.side not in (None, size):
-        seen = "records" if teacher.network is None else f"pictures of {teacher.side}x{teacher.side}"
-        raise ConfigError(
-            f"teacher={teacher.path}: it takes {seen}, not {size}x{size} as the student: set image_size, or have its "
-            "outputs kept in the records by the pipeline, without crop, flip, cutout and mixup"
-        )
-
-
-def check_answers(
-    teacher: Teacher, records, labels: np.ndarray | None, size: int, names: Collection[str] = ()
-) -> float | None:
-    """Lets a teacher speak of training records.
-
-    Args:
-      records: serialised, string [N]. labels: int [N]; None if its classes are not those of the data.
-      size: side of the pictures, unless the teacher has its own. names: features that it is asked for too.
-
-    Returns:
-      The share that it gets right; None without labels or logits.
-
-    Raises:
-      ConfigError: an answer is no number or no distribution; or another range of pixels makes it right far more often.
-    """
-    said = teacher.of_records(names, size)(records)
-    for values in said.values():
-        bad = int((~np.isfinite(values.reshape(len(values), -1)).all(1)).sum())
-        if bad:
-            raise ConfigError(f"teacher={teacher.path}: {bad} of {len(values)} answers are not finite numbers")
-    if LOGITS not in said:
-        return None
-    sums = np.exp(said[LOGITS]).sum(1)
-    if teacher.output == "probabilities" and not np.allclose(sums, 1, atol=1e-2):
-        raise ConfigError(
-            f"teacher={teacher.path}: its outputs add up to {sums[0]:.3g}, not to 1; set teacher_output=logits"
-        )
-    if labels is None:
-        return None
-    right = _right(said, labels)
-    if teacher.is_ours or teacher.network is None:
-        return right
-    others = {
-        r: _right(dataclasses.replace(teacher, range=r).of_records(size=size)(records), labels)
-        for r in RANGES if r != teacher.range
-    }  # fmt: skip
-    best = max(others, key=others.get)
-    if others[best] > right + 0.2:
-        raise ConfigError(
-            f"teacher={teacher.path}: right on {right:.0%} of {len(labels)} training pictures with pixels in "
-            f"{teacher.range}, on {others[best]:.0%} with {best}; set teacher_range={best}"
-        )
-    return right
-
-
-def _right(said: dict, labels: np.ndarray) -> float:
-    return float((said[LOGITS].argmax(1) == labels).mean())

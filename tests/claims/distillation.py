@@ -27,10 +27,10 @@ from models.classifiers import inputs as classifier_inputs
 from models.contract import registry
 from models.distillation import route, student
 from models.distillation import teacher as teachers
-from models.distillation.attention import AttentionTransfer
-from models.distillation.correlation import Correlation
 from models.distillation.inputs import CACHED
-from models.distillation.relational import RelationalDistance
+from models.distillation.terms.attention import AttentionTransfer
+from models.distillation.terms.correlation import Correlation
+from models.distillation.terms.relational import RelationalDistance
 from models.records import kept
 from models.records import pictures as picture_records
 from models.training import loop

@@ -1,5 +1,7 @@
 """Routes: which checkpoints are anchors, and that a student goes along them within its budget, also after a stop."""
 
+import dataclasses
+import itertools
 import json
 import math
 
@@ -7,9 +9,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.special import log_softmax
 
 from models.contract import registry
 from models.contract.recipe import ConfigError
+from models.contract.training import Files
 from models.distillation import generations, route, student
 from models.training import loop
 from models.training.callbacks import KeepRoute
@@ -84,6 +88,10 @@ def test_the_route_holds_the_teacher_after_every_epoch(kept):
         route.checkpoints(str(folder / "1" / "assets.extra"))
 
 
+DATA = {"classes": 3, "image_size": 16, "batch_size": 8, "steps_per_epoch": 2, "student_settings": "width=4",
+        "terms": "ce + logits"}  # fmt: skip
+
+
 class Watch(keras.callbacks.Callback):
     """Notes of every stage its teacher, and the student before and behind it; interrupts where a teacher is met."""
 
@@ -104,8 +112,7 @@ class Watch(keras.callbacks.Callback):
 
 
 def along(files, kept, tmp_path, watch=None, **options):
-    values = {"classes": 3, "image_size": 16, "batch_size": 8, "steps": 5, "steps_per_epoch": 2, "anchors": 2,
-              "teacher": str(kept[0]), "student_settings": "width=4", "terms": "ce + logits"}  # fmt: skip
+    values = DATA | {"steps": 5, "anchors": 2, "teacher": str(kept[0])}
     config = RECIPE.make_config("small", values | options)
     model = loop.train(RECIPE, config, files, files, work_dir=str(tmp_path / "w"), log_dir=str(tmp_path / "l"),
                        progress=False, callbacks=[watch or Watch()])  # fmt: skip
@@ -128,6 +135,30 @@ def test_a_student_goes_along_within_its_steps(files, kept, tmp_path, selector):
     assert ("divergences" in anchors[0]) == (selector == "greedy")
     if selector == "greedy":
         assert len(anchors[0]["divergences"]) == 3 and min(anchors[0]["divergences"]) > 0
+
+
+def test_stages_draw_their_batches_in_different_orders(files, kept, tmp_path):
+    values = DATA | {"anchors": 3, "steps": 6, "teacher": str(kept[0])}
+    stages = route.stages(RECIPE.make_config("small", values), Files(files, files, str(tmp_path), str(tmp_path)))
+    phases = [next(stages), stages.send(None), stages.send(None)]
+    configs = [RECIPE.make_config("small", values | phase.options) for phase in phases]
+    first = [next(iter(RECIPE.inputs(files, config, True)))[0].numpy() for config in configs]
+    assert not any(np.array_equal(a, b) for a, b in itertools.combinations(first, 2))
+
+
+def test_hardness_is_measured_on_pictures_that_are_not_trained_on(files, kept, tmp_path):
+    held = [write_records(tmp_path / "held.gz", [tinted(n, f"{n}") for n in range(7)])]
+    config = RECIPE.make_config("small", DATA | {"selector": "greedy", "steps": 4, "teacher": str(kept[0])})
+    stages = route.stages(config, Files(files, held, str(tmp_path), str(tmp_path)))
+    next(stages)
+    model = RECIPE.build(dataclasses.replace(config, teacher=str(kept[0] / "1")))
+    stages.send(model)
+    (x, _), *_ = RECIPE.inputs(held, config, False)
+    logits = np.array(model.student(x, training=False))
+    log_student = log_softmax(np.float64(logits), axis=1)
+    (noted,) = json.loads((tmp_path / "anchors.json").read_text())
+    direct = [route.divergence(anchor, x.numpy(), log_student) for anchor in route.checkpoints(str(kept[0]))]
+    np.testing.assert_allclose(noted["divergences"], direct, rtol=1e-5)
 
 
 def test_it_goes_on_after_a_stop(files, kept, tmp_path):

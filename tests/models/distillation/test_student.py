@@ -12,7 +12,7 @@ from models.classifiers import cost
 from models.classifiers import inputs as classifier_inputs
 from models.contract import registry
 from models.contract.recipe import ConfigError
-from models.distillation import student, teacher
+from models.distillation import checks, student, teacher
 from models.distillation.student import StudentConfig
 from models.records import kept
 from models.records import pictures as picture_records
@@ -68,7 +68,7 @@ def test_a_keras_file_teaches_by_logits_or_probabilities(saved, pixels, seen):
     said = found.features(["average"])(pixels[0])
     np.testing.assert_allclose(tf.nn.softmax(said["logits"]), tf.nn.softmax(logits), atol=1e-5)
     np.testing.assert_allclose(said["average"], pixels[0].mean((1, 2)), atol=1e-5)
-    assert teacher.check_answers(found, *seen) == 1.0
+    assert checks.check_answers(found, *seen) == 1.0
     assert not found.features().trainable_variables
 
 
@@ -90,10 +90,53 @@ def test_pixels_of_another_range_are_noticed(saved, seen):
     with pytest.raises(
         ConfigError, match="right on 33% of 18 training pictures with pixels in 0..1, on .* set teacher_"
     ):
-        teacher.check_answers(teacher.load(saved(model)), *seen)
-    assert teacher.check_answers(teacher.load(saved(model), range="0..255"), *seen) > 0.9
+        checks.check_answers(teacher.load(saved(model)), *seen)
+    assert checks.check_answers(teacher.load(saved(model), range="0..255"), *seen) > 0.9
     ours = dataclasses.replace(teacher.load(saved(model)), is_ours=True)
-    assert teacher.check_answers(ours, *seen) < 0.5  # nothing is advised that would be ignored
+    assert checks.check_answers(ours, *seen) < 0.5  # nothing is advised that would be ignored
+
+
+@pytest.mark.parametrize("is_ours", [False, True])
+def test_classes_in_another_order_are_named(saved, seen, is_ours):
+    model = tint_model()
+    kernel, bias = model.get_layer("answer").get_weights()
+    model.get_layer("answer").set_weights([kernel[:, [1, 2, 0]], bias])
+    found = dataclasses.replace(teacher.load(saved(model)), is_ours=is_ours)
+    with pytest.raises(ConfigError, match="right on 0% of 9 .*, on 100% if its 0 is 1, its 1 is 2, its 2 is 0$"):
+        checks.check_answers(found, *seen)
+
+
+def test_answers_that_have_nothing_to_do_with_the_classes_are_refused():
+    draw, found = np.random.default_rng(1), teacher.Teacher("t", None, [])
+    labels = draw.integers(0, 100, 256)
+    checks._check_order(found, draw.integers(0, 100, 256), labels)  # it guesses
+    checks._check_order(found, np.full(256, 7), labels)  # it always says the same
+    checks._check_order(found, np.where(draw.uniform(size=256) < 0.3, labels, 5), labels)
+    wrong = (labels + draw.integers(1, 10, 256)) % 10
+    with pytest.raises(ConfigError, match="right on 0 of 256 training pictures, fewer than if it guessed"):
+        checks._check_order(found, wrong, labels % 10)
+
+
+def test_a_teacher_with_layers_of_the_users_own_says_what_to_do(saved):
+    class Mine(keras.layers.Layer):
+        def call(self, x):
+            return 2 * x
+
+    for layer, name in ((Mine(), "Mine"), (keras.layers.Lambda(lambda x: 2 * x), "Lambda")):
+        pixels = keras.Input((SIZE, SIZE, 3))
+        x = keras.layers.GlobalAveragePooling2D()(layer(pixels))
+        path = saved(keras.Model(pixels, keras.layers.Dense(K)(x)))
+        with pytest.raises(ConfigError, match=f"it holds {name}, which only .* write it with model.export"):
+            teacher.load(path)
+
+
+def test_a_teacher_trained_here_draws_for_itself():
+    config = StudentConfig(**DATA | {"sampler": "superclass_uniform", "per_class": 2, "seed": 3})
+    _, own = student.teacher_recipe(config)
+    _, of_student = student.student_recipe(config)
+    assert (own.sampler, of_student.sampler) == ("uniform", "superclass_uniform") and own.seed != of_student.seed
+    _, told = student.teacher_recipe(dataclasses.replace(config, teacher_settings="seed=3"))
+    assert told.seed == 3
 
 
 def test_teachers_that_do_not_fit_are_refused(saved, seen, tmp_path):
@@ -101,8 +144,8 @@ def test_teachers_that_do_not_fit_are_refused(saved, seen, tmp_path):
         with pytest.raises(ConfigError, match=message):
             config = config_of(saved(model))
             found = teacher.given(config)
-            teacher.check_view(found, SIZE)
-            teacher.check_answers(found, *seen)
+            checks.check_view(found, SIZE)
+            checks.check_answers(found, *seen)
 
     refused(tint_model(classes=7), "it tells 7 classes apart, the data have 3")
     refused(tint_model(size=32), "it takes pictures of 32x32, not 16x16 as the student: set image_size, or")

@@ -4,8 +4,8 @@ import keras
 from keras import ops
 
 from models.classifiers.classifier import cross_entropy
-from models.distillation.logits import check_classes
-from models.distillation.term import Term, TrainedTerm
+from models.distillation.terms.logits import check_classes
+from models.distillation.terms.term import Term, TrainedTerm
 from models.training import replicas
 
 PERMUTATIONS = ("sample", "global")

@@ -6,7 +6,7 @@ import warnings
 import keras
 from keras import ops
 
-from models.distillation.term import Term, batch_rows, check_rows, unit_rows
+from models.distillation.terms.term import Term, batch_rows, check_rows, unit_rows
 
 KERNELS = ("taylor_rbf", "rbf", "bilinear")
 _TOLERANCE = 0.1  # truncation error of the kernel above which one is warned

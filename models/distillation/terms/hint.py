@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from models.distillation.term import TrainedTerm, same_places
+from models.distillation.terms.term import TrainedTerm, same_places
 
 
 @keras.saving.register_keras_serializable("kompakt")

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from models.distillation import inputs, student, teacher
-from tests.models.distillation.prototypes import MOMENTUM, config_of, setting, trained
+from tests.models.distillation.terms.prototypes import MOMENTUM, config_of, setting, trained
 
 
 class Stop(keras.callbacks.Callback):
@@ -84,7 +84,7 @@ def test_a_killed_training_goes_on_with_its_state(folder, whole, tmp_path):
 
 
 def test_two_devices_keep_the_state_of_one(folder, whole):
-    command = [sys.executable, "-W", "ignore", "-m", "tests.models.distillation.prototypes", str(folder)]
+    command = [sys.executable, "-W", "ignore", "-m", "tests.models.distillation.terms.prototypes", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     with np.load(folder / "two.npz") as two:

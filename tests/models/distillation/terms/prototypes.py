@@ -1,6 +1,6 @@
 """A term with a state, and trainings with it: `test_state.py` runs this as well, with two logical CPU devices.
 
-    python -m tests.models.distillation.prototypes FOLDER
+    python -m tests.models.distillation.terms.prototypes FOLDER
 
 trains on what `setting` wrote there, and writes the state and the weights to FOLDER/two.npz.
 """
@@ -15,8 +15,9 @@ import tensorflow as tf
 from keras import ops
 
 from models.contract import registry
-from models.distillation import objective, student
-from models.distillation.term import TrainedTerm, check_rows, flat, unit_rows
+from models.distillation import student
+from models.distillation.terms import objective
+from models.distillation.terms.term import TrainedTerm, check_rows, flat, unit_rows
 from models.publishing.export import export
 from models.training import loop, replicas
 from tests.models.kinds import tinted, write_records

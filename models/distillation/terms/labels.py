@@ -3,8 +3,8 @@
 import keras
 
 from models.classifiers.classifier import cross_entropy
-from models.distillation.logits import check_classes
-from models.distillation.term import Term
+from models.distillation.terms.logits import check_classes
+from models.distillation.terms.term import Term
 
 
 class LabelTerm(Term):

@@ -15,19 +15,20 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from models.contract.recipe import ConfigError
-from models.distillation.attention import AttentionTransfer
-from models.distillation.born_again import BornAgain, ConfidenceWeighted, PermutedDarkKnowledge
-from models.distillation.correlation import Correlation
-from models.distillation.hint import Hint
-from models.distillation.labels import CrossEntropy
-from models.distillation.logits import LogitRegression, Logits
-from models.distillation.relational import RelationalAngle, RelationalDistance
-from models.distillation.term import LOGITS, Term
+from models.distillation.terms.attention import AttentionTransfer
+from models.distillation.terms.born_again import BornAgain, ConfidenceWeighted, PermutedDarkKnowledge
+from models.distillation.terms.correlation import Correlation
+from models.distillation.terms.hint import Hint
+from models.distillation.terms.labels import CrossEntropy
+from models.distillation.terms.logits import DecoupledLogits, LogitRegression, Logits
+from models.distillation.terms.relational import RelationalAngle, RelationalDistance
+from models.distillation.terms.term import LOGITS, Term
 
 LABELS = "ce"
 TERMS: Mapping[str, type[Term]] = {
     LABELS: CrossEntropy,
     "logits": Logits,
+    "dkd": DecoupledLogits,
     "logit_regression": LogitRegression,
     "hint": Hint,
     "attention": AttentionTransfer,

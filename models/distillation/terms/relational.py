@@ -6,7 +6,7 @@ Pairs and triplets are of the whole batch, also where several devices share it.
 import keras
 from keras import ops
 
-from models.distillation.term import Term, batch_rows, check_rows
+from models.distillation.terms.term import Term, batch_rows, check_rows
 
 _TINY = 1e-12  # below the square of any distance that matters
 

@@ -3,10 +3,10 @@
 import pytest
 
 from models.contract.recipe import ConfigError
-from models.distillation.correlation import Correlation
-from models.distillation.labels import CrossEntropy
-from models.distillation.logits import Logits
-from models.distillation.objective import TERMS, check_features, parse
+from models.distillation.terms.correlation import Correlation
+from models.distillation.terms.labels import CrossEntropy
+from models.distillation.terms.logits import Logits
+from models.distillation.terms.objective import TERMS, check_features, parse
 
 
 def test_weights_names_and_arguments_are_read():
@@ -45,7 +45,7 @@ def test_every_term_has_defaults(name):
         ("nan*logits", "terms: the weight of logits is 'nan'"),
         ("-1*logits", "terms: the weight of logits is -1; it must not be below zero"),
         ("ce(temperature=1)", "terms: ce takes no 'temperature'; it takes layer, student"),
-        ("logits(temp=1)", "terms: logits takes no 'temp'; it takes layer, student, teacher, temperature"),
+        ("logits(temp=1)", "terms: logits takes no 'temp'; it takes layer, standardise, student, teacher, temperature"),
         ("logits(temperature)", "terms: logits.*: 'temperature' is not KEY=VALUE"),
         ("logits(temperature=0)", "terms: logits: temperature=0: must be above zero"),
         ("logits(temperature=hot)", "terms: logits: "),

@@ -6,12 +6,12 @@ import pytest
 import tensorflow as tf
 from scipy.special import log_softmax, softmax
 
-from models.distillation.attention import AttentionTransfer
-from models.distillation.born_again import BornAgain, ConfidenceWeighted, PermutedDarkKnowledge
-from models.distillation.correlation import Correlation, coefficients
-from models.distillation.hint import Hint
-from models.distillation.logits import LogitRegression, Logits
-from models.distillation.relational import RelationalAngle, RelationalDistance
+from models.distillation.terms.attention import AttentionTransfer
+from models.distillation.terms.born_again import BornAgain, ConfidenceWeighted, PermutedDarkKnowledge
+from models.distillation.terms.correlation import Correlation, coefficients
+from models.distillation.terms.hint import Hint
+from models.distillation.terms.logits import DecoupledLogits, LogitRegression, Logits
+from models.distillation.terms.relational import RelationalAngle, RelationalDistance
 
 N, K = 7, 5
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -64,6 +64,54 @@ def test_logits_are_t_squared_times_the_forward_divergence(logits, t):
 def test_the_temperature_hardly_changes_the_size_of_the_gradient(logits):
     sizes = [np.linalg.norm(gradient(Logits(t), *(0.3 * z for z in logits))) for t in (2.0, 8.0)]
     assert 0.5 < sizes[0] / sizes[1] < 2
+
+
+@pytest.fixture
+def labels(random):
+    return np.eye(K, dtype="float32")[random.integers(0, K, N)]
+
+
+@pytest.mark.parametrize("alpha, beta", [(1.0, 8.0), (0.5, 0.0), (0.0, 2.0)])
+@pytest.mark.parametrize("t", [1.0, 4.0])
+def test_decoupled_logits_weigh_target_and_others_apart(logits, labels, t, alpha, beta):
+    def parts(z):
+        p, is_target = softmax(np.float64(z) / t, axis=1), labels.astype(bool)
+        target = p[is_target]
+        return np.stack([target, 1 - target], 1), p[~is_target].reshape(N, K - 1) / (1 - target)[:, None]
+
+    (two, others), (own_two, own_others) = map(parts, logits)
+    target, among = ((p * np.log(p / q)).sum(1) for p, q in ((two, own_two), (others, own_others)))
+    expected = t**2 * np.mean(alpha * target + beta * among)
+    found = value(DecoupledLogits(t, alpha, beta), *logits, y=tf.constant(labels))
+    np.testing.assert_allclose(found, expected, **CLOSE)
+
+
+def test_the_decoupled_parts_add_up_to_plain_distillation(logits, labels):
+    """With the weight that they have there: what the teacher leaves to the other classes."""
+    left = 1 - (softmax(logits[0], axis=1) * labels).sum(1)
+    sides = [tf.constant(z) for z in logits]
+    target, among = (DecoupledLogits(1.0, *w).example_losses(*sides, tf.constant(labels)) for w in ((1, 0), (0, 1)))
+    np.testing.assert_allclose(target + left * among, Logits(1.0).example_losses(*sides), **CLOSE)
+
+
+def test_a_sure_teacher_still_tells_of_the_others():
+    teacher, student = np.array([[30.0, 1.0, -1.0]], "float32"), np.array([[30.0, -1.0, 1.0]], "float32")
+    y = tf.constant([[1.0, 0.0, 0.0]])
+    assert value(Logits(1.0), teacher, student) < 1e-6
+    assert value(DecoupledLogits(1.0), teacher, student, y=y) > 1.0
+    gone = gradient(DecoupledLogits(1.0), 1000 * teacher, 1000 * student, y=y)
+    assert np.isfinite(gone).all()
+
+
+def test_standardised_logits_forget_their_size_alone(logits):
+    teacher, student = logits
+    term = Logits(2.0, standardise=True)
+    found = value(term, teacher, student)
+    np.testing.assert_allclose(value(term, 5 * teacher + 3, 0.1 * student - 2), found, rtol=1e-4)
+    z = [(side - side.mean(1, keepdims=True)) / side.std(1, keepdims=True) / 2.0 for side in np.float64(logits)]
+    p, q = (softmax(side, axis=1) for side in z)
+    np.testing.assert_allclose(found, 4 * np.mean((p * np.log(p / q)).sum(1)), **CLOSE)
+    assert np.isfinite(gradient(term, teacher, np.ones_like(student))).all()  # all alike
 
 
 def test_logit_regression(logits):
@@ -237,7 +285,8 @@ def test_every_place_of_the_dark_knowledge_is_reached_equally_often():
 
 
 TERMS = {
-    "logits": lambda: Logits(2.0), "regression": LogitRegression, "hint": lambda: Hint("map", "map"),
+    "logits": lambda: Logits(2.0), "standardised": lambda: Logits(2.0, standardise=True),
+    "regression": LogitRegression, "hint": lambda: Hint("map", "map"),
     "hint of rows": lambda: Hint("rows", "rows"), "attention": lambda: AttentionTransfer("map", "map"),
     "distance": lambda: RelationalDistance("rows", "rows"), "angle": lambda: RelationalAngle("rows", "rows"),
     "cckd": lambda: Correlation("rows", "rows"), "born again": BornAgain, "dkpp": PermutedDarkKnowledge,
@@ -267,9 +316,9 @@ def test_all_terms_train_in_the_distiller_of_keras(random):
     assert all((np.array(w) != b).any() for w, b in zip(regressors, before, strict=True))
 
 
-@pytest.mark.parametrize("name", TERMS)
+@pytest.mark.parametrize("name", [*TERMS, "decoupled"])
 def test_terms_are_serialised(name):
-    term = TERMS[name]()
+    term = (TERMS | {"decoupled": lambda: DecoupledLogits(2.0, 0.5, 4.0)})[name]()
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(term))
     assert type(again) is type(term) and again.get_config() == term.get_config()
 
