@@ -187,6 +187,8 @@ class CodecFamily(Rates):
             written_by = header.describe(bitstream_bytes)["model_fingerprint"]
         except ValueError as error:
             raise ServedCodecError(str(error)) from error
+        if header.is_stored(bitstream_bytes):
+            return self._codec(self.points[0].directory).decompress(bitstream_bytes)
         models = {point.fingerprint: point.directory for point in self.points}
         known = ", ".join(models)
         models = {earlier: point.directory for point in self.points for earlier in point.reads} | models

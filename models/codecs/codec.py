@@ -44,6 +44,9 @@ class CodecConfig(Config):
         "the encoder as it is",
         choices=("noise", "mixed", "rounded"),
     )
+    store: bool = option(
+        True, "whether what a PNG holds in hardly more bytes, graphics say, is served as that PNG", in_fingerprint=False
+    )
     crop_size: int = option(256, "side of a training crop, pixels, a multiple of 64", low=64)
 
     def __post_init__(self):

@@ -39,12 +39,15 @@ def option(
     low: float | None = None,
     high: float | None = None,
     is_model: bool = False,
+    in_fingerprint: bool = True,
 ) -> Any:
     """A field of a configuration: its default, what it means with its unit, its valid values and its search range.
 
     With `is_model` the value may be the path of a model; what lies there then decides the result, not the path alone.
+    What is not `in_fingerprint` changes nothing of what one such model must have in common with another to read it.
     """
-    metadata = {"about": about, "search": search, "choices": choices, "low": low, "high": high, "is_model": is_model}
+    metadata = {"about": about, "search": search, "choices": choices, "low": low, "high": high, "is_model": is_model,
+                "in_fingerprint": in_fingerprint}  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
 

@@ -82,11 +82,12 @@ def fingerprint_of(
     Args:
       form: what the code makes of a model, as far as that has changed.
       model: its class counts, and all its weights, trained or not.
-      config: its options count but for those that every system has, which are of training.
+      config: its options count but for those that every system has, which are of training, and those that say so.
       tables: arrays by name; all of them count.
     """
-    training = {field.name for field in dataclasses.fields(Config)}
-    options = {name: value for name, value in dataclasses.asdict(config).items() if name not in training}
+    left_out = {field.name for field in dataclasses.fields(Config)}
+    left_out |= {field.name for field in dataclasses.fields(config) if not field.metadata.get("in_fingerprint", True)}
+    options = {name: value for name, value in dataclasses.asdict(config).items() if name not in left_out}
     digest = hashlib.sha256(json.dumps([form, type(model).__name__, options], sort_keys=True).encode())
     for name, values in [*(("", w.numpy()) for w in model.weights), *sorted((tables or {}).items())]:
         digest.update(f"{name} {values.dtype} {values.shape}".encode())

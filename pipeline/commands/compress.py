@@ -39,6 +39,7 @@ def command(pictures, models, url, wait, parallel, out, overwrite, psnr, refine,
     codec = open_codec(models, url, choice is not None, refine, wait)
     from components.evaluation import classic, rate_distortion
     from components.kinds.pictures.pictures import normalize
+    from models.entropy.coder import header
 
     def work(content: bytes) -> tuple[bytes, str]:
         picture = normalize(content)
@@ -47,7 +48,10 @@ def command(pictures, models, url, wait, parallel, out, overwrite, psnr, refine,
         else:
             stream = codec.compress(picture.encoded, refine=refine) if refine else codec.compress(picture.encoded)
         line = f"{len(stream):,} bytes  {8 * len(stream) / (picture.height * picture.width):.4f} bpp"
-        line += f"  {setting}" if choice else ""
+        if header.is_stored(stream):
+            line += "  kept without loss, as a PNG"
+        elif choice:
+            line += f"  {setting}"
         if psnr:
             original, decoded = classic.decode(picture.encoded), classic.decode(codec.decompress(stream))
             line += f"  {rate_distortion.psnr_db(original, decoded):.2f} dB"

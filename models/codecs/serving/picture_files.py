@@ -10,7 +10,7 @@ from models.entropy.in_place import overwrite
 from models.records import pictures as picture_records
 
 GREY, ALPHA = 1, 2  # flags of the stream
-_PLANE_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"  # of a PNG; its width and height follow, then its kind:
+PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"  # of a PNG; its width and height follow, then its kind:
 _PLANE_KIND = b"\x08\0\0\0\0"  # 8 bits, grey, not interlaced
 _PNG_LEVEL = 1  # of decoded pictures: an eighth of the default's time, files a tenth larger
 MAX_SIDE = 65535
@@ -64,10 +64,8 @@ def write_picture(pixels: tf.Tensor, flags: tf.Tensor, plane: tf.Tensor) -> tf.T
 
     def with_alpha():
         # The decoder takes other formats too, and reserves memory for the sides that it reads.
-        parts = [tf.strings.substr(tf.strings.join([plane, b"\0" * 29]), *part) for part in ((0, 16), (16, 8), (24, 5))]
-        is_png = tf.equal(parts[0], _PLANE_START) & tf.equal(parts[2], _PLANE_KIND)
-        sides = tf.reshape(tf.io.decode_raw(parts[1], tf.uint8), (2, 4))
-        sides = tf.reduce_sum(tf.cast(sides, tf.int64) * [1 << 24, 1 << 16, 1 << 8, 1], 1)
+        start, sides, kind = png_header(plane)
+        is_png = tf.equal(start, PNG_START) & tf.equal(kind, _PLANE_KIND)
         same = tf.reduce_all(tf.equal(sides, tf.cast([shape[1], shape[0]], tf.int64)))
         with tf.control_dependencies([require(is_png, "damaged stream: its alpha plane is no PNG of 8 bits of grey")]):
             of_size = require(same, "damaged stream: its alpha plane is not of the picture's size")
@@ -77,6 +75,16 @@ def write_picture(pixels: tf.Tensor, flags: tf.Tensor, plane: tf.Tensor) -> tf.T
 
     pixels = tf.cond(flags >= ALPHA, with_alpha, lambda: pixels)
     return tf.io.encode_png(tf.ensure_shape(pixels, (None, None, None)), compression=_PNG_LEVEL)
+
+
+def png_header(content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """What a PNG begins with: (`PNG_START`, width and height int64 [2], five bytes for its kind); of anything else
+    bytes that mean nothing, and zeros behind its end.
+    """
+    padded = tf.strings.join([content, b"\0" * 29])
+    start, sides, kind = (tf.strings.substr(padded, *part) for part in ((0, 16), (16, 8), (24, 5)))
+    sides = tf.cast(tf.reshape(tf.io.decode_raw(sides, tf.uint8), (2, 4)), tf.int64)
+    return start, tf.reduce_sum(sides * [1 << 24, 1 << 16, 1 << 8, 1], 1), kind
 
 
 class Tile(NamedTuple):

@@ -3,7 +3,8 @@
     picture file --pixels, flags, alpha plane--> payload codec --sections--> container, and back
 
 A stream is `models.entropy.coder.container`'s: the payload's sections and, if the picture has one, the alpha plane as a
-PNG (kept without loss). `compress`, `decompress` and `serving_default` are of stock TensorFlow ops.
+PNG (kept without loss). Where a PNG of the whole picture is hardly larger, the stream holds that (`stored`).
+`compress`, `decompress` and `serving_default` are of stock TensorFlow ops.
 """
 
 import functools
@@ -15,6 +16,7 @@ import tensorflow as tf
 
 from models.codecs import distortion
 from models.codecs.serving import picture_files as pictures
+from models.codecs.serving import stored
 from models.entropy.coder import container
 from models.entropy.coder.bit_fields import require
 from models.records import pictures as picture_records
@@ -81,17 +83,21 @@ class Payload(Protocol):
 
 
 class PictureServer(tf.Module):
-    """Holds a payload codec and the served functions in `functions`."""
+    """Holds a payload codec and the served functions in `functions`.
 
-    def __init__(self, payload: Payload):
+    With `store`, pictures of which a PNG is hardly larger than the payload's stream are coded as that.
+    """
+
+    def __init__(self, payload: Payload, store: bool = False):
         super().__init__(name="codec")
-        self.payload, self.variable = payload, payload.variable
+        self.payload, self.variable, self.store = payload, payload.variable, store
         self.fingerprint, self.reads, self.tables = payload.fingerprint, payload.reads, payload.tables
         # One trace of each, whichever signature calls it; nothing here needs AutoGraph, which is slow to trace.
         graph = functools.partial(tf.function, autograph=False)
         # Nothing large is an argument: who calls a function holds its arguments until it is done.
         scalar, number = tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int32)
-        self._write = graph(self.write_stream, [scalar, number])
+        self._code = graph(self.code_picture, [scalar, number])
+        self._write = graph(self.write_stream, [scalar, number]) if store else self._code
         self._read = graph(self.read_payload, [scalar])
         self.functions = {
             "compress": graph(self.compress, [tf.TensorSpec([None], tf.string, "image_bytes")]),
@@ -106,12 +112,18 @@ class PictureServer(tf.Module):
             self.functions["compress_at"] = graph(self.compress_at, [images, quality])
         if payload.chooses:
             # A trace of its own: the search's gradients would take memory from who does not ask for them.
-            self._write_refined = graph(self.write_stream, [scalar, number, number])
+            self._code_refined = graph(self.code_picture, [scalar, number, number])
+            self._write_refined = graph(self.write_stream, [scalar, number, number]) if store else self._code_refined
             wanted = [images, passes, *([quality] if self.variable else [])]
             self.functions["compress_refined"] = graph(self.compress_refined, wanted)
 
     def write_stream(self, encoded: tf.Tensor, step: tf.Tensor, passes: tf.Tensor | None = None) -> tf.Tensor:
-        """Codes one picture.
+        """As `code_picture`, or the picture as it is where that is hardly larger."""
+        stream = self._code(encoded, step) if passes is None else self._code_refined(encoded, step, passes)
+        return stored.instead(encoded, stream, tf.cast(step, tf.float32) / LAST_STEP)
+
+    def code_picture(self, encoded: tf.Tensor, step: tf.Tensor, passes: tf.Tensor | None = None) -> tf.Tensor:
+        """Codes one picture by the payload.
 
         Args:
           encoded: string scalar (PNG, JPEG, BMP). step, passes: as of `Payload.encode`.
@@ -200,15 +212,16 @@ class PictureServer(tf.Module):
         """bitstream_bytes string [B] -> {"image_bytes": string [B]}, PNG."""
 
         def one(stream):
-            return pictures.write_picture(*self.read_stream(stream))
+            coded = functools.partial(lambda s: pictures.write_picture(*self.read_stream(s)), stream)
+            return tf.cond(stored.is_stored(stream), functools.partial(stored.read, stream), coded)
 
         return {"image_bytes": _each(one, bitstream_bytes)}
 
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Really codes and decodes pictures: serialised records, string [B] -> numbers, each float32 [B, 1].
 
-        bpp counts all bits of the stream; beside it "psnr_db", "ms_ssim" and what the payload measures. A codec of
-        variable quality is measured at `DEFAULT_STEP`.
+        bpp counts all bits of the stream; beside it "psnr_db", "ms_ssim" and what the payload measures. It is the
+        payload that is measured, whatever a PNG would take. A codec of variable quality is measured at `DEFAULT_STEP`.
         """
         encoded = picture_records.parse(examples)[picture_records.ENCODED]
         names = ("bpp", "psnr_db", "ms_ssim", *self.payload.measures)
@@ -219,7 +232,7 @@ class PictureServer(tf.Module):
         return {name: numbers[:, i : i + 1] for i, name in enumerate(names)}
 
     def _measure(self, encoded: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        stream, (pixels, _, _) = self._write(encoded, DEFAULT_STEP), pictures.read_picture(encoded)
+        stream, (pixels, _, _) = self._code(encoded, DEFAULT_STEP), pictures.read_picture(encoded)
         decoded, sides, flags, _ = self._read(stream)
         drawn = self.draw(decoded, sides, flags)
         area = tf.cast(tf.shape(pixels)[0] * tf.shape(pixels)[1], tf.float32)

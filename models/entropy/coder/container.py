@@ -48,6 +48,7 @@ def pack(
     latents_fingerprint: tf.Tensor,
     model_fingerprint: tf.Tensor,
     sections: Sequence[tf.Tensor],
+    version: int = VERSION,
 ) -> tf.Tensor:
     """Writes a stream.
 
@@ -58,6 +59,7 @@ def pack(
         latents_fingerprint: int64 scalar below 2**32, of what the decoder must arrive at and draws the picture from.
         model_fingerprint: int64 scalar below 2**32, of the model that can read the stream.
         sections: string scalars, at least one.
+        version: `header.VERSION`, or `header.STORED`.
 
     Returns:
         string scalar.
@@ -80,18 +82,27 @@ def pack(
     lengths = [tf.cast(tf.strings.length(section), tf.int64) for section in sections[:-1]]
     varints = [bit_fields.write_varints(tf.stack(lengths))] if lengths else []
     rest = tf.strings.join([bit_fields.bytes_to_string(fields + varints), *sections])
-    start = tf.constant(MAGIC + bytes([VERSION]))
+    start = tf.constant(MAGIC + bytes([version]))
     return tf.strings.join([start, _checksum(start, rest), rest])
 
 
 @tf.autograph.experimental.do_not_convert
-def unpack(stream: tf.Tensor, model_fingerprints: tf.Tensor, section_count: int) -> tuple[Header, list[tf.Tensor]]:
+def version_of(stream: tf.Tensor) -> tf.Tensor:
+    """The version that a stream (string scalar) says it has, uint8 scalar; of what is no stream it means nothing."""
+    return tf.io.decode_raw(tf.strings.substr(tf.strings.join([stream, b"\0" * FIXED]), len(MAGIC), 1), tf.uint8)[0]
+
+
+@tf.autograph.experimental.do_not_convert
+def unpack(
+    stream: tf.Tensor, model_fingerprints: tf.Tensor, section_count: int, versions: Sequence[int] = READ
+) -> tuple[Header, list[tf.Tensor]]:
     """Reads a stream; nothing of it is used before all of it is known to be good.
 
     Args:
         stream: string scalar.
         model_fingerprints: int64 [n] below 2**32, of the models whose streams are read; the first is the reader's own.
         section_count: how many sections this model writes, at least one.
+        versions: those that are read.
 
     Returns:
         The header, and the sections as string scalars.
@@ -103,14 +114,14 @@ def unpack(stream: tf.Tensor, model_fingerprints: tf.Tensor, section_count: int)
     stream = tf.ensure_shape(stream, [])
     length = tf.strings.length(stream)
     start = tf.strings.substr(stream, 0, tf.minimum(length, len(MAGIC)))
-    version = tf.io.decode_raw(tf.strings.substr(tf.strings.join([stream, b"\0" * FIXED]), len(MAGIC), 1), tf.uint8)[0]
+    version = version_of(stream)
     with tf.control_dependencies([require(length > 0, "the stream is empty")]):
         ours = require(tf.equal(start, MAGIC), "this is not a Kompakt stream: it does not begin with KMP")
     with tf.control_dependencies([ours]):
         whole = require(length >= FIXED, f"the stream is truncated or damaged: it has not even {FIXED} bytes")
     with tf.control_dependencies([whole]):
         message = f"unsupported version of the Kompakt stream; this model reads version {READ_TEXT}, not"
-        known = require(tf.reduce_any(tf.equal(version, READ)), message, version)
+        known = require(tf.reduce_any(tf.equal(version, versions)), message, version)
     with tf.control_dependencies([known]):
         rest = tf.strings.substr(stream, CHECKED, length - CHECKED)
         written = tf.strings.substr(stream, len(MAGIC) + 1, CHECKED - len(MAGIC) - 1)

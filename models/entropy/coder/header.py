@@ -1,5 +1,7 @@
 """The layout of a stream, and what its header says, without TensorFlow: importing that takes seconds.
 
+A stream of version `STORED` holds one section, a PNG, and zero for both fingerprints.
+
 Layout, little-endian: "KMP", version (1 byte), checksum of all other bytes (8), fingerprint of the model (4), of the
 latents (4), height (2), width (2), flags (1), the length of every section but the last (varints), the sections. That
 is 25 bytes and one to three for each section but the last: 26 to 28 bytes with two sections, 27 to 31 with three.
@@ -8,6 +10,7 @@ is 25 bytes and one to three for each section but the last: 26 to 28 bytes with 
 MAGIC = b"KMP"
 VERSION = 2  # what is written
 READ = (1, 2)  # and read: of 1 the latents' fingerprint is another, `models.codecs.serving.server`
+STORED = 3  # a picture file as it is, which needs no model
 READ_TEXT = " or ".join(map(str, READ))
 MAX_SIDE = 65535  # pixels
 MAX_PIXELS = 2**27  # of a picture; its latents and the bytes of its pixels are counted in 32 bits
@@ -15,6 +18,11 @@ TOO_LARGE = f"a picture may have {MAX_PIXELS} pixels (2^27) at most; its sides a
 CHECKED = 12  # bytes before what comes after the checksum
 FIXED = 25  # bytes before the section lengths
 WIDTHS = (4, 4, 2, 2, 1)  # bytes of model, latents, height, width, flags
+
+
+def is_stored(stream: bytes) -> bool:
+    """Whether a stream says that it holds a PNG, which any model gives back."""
+    return stream.startswith(MAGIC + bytes([STORED]))
 
 
 def describe(stream: bytes) -> dict[str, int | str]:
@@ -34,8 +42,8 @@ def describe(stream: bytes) -> dict[str, int | str]:
         raise ValueError("this is not a Kompakt stream: it does not begin with KMP")
     if len(stream) < FIXED:
         raise ValueError(f"the stream is truncated: it has not even {FIXED} bytes")
-    if (version := stream[len(MAGIC)]) not in READ:
-        raise ValueError(f"unsupported version of the Kompakt stream: {version}, not {READ_TEXT}")
+    if (version := stream[len(MAGIC)]) not in (*READ, STORED):
+        raise ValueError(f"unsupported version of the Kompakt stream: {version}, not {READ_TEXT} or {STORED}")
     numbers, place = [], CHECKED
     for width in WIDTHS:
         numbers.append(int.from_bytes(stream[place : place + width], "little"))

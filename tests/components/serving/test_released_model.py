@@ -10,6 +10,7 @@ import pathlib
 import shutil
 import tempfile
 
+import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
@@ -24,6 +25,7 @@ from components.serving.served_ecg import ServedEcg
 from models.contract import registry
 from models.entropy.coder import header
 from models.publishing import released
+from pipeline import cli
 from tests.components.recordings_on_disk import real_recordings
 from tests.models.kinds import KINDS, photograph, png
 
@@ -130,6 +132,24 @@ def test_streams_of_earlier_releases_are_read(edic, name, monkeypatch):
 def test_the_released_model_writes_streams_of_its_own(edic):
     described = header.describe(edic.compress(png(photograph(40, 30)), 50))
     assert described["model_fingerprint"] == edic.description["fingerprint"] not in edic.description["reads"]
+
+
+def test_graphics_are_kept_without_loss(edic, tmp_path, monkeypatch, capsys):
+    """Icons, from the command line."""
+    monkeypatch.setattr(released_model, "directory_of", lambda name, announce: edic.directory)
+    monkeypatch.setattr("components.serving.served_codec.ServedCodec", lambda directory: edic)
+    icons = pathlib.Path(matplotlib.get_data_path()) / "images"
+    names = ["home_large.png", "subplots.png"]
+    pictures = [str(icons / name) for name in names]
+    assert cli.main(["compress", *pictures, "--quality", "100", "--psnr", "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count("kept without loss, as a PNG  100.00 dB") == 2
+    streams = [tmp_path / f"{pathlib.Path(name).stem}.kmp" for name in names]
+    assert cli.main(["decompress", *map(str, streams), "--out", str(tmp_path)]) == 0
+    for name, stream in zip(names, streams, strict=True):
+        assert stream.stat().st_size < (icons / name).stat().st_size
+        assert np.array_equal(
+            classic.decode((icons / name).read_bytes()), classic.decode((tmp_path / name).read_bytes())
+        )
 
 
 def test_the_released_model_beats_jpeg(edic):
