@@ -12,6 +12,7 @@ from pipeline import cli
 from pipeline.arguments import sweeps
 from pipeline.commands.sweep import table
 from tests.pipeline.runners.tiny_runs import SETTINGS, TinyRun, class_folders
+from tuning.plan import Plan
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +22,7 @@ def swept(tmp_path_factory):
     run = TinyRun(root, "small_cnn", class_folders(root / "pictures"), width=4)
     arguments = ["sweep", run.recipe, "--data", str(run.pictures), "--out", str(run.out), "--trials", "4"]
     arguments += ["--workers", "2", "--algorithm", "hyperband", "--steps-per-trial", "4"]
+    arguments += ["--objective", "parameters", "--at-most", "val_loss=1000", "--at-least", "val_accuracy=0"]
     for name, value in (SETTINGS | {"width": 4}).items():
         arguments += ["--set", f"{name}={value}"]
     assert cli.main(arguments) == 0
@@ -32,9 +34,13 @@ def test_every_trial_is_in_the_results_the_best_first(swept):
     trials = found["trials"]
     assert sorted(one["trial"] for one in trials) == [1, 2, 3, 4]
     scores = [one["score"] for one in trials]
-    assert scores == sorted(scores, reverse=found["judge"]["better"] == "higher")
+    assert scores == sorted(scores) and found["judge"] == {"name": "parameters", "better": "lower"}
+    for one in trials:
+        assert set(one["measured"]) == {"val_loss", "val_accuracy"} and 0 < one["measured"]["val_loss"] < 1000
     assert found["config"] == found["start"] | trials[0]["values"]
-    assert found["plan"] == {"trials": 4, "algorithm": "hyperband", "steps": 4, "patience": 0}
+    plan = {"trials": 4, "algorithm": "hyperband", "steps": 4, "patience": 0, "objective": "parameters"}
+    assert found["plan"] == plan | {"at_least": {"val_accuracy": 0.0}, "at_most": {"val_loss": 1000.0}}
+    assert "val_accuracy ≥ 0, val_loss ≤ 1000; trials outside" in (run.out / "sweep.html").read_text()
     assert (run.out / "sweep.html").read_text().count("<svg") == 2
     first = next(one for one in trials if one["trial"] == 1)
     assert first["values"].items() <= found["start"].items(), "the first trial is the configuration as it stands"
@@ -83,6 +89,21 @@ def test_other_files_are_refused_in_one_line(tmp_path, capsys, content, said):
     assert said in line and not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--objective", "accurracy"], "objective accurracy: no number of small_cnn; there are val_loss, seconds_per"),
+        (["--at-least", "val_accuracy"], "--at-least val_accuracy: wanted is NAME=NUMBER"),
+        (["--at-most", "latency_ms=nan"], "--at-most latency_ms=nan: wanted is NAME=NUMBER"),
+        (["--at-most", "latency_ms=5", "--workers", "2"], "latency_ms with --workers 2: they would disturb each other"),
+    ],
+)
+def test_objectives_that_mean_nothing_are_refused(tmp_path, capsys, options, said):
+    assert cli.main(["sweep", "small_cnn", "--out", str(tmp_path / "out"), *options]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line and not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("option", [["--tune", "2"], ["--preset", "paper"]])
 def test_what_a_sweep_has_settled_is_not_asked_for_again(tmp_path, capsys, option):
     assert cli.main(["run", "small_cnn", "--hyperparameters", str(tmp_path), *option]) == 2
@@ -98,3 +119,15 @@ def test_the_table_shows_the_best_first_and_its_values_whole():
     assert lines[0].split() == ["validation", "accuracy", "a"] and lines[1].split() == ["0.50000", "0.1235"]
     assert lines[-1] == "the best: --set a=0.123456789"
     assert sweeps.ordered(given, Judge("val_loss", "lower"))[0]["trial"] == 2
+
+
+def test_what_else_was_measured_is_shown_and_tells_who_is_outside():
+    given = [
+        {"trial_id": "0", "score": 30.0, "a": 1, "measured/model_bytes": 7.0, "measured/val_accuracy": 0.5},
+        {"trial_id": "1", "score": 20.0, "a": 2, "measured/model_bytes": 20.0, "measured/val_accuracy": 0.9},
+    ]
+    judge, plan = Judge("model_bytes", "lower"), Plan(2, objective="model_bytes", at_least={"val_accuracy": 0.8})
+    trials = sweeps.ordered(given, judge)
+    assert [(one["trial"], one["score"]) for one in trials] == [(2, 20.0), (1, 7.0)]
+    assert [sweeps.outside(one, judge, plan) for one in trials] == [False, True]
+    assert table(trials, judge).splitlines()[2].split() == ["7.00000", "0.5", "1"]
