@@ -15,7 +15,7 @@ from models import files
 from models.contract.recipe import Config, ConfigError, Recipe
 from models.files import write_text
 from models.training import loop
-from tuning import logs, measure, oracles, space, supervisor
+from tuning import cluster, logs, measure, oracles, space, supervisor
 from tuning.plan import MEASURED, Plan
 
 ONE_OF_SEVERAL = 0  # workers of a tuner that is itself a process of a search with several
@@ -65,11 +65,12 @@ class ConfigTuner(keras_tuner.engine.base_tuner.BaseTuner):
         if self.logs:
             logs.describe(pathlib.Path(self.logs), self.names, self.measured)
         given = {"recipe": self.recipe.name, "config": dataclasses.asdict(self.config), "files": files}
-        supervisor.run(given | {"plan": vars(self.plan), "directory": self.directory, "logs": self.logs}, self.workers)
+        given |= {"plan": vars(self.plan), "directory": self.directory, "logs": self.logs}
+        cluster.run(given) if cluster.is_led() else supervisor.run(given, self.workers)
         self.oracle.reload()
         for trial in self.oracle.trials.values():
             if _is_done(trial):  # what went over the wire has seven digits
-                trial.metrics = keras_tuner.engine.metrics_tracking.MetricsTracker()
+                trial.metrics = type(trial.metrics)()
                 for name, value in json.loads(self._score_file(trial).read_text(encoding="ascii")).items():
                     trial.metrics.update(name, value)
         self.oracle.keep_to_bounds()

@@ -1,21 +1,44 @@
 """The command that searches for options without training a model for good: `sweep`."""
 
+import contextlib
 import json
 import math
 import os
 import pathlib
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
+from models.contract.errors import KompaktError
+from models.files import write_text
 from pipeline.arguments import sweeps
 from pipeline.arguments.errors import UserError
 from pipeline.arguments.given import checked, local_run, options_of, pipeline_of, recipe_options, verbose_option
-from pipeline.arguments.paths import PATH, must_be_plain, must_be_writable
+from pipeline.arguments.paths import PATH, must_be_plain, must_be_writable, shown
+from tuning import cluster
 from tuning.plan import ALGORITHMS, WORKERS, Plan
 
 _STEP = "Tuner"
+_OF_JOBS = ("manifest", "image", "claim", "mount", "cpus", "memory", "gpus")
+
+
+def _job_options(command):
+    """The options that say how jobs of a manifest run."""
+    for option in reversed(
+        (
+            click.option("--image", default="kompakt:latest", show_default=True, help="Of its pods."),
+            click.option("--claim", help="Volume claim that all of them see, with data and --out."),
+            click.option("--mount", default="/mnt/kompakt", show_default=True, help="Where they see it."),
+            click.option("--cpus", default=2.0, show_default=True, type=click.FloatRange(0, min_open=True),
+                         help="Processors of a worker."),
+            click.option("--memory", default="4Gi", show_default=True, help="Of a worker."),
+            click.option("--gpus", default=0, show_default=True, type=click.IntRange(0), help="Of a worker."),
+        )
+    ):  # fmt: skip
+        command = option(command)
+    return command
 
 
 @click.command("sweep")
@@ -48,8 +71,12 @@ _STEP = "Tuner"
 @click.option("--at-least", multiple=True, metavar="NAME=X", help="A bound of a number; repeatable.")
 @click.option("--at-most", multiple=True, metavar="NAME=X", help="The same from above.")
 @click.option("--out", type=PATH, help="Where everything of this search goes. [default: runs/RECIPE]")
+@click.option("--manifest", type=PATH, help="Write Kubernetes jobs (.yaml) that do this sweep, and do nothing.")
+@_job_options
 @verbose_option
-def command(recipe, out, verbose, workers, algorithm, steps, patience, objective, at_least, at_most, **chosen) -> None:
+@click.pass_context
+def command(context, recipe, out, verbose, workers, algorithm, steps, patience, objective, at_least, at_most, manifest,
+            **chosen) -> None:  # fmt: skip
     """Try options of RECIPE in short trainings and list them, the best first.
 
     An interrupted search goes on with the trials that are missing; a worker that dies is started again. OUT/sweep.json
@@ -64,12 +91,19 @@ def command(recipe, out, verbose, workers, algorithm, steps, patience, objective
     """  # fmt: skip
     out = (out or pathlib.Path("runs") / recipe).absolute()
     must_be_plain("--out", out)
-    must_be_writable("--out", out)
+    if manifest is None:
+        must_be_writable("--out", out)
+    role = cluster.taken(os.environ, out)
+    if role and not role.is_chief:
+        raise SystemExit(cluster.work(role))
     plan = Plan(chosen["tune"], algorithm, steps, patience, objective, _bounds("--at-least", at_least),
                 _bounds("--at-most", at_most))  # fmt: skip
-    found, config, data = checked(recipe, **chosen)
-    judge = _judge(found, plan, workers)
-    with local_run(out, verbose) as (local, console):
+    found, config, data = checked(recipe, elsewhere=manifest is not None, **chosen)
+    judge = _judge(found, plan, workers if role is None and manifest is None else 1)
+    if manifest is not None:
+        _write_jobs(context, manifest, out, recipe, workers, **chosen)
+        return
+    with _led(role), local_run(out, verbose) as (local, console):
         os.environ[WORKERS] = str(workers)
         options = options_of(
             found, config, data, chosen, root=str(out / "artifacts"), resume_dir=str(out / "training"),
@@ -91,6 +125,64 @@ def command(recipe, out, verbose, workers, algorithm, steps, patience, objective
     click.echo(table(trials, judge))
     if sweeps.outside(trials[0], judge, plan):
         raise UserError(f"no trial keeps to the bounds; trial {trials[0]['trial']}, the first, comes nearest", status=1)
+
+
+@contextlib.contextmanager
+def _led(role: cluster.Role | None):
+    """Leads workers that others start, if the environment says so, and tells them the end, be it a failure.
+
+    A search that has ended before, in a pod that was started again, ends as it did then.
+    """
+    if role is None:
+        yield
+        return
+    if (status := cluster.ended(role)) is not None:
+        raise SystemExit(status)
+    cluster.lead(role, os.environ)
+    try:
+        yield
+    except KompaktError as error:
+        cluster.end(role, getattr(error, "status", 1))
+        raise
+    finally:
+        for name in (cluster.NOTE, cluster.ORACLE):
+            del os.environ[name]
+    cluster.end(role, 0)
+
+
+def _write_jobs(context, path: pathlib.Path, out: pathlib.Path, recipe: str, workers: int, *, data, claim, mount,
+                **chosen) -> None:  # fmt: skip
+    """Writes the Kubernetes objects that run this command, without what says how they run."""
+    if path.suffix not in (".yaml", ".yml") or not path.absolute().parent.is_dir():
+        raise UserError(f"--manifest {shown(path)}: wanted is a .yaml file in a folder that there is")
+    if not claim:
+        raise UserError("--manifest: give the volume claim that all pods see as --claim")
+    if workers < 2:
+        raise UserError("--manifest: wants --workers 2 or more; one trains as well in `run --tune`")
+    for option, place in (("--out", out), ("--data", data)):
+        if place and pathlib.PurePosixPath(mount) not in place.parents:
+            raise UserError(f"{option} {shown(place)}: must lie below --mount {mount}, which is all that pods see")
+    from pipeline.runners import sweep_jobs
+
+    name = f"sweep-{recipe.replace('_', '-')}-{uuid.uuid4().hex[:8]}"
+    asked = {key: chosen[key] for key in ("image", "cpus", "memory", "gpus")}
+    text = sweep_jobs.objects(_given(context), name=name, claim=claim, mount=mount, workers=workers, **asked)
+    write_text(path, text)
+    click.echo(shown(path))
+
+
+def _given(context) -> list[str]:
+    """The arguments that this command was given, but for those of the jobs."""
+    words = []
+    for parameter in context.command.params:
+        is_given = context.get_parameter_source(parameter.name) == click.core.ParameterSource.COMMANDLINE
+        if not is_given or parameter.name in _OF_JOBS:
+            continue
+        value = context.params[parameter.name]
+        for one in value if parameter.multiple else [value]:
+            flag = [] if isinstance(parameter, click.Argument) else parameter.opts[:1]
+            words += [*flag, *([] if getattr(parameter, "is_flag", False) else [str(one)])]
+    return words
 
 
 def _bounds(option: str, given: Sequence[str]) -> dict[str, float]:

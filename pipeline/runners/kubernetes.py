@@ -57,6 +57,11 @@ def objects(
         {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": about, "spec": deployment},
         {"apiVersion": "v1", "kind": "Service", "metadata": about, "spec": {"selector": labels, "ports": ports}},
     ]
+    return as_yaml(documents)
+
+
+def as_yaml(documents: Sequence[Mapping]) -> str:
+    """Objects as a file for people and `kubectl apply`."""
     return yaml.dump_all(documents, Dumper=_Plain, sort_keys=False, width=120)
 
 
