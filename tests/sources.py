@@ -21,8 +21,13 @@ def tree(path: pathlib.Path) -> ast.Module:
 
 def imports(path: pathlib.Path) -> set[str]:
     """Dotted names of everything a module imports anywhere in it, relative imports made absolute."""
+    return names_imported(tree(path), path)
+
+
+def names_imported(part: ast.AST, path: pathlib.Path = pathlib.Path()) -> set[str]:
+    """The same of a part of a module; `path` is for relative imports."""
     names = set()
-    for node in ast.walk(tree(path)):
+    for node in ast.walk(part):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

@@ -9,15 +9,15 @@ import pathlib
 import re
 
 from tests.build_file import build_targets, reachable
-from tests.sources import ROOT, SOURCES, imports, python_files, tree
+from tests.sources import ROOT, SOURCES, imports, names_imported, python_files, tree
 
 _MODULE = re.compile(r"\b(?:models|components|tuning|pipeline|tests)(?:\.\w+)+")
 _IMPORTED = re.compile(r"^\s*from ([\w.]+) import (\w+)", re.MULTILINE)
 # What is found by its name when a program runs, by the module that looks for it: see GROUPS in BUILD.
 SEEKERS = {"models/contract/registry.py": "systems", "components/kinds/registry.py": "kinds"}
-# These read the sources as files, all of them.
-READ_SOURCES = ("tests/components/test_closure.py", "tests/models/contract/test_errors.py",
-                "tests/models/contract/test_toy_recipe.py")  # fmt: skip
+# These read the sources as files, all of them, or import all that there is.
+READ_SOURCES = ("tests/claims/test_imports.py", "tests/components/test_closure.py",
+                "tests/models/contract/test_errors.py", "tests/models/contract/test_toy_recipe.py")  # fmt: skip
 TESTS = [path.as_posix() for path in python_files("tests") if path.name.startswith("test_")]
 
 
@@ -76,9 +76,25 @@ def used(file: str) -> frozenset[str]:
     return frozenset(found for name in names if (found := file_of(name)))
 
 
+def by_fixtures(test: str) -> set[str]:
+    """What the conftests above a test import, and those of their fixtures that it asks for."""
+    asked = {node.arg for node in ast.walk(tree(pathlib.Path(test))) if isinstance(node, ast.arg)}
+    names = set()
+    for conftest in (folder / "conftest.py" for folder in pathlib.Path(test).parents):
+        if not (ROOT / conftest).is_file():
+            continue
+        for node in reversed(tree(conftest).body):  # fixtures that others ask for stand above them
+            is_fixture = isinstance(node, ast.FunctionDef)
+            if is_fixture and node.name in asked:
+                asked |= {argument.arg for argument in node.args.args}
+            if not is_fixture or node.name in asked or node.name.startswith("pytest_"):
+                names |= names_imported(node)
+    return {found for name in names if (found := file_of(name))}
+
+
 def closure(file: str) -> set[str]:
-    """A module and all that it imports, of this repository."""
-    seen, waiting = set(), [file]
+    """A module and all that it imports, of this repository, by its fixtures too."""
+    seen, waiting = set(), [file, *(by_fixtures(file) if file in TESTS else ())]
     while waiting:
         one = waiting.pop()
         if one not in seen:
@@ -145,17 +161,15 @@ def test_tests_declare_no_more_than_they_need():
 
 
 def test_tests_declare_the_files_that_they_name():
-    """A file that a test or a helper of it names, if it is one of the repository, is in the test's data."""
+    """A file, no module, that a test or a helper of it names, if the repository has it, is in the test's data."""
     wrong = {}
     for test in set(TESTS) - {"tests/test_build.py", "tests/test_bazel.py"}:  # which name files without reading them
         known = declared(test, "data") | declared(test, "srcs")
         for helper in (file for file in closure(test) if file.startswith("tests/")):
             folder = helper.rpartition("/")[0]
-            for text in (t for t in texts(helper) if t and "\n" not in t and len(t) < 100):
-                found = [
-                    p for p in (text, f"{folder}/{text}") if p[0] != "/" and ".." not in p and (ROOT / p).is_file()
-                ]
-                wrong |= {(test, path): helper for path in found if path not in known}
+            for text in (t for t in texts(helper) if 0 < len(t) < 100 and "\n" not in t and not t.endswith(".py")):
+                found = [path for path in (text, f"{folder}/{text}") if path[0] != "/" and ".." not in path]
+                wrong |= {(test, path): helper for path in found if (ROOT / path).is_file() and path not in known}
     assert not wrong
 
 
