@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-SOURCES = ("pipeline", "components", "tuning", "models")
+from tests.build_file import build_targets, reachable
+from tests.sources import ROOT, SOURCES, definitions, imports, python_files, tops, tree
+
 FOLDERS = (*SOURCES, "tests", "docs", "scripts", ".ci")
 TFX_FAMILY = {"tfx", "apache_beam", "ml_metadata", "tensorflow_data_validation", "tensorflow_model_analysis",
               "tensorflow_transform", "tfx_bsl"}  # fmt: skip
@@ -31,39 +32,6 @@ DISTRIBUTIONS = {"PIL": "pillow", "xdist": "pytest-xdist", "skimage": "scikit-im
 
 # Only a benchmark's peer imports these, in an environment of its own.
 PEERS = {"tensorflow_compression", "torch"}
-
-
-def python_files(*folders: str) -> list[pathlib.Path]:
-    """Paths of all modules below the folders, relative to the root."""
-    return sorted(p.relative_to(ROOT) for folder in folders for p in (ROOT / folder).rglob("*.py"))
-
-
-def tree(path: pathlib.Path) -> ast.Module:
-    """Syntax tree of a module given relative to the root."""
-    return ast.parse((ROOT / path).read_text(encoding="utf-8"))
-
-
-def imports(path: pathlib.Path) -> set[str]:
-    """Dotted names of everything a module imports anywhere in it, relative imports made absolute."""
-    names = set()
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            package = ".".join((*path.parent.parts[: len(path.parent.parts) - node.level + 1],)) if node.level else ""
-            module = ".".join(filter(None, (package, node.module)))
-            names |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
-    return names
-
-
-def tops(path: pathlib.Path) -> set[str]:
-    """First parts of the names a module imports."""
-    return {name.partition(".")[0] for name in imports(path)}
-
-
-def definitions(node: ast.AST) -> list:
-    """All functions and classes below a node, methods and nested ones included."""
-    return [n for n in ast.walk(node) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
 
 
 def is_training_code(path: pathlib.Path) -> bool:
@@ -162,7 +130,9 @@ def test_the_document_shows_the_rooms_that_there_are():
     rows = re.findall(r"^\| `([\w/]+)` \| .* \| (.*) \|$", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE)
     shown = {room: re.findall(r"`([\w/]+)`", imported) for room, imported in rows}
     targets = {name: t for name, t in build_targets().items() if name in {room.replace("/", "_") for room in shown}}
-    assert {name for name, t in build_targets().items() if t["kind"] == "py_library"} - set(targets) == {"pytest_main"}
+    assert {name for name, t in build_targets().items() if t["kind"] == "py_library"} - set(targets) == {
+        "tests_shared", "systems", "kinds",
+    }  # fmt: skip
     for room, imported in shown.items():
         deps = [d for d in targets[room.replace("/", "_")]["deps"] if d.startswith(":")]
         assert [f":{other.replace('/', '_')}" for other in imported] == deps, room
@@ -210,62 +180,6 @@ def test_no_block_stands_twice():
         for i in range(len(lines) - DUPLICATE_LINES + 1):
             seen["\n".join(lines[i : i + DUPLICATE_LINES])].add((str(path), i))
     assert not [sorted(places) for places in seen.values() if len(places) > 1]
-
-
-def build_targets() -> dict[str, dict]:
-    """Targets of BUILD by name. Starlark's subset used there is Python, so the file is simply run."""
-    targets = {}
-
-    def rule(kind):
-        def add(name, **attributes):
-            assert name not in targets, f"two targets are named {name}"
-            targets[name] = {"kind": kind, **attributes}
-
-        return add
-
-    def glob(patterns, exclude=(), allow_empty=False):
-        dropped = {p for pattern in exclude for p in ROOT.glob(pattern)}
-        patterns = [re.sub(r"\*\*$", "**/*", pattern) for pattern in patterns]
-        found = {p for pattern in patterns for p in ROOT.glob(pattern) if p.is_file()} - dropped
-        assert found or allow_empty, f"nothing matches {patterns}"
-        return sorted(p.relative_to(ROOT).as_posix() for p in found)
-
-    rules = {kind: rule(kind) for kind in ("py_library", "py_test", "py_binary")}
-    scope = {"load": lambda *a: None, "package": lambda **k: None, "exports_files": lambda *a, **k: None}
-    exec((ROOT / "BUILD").read_text(encoding="utf-8"), {**scope, **rules, "glob": glob, "all_requirements": []})
-    return targets
-
-
-def test_build_has_a_target_for_every_package_and_every_test():
-    targets = build_targets().values()
-    in_libraries = {s for t in targets if t["kind"] == "py_library" for s in t["srcs"]}
-    in_tests = {s for t in targets if t["kind"] == "py_test" for s in t["srcs"]}
-    modules = {p.as_posix() for p in python_files(*SOURCES)}
-    tests = {p.as_posix() for p in python_files("tests") if p.name.startswith("test_")}
-    assert modules - in_libraries == set()
-    assert tests and tests - in_tests == set()
-
-
-def test_build_declares_the_dependencies_there_are():
-    targets = build_targets()
-    home = {s: name for name, t in targets.items() if t["kind"] == "py_library" for s in t["srcs"]}
-    undeclared = set()
-    for path in python_files(*SOURCES):
-        own = home[path.as_posix()]
-        declared = reachable(targets, own)
-        for name in imports(path):
-            file = name.replace(".", "/")
-            used = home.get(f"{file}.py") or home.get(f"{file}/__init__.py")
-            if used and used not in declared:
-                undeclared.add((own, used, str(path)))
-    assert not undeclared
-
-
-def reachable(targets: dict[str, dict], name: str, above: tuple = ()) -> set[str]:
-    """Names of a target and all it depends on; Bazel refuses cycles, and so does this."""
-    assert name not in above, f"a cycle in BUILD: {' -> '.join((*above, name))}"
-    deps = [d.removeprefix(":") for d in targets[name].get("deps", [])]
-    return {name}.union(*(reachable(targets, dep, (*above, name)) for dep in deps))
 
 
 def test_tests_mirror_the_sources():

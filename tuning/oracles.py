@@ -11,7 +11,7 @@ from tuning.plan import Plan
 
 EPOCHS = "tuner/epochs"  # keras-tuner's name for how long Hyperband has a trial train,
 WHOLE = 9  # in parts of the longest: a ninth, a third, all of its steps
-_RUNNING = keras_tuner.engine.trial.TrialStatus.RUNNING
+_RUNNING, _COMPLETED = keras_tuner.engine.trial.TrialStatus.RUNNING, keras_tuner.engine.trial.TrialStatus.COMPLETED
 
 
 class _Resumed:
@@ -22,20 +22,51 @@ class _Resumed:
         super().set_state(state)
         self.ongoing_trials = {name: t for name, t in self.ongoing_trials.items() if t.trial_id not in self.end_order}
 
+    def reload(self) -> None:
+        """Takes up all of a search that was interrupted."""
+        super().reload()
+        self.keep_to_bounds()
 
-class _Bayesian(_Resumed, keras_tuner.oracles.BayesianOptimizationOracle):
+
+class _Bounded:
+    """A trial outside the bounds is worse than all that keep to them, and the further the worse.
+
+    That is the rule of Deb, "An efficient constraint handling method for genetic algorithms" (2000): an algorithm that
+    looks for good scores finds the way into the bounds by it, and no weight has to be chosen.
+    """
+
+    plan: Plan
+
+    def score_trial(self, trial) -> None:
+        """Scores a trial that has come through, and anew those outside the bounds."""
+        super().score_trial(trial)
+        self.keep_to_bounds()
+
+    def keep_to_bounds(self) -> None:
+        """Scores all trials by what was measured of them."""
+        done = [t for t in self.trials.values() if t.status == _COMPLETED and t.metrics.exists(self.objective.name)]
+        sign = 1.0 if self.objective.direction == "min" else -1.0
+        costs = [sign * t.metrics.get_last_value(self.objective.name) for t in done]
+        missed = [self.plan.missed({n: t.metrics.get_last_value(n) for n in self.plan.bounded}) for t in done]
+        kept = [cost for cost, gap in zip(costs, missed, strict=True) if not gap]
+        worst, spread = (max(kept), max(kept) - min(kept) or abs(max(kept)) or 1.0) if kept else (0.0, 1.0)
+        for trial, cost, gap in zip(done, costs, missed, strict=True):
+            trial.score = sign * (worst + spread * gap / (1.0 + gap) if gap else cost)
+
+
+class _Bayesian(_Resumed, _Bounded, keras_tuner.oracles.BayesianOptimizationOracle):
     def populate_space(self, trial_id: str) -> dict:
         """Values of the next trial, and its status."""
         return super().populate_space(trial_id) if self.start_order else _start(self)
 
 
-class _Random(_Resumed, keras_tuner.oracles.RandomSearchOracle):
+class _Random(_Resumed, _Bounded, keras_tuner.oracles.RandomSearchOracle):
     def populate_space(self, trial_id: str) -> dict:
         """Values of the next trial, and its status."""
         return super().populate_space(trial_id) if self.start_order else _start(self)
 
 
-class _Hyperband(_Resumed, keras_tuner.oracles.HyperbandOracle):
+class _Hyperband(_Resumed, _Bounded, keras_tuner.oracles.HyperbandOracle):
     def populate_space(self, trial_id: str) -> dict:
         """Values of the next trial, and its status; the first is drawn too, since it has a place in a round."""
         found = super().populate_space(trial_id)
@@ -64,6 +95,7 @@ def make(plan: Plan, space: keras_tuner.HyperParameters, judge: Judge, seed: int
     else:
         points = drawn(plan.trials, len(space.space))
         oracle = _Bayesian(max_trials=plan.trials, num_initial_points=points, **common)
+    oracle.plan = plan
     oracle.verbose = 0  # its tables round the values
     return oracle
 

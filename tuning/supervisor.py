@@ -22,7 +22,7 @@ SPEC = "search.json"  # what a process of the search reads
 CHIEF = "chief"
 GIVE_UP = 3  # exit status of a worker whose error no other trial would avoid
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
-_LOOK = 0.2  # seconds between two looks at the processes
+LOOK_SECONDS = 0.2  # seconds between two looks at the processes
 _LAST_SECONDS = 10  # that workers have to end after the chief
 _DEATHS = 5  # of a process that follow each other without a trial that ended
 
@@ -43,21 +43,27 @@ def run(spec: Mapping[str, Any], workers: int) -> None:
     Raises:
       SearchError: a process dies again and again, or says that no trial can come through.
     """
-    directory = pathlib.Path(spec["directory"])
-    directory.mkdir(parents=True, exist_ok=True)
-    write_text(directory / SPEC, json.dumps(spec))
-    address = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(_free_port())}
+    directory = described(spec)
+    address = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(free_port())}
     with contextlib.ExitStack() as stack:
-        chief = stack.enter_context(_Process(CHIEF, directory, address))
+        chief = stack.enter_context(Process(CHIEF, directory, address))
         names = [f"tuner{n}" for n in range(workers)]
         while names:
             with contextlib.ExitStack() as group:
-                _watch(chief, [group.enter_context(_Process(name, directory, address)) for name in names], directory)
+                _watch(chief, [group.enter_context(Process(name, directory, address)) for name in names], directory)
             # Trials of an earlier search with more workers, which are still theirs.
             names = sorted(_ongoing(directory))
 
 
-class _Process:
+def described(spec: Mapping[str, Any]) -> pathlib.Path:
+    """Writes what the processes of a search read; returns the folder of the search."""
+    directory = pathlib.Path(spec["directory"])
+    directory.mkdir(parents=True, exist_ok=True)
+    write_text(directory / SPEC, json.dumps(spec))
+    return directory
+
+
+class Process:
     """A process of the search, started again under its name; a context manager that ends it."""
 
     def __init__(self, name: str, directory: pathlib.Path, address: Mapping[str, str]):
@@ -69,6 +75,7 @@ class _Process:
         self.start()
 
     def start(self) -> None:
+        """Starts it."""
         command = [sys.executable, "-m", "tuning.worker", str(self._directory / SPEC), str(os.getpid())]
         with open(self._directory / f"{self.name}.log", "ab") as log:
             self.process = subprocess.Popen(command, env=self._environment, stderr=log, stdin=subprocess.DEVNULL)
@@ -107,27 +114,32 @@ class _Process:
             self.process.wait()
 
 
-def _watch(chief: _Process, workers: Sequence[_Process], directory: pathlib.Path) -> None:
+def _watch(chief: Process, workers: Sequence[Process], directory: pathlib.Path) -> None:
     """Until no trial is left: starts again what dies.
 
     Workers end when they are told that there is nothing to do, and the chief when it has told them; who has come too
     late to be told is not waited for.
     """
-    patience = _LAST_SECONDS / _LOOK
+    patience = _LAST_SECONDS / LOOK_SECONDS
     while any(worker.process.poll() != 0 for worker in workers) and patience > 0:
-        ended = len(_state(directory).get("end_order", ()))
+        done = ended(directory)
         if chief.process.poll() == 0:
             patience -= 1
         elif chief.process.poll() is not None:  # a new one hands out all trials that were under way
             for worker in workers:
                 worker.stop()
-            chief.revive(ended)
+            chief.revive(done)
             for worker in workers:
                 worker.start()
         for worker in workers:
             if chief.process.poll() != 0 and worker.process.poll() not in (None, 0):
-                worker.revive(ended)
-        time.sleep(_LOOK)
+                worker.revive(done)
+        time.sleep(LOOK_SECONDS)
+
+
+def ended(directory: pathlib.Path) -> int:
+    """How many trials have ended."""
+    return len(_state(directory).get("end_order", ()))
 
 
 def _ongoing(directory: pathlib.Path) -> list[str]:
@@ -144,7 +156,8 @@ def _state(directory: pathlib.Path) -> dict[str, Any]:
     return {}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens at."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return found.getsockname()[1]

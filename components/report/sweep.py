@@ -18,8 +18,9 @@ _PAGE = """<!doctype html>
 <title>Sweep of {{ recipe }}</title><style>{{ style | safe }}</style></head><body>
 <p class="over">sweep</p><h1>{{ recipe }}</h1>
 <p class="meta">{{ count }}, {{ algorithm }}; {{ judge }}, {{ better }} is better. Data: {{ data }}.</p>
+{% if bounds %}<p class="meta">Bounds: {{ bounds }}; trials outside come last.</p>{% endif %}
 <h2>Trials</h2><div class="scroll"><table><thead><tr><th class="n">trial</th><th class="n">{{ judge }}</th>
-{% for name in names %}<th class="n">{{ name }}</th>{% endfor %}</tr></thead><tbody>
+{% for name in measured + names %}<th class="n">{{ name }}</th>{% endfor %}</tr></thead><tbody>
 {% for row in rows %}<tr>{% for cell in row %}<td class="n">{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table></div>
 {% if lines %}<h2>Options and score</h2><figure>{{ lines | safe }}<figcaption>A line a trial, the best strong; each axis
@@ -38,7 +39,7 @@ def write(path: pathlib.Path, found: Mapping[str, Any]) -> None:
 def render(found: Mapping[str, Any]) -> str:
     """The page as text, which needs nothing from outside; drawings are left out where fewer than three trials are."""
     trials, judge = found["trials"], found["judge"]
-    names = list(trials[0]["values"])
+    names, measured = list(trials[0]["values"]), list(trials[0].get("measured", {}))
     drawn = len(trials) > 2
     score = Judge(**judge).title
     return template(_PAGE).render(
@@ -50,12 +51,26 @@ def render(found: Mapping[str, Any]) -> str:
         better=judge["better"],
         data=found["data"]["folder"] or found["data"]["dataset"],
         names=names,
+        measured=measured,
+        bounds=", ".join(_bounds(found["plan"])),
         rows=[
-            [one["trial"], number(one["score"], 5), *(number(one["values"][name]) for name in names)] for one in trials
-        ],
+            [
+                one["trial"],
+                number(one["score"], 5),
+                *(number(one.get("measured", {})[name], 5) for name in measured),
+                *(number(one["values"][name]) for name in names),
+            ]
+            for one in trials
+        ],  # fmt: skip
         lines=_lines(trials, names, score, judge["better"]) if drawn else "",
         bars=_bars(importance(found)) if drawn else "",
     )
+
+
+def _bounds(plan: Mapping[str, Any]) -> list[str]:
+    """The bounds as people write them; files of before have none."""
+    low, high = plan.get("at_least", {}), plan.get("at_most", {})
+    return [f"{n} ≥ {x:g}" for n, x in low.items()] + [f"{n} ≤ {x:g}" for n, x in high.items()]
 
 
 def importance(found: Mapping[str, Any]) -> dict[str, float]:

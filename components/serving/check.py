@@ -25,6 +25,7 @@ from models.publishing import export
 from models.records import pictures as picture_records
 
 _PROBE = pathlib.Path(__file__).with_name("probe.py")
+_OURS = pathlib.Path("components", "serving", "check.py")
 _TIME_LIMIT = 1800  # seconds for all signatures together: a serial decoder on one slow core needs minutes
 
 
@@ -76,9 +77,8 @@ def probe(model_dir: str, inputs: Inputs, work: pathlib.Path) -> list[predict_pb
         (work / folder).mkdir()
     for name, value in inputs.items():
         write_input(work / "inputs", name, value)
-    # -I: no PYTHON* variables, no user site, neither this folder nor the current one on the path. No accelerator: it is
-    # held by the process that trained, and a server without one must do as well.
-    command = [sys.executable, "-I", str(_PROBE), model_dir, str(work)]
+    # No accelerator: it is held by the process that trained, and a server without one must do as well.
+    command = [sys.executable, *_probe_arguments(model_dir, work)]
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_TIME_LIMIT)
@@ -90,6 +90,16 @@ def probe(model_dir: str, inputs: Inputs, work: pathlib.Path) -> list[predict_pb
     calls = json.loads((work / "calls.json").read_text(encoding="utf-8"))
     known = read_inputs(work / "inputs")
     return [_request(call, known) for call in calls]
+
+
+def _probe_arguments(model_dir: str, work: pathlib.Path) -> list[str]:
+    """Arguments of the Python that calls the signatures, in a process that sees nothing of this project.
+
+    -I: no PYTHON* variables, no user site, neither the probe's folder nor the current one on the path. Packages that
+    came by PYTHONPATH, as Bazel's do, are named one by one instead.
+    """
+    packages = [entry for entry in sys.path if entry and not (pathlib.Path(entry) / _OURS).exists()]
+    return ["-I", str(_PROBE), model_dir, str(work), *packages]
 
 
 def write_warmup(requests: list[predict_pb2.PredictRequest], model_dir: str) -> None:

@@ -1,9 +1,9 @@
 """Calls every signature of a SavedModel through the loader that servers have, in a process that has nothing else.
 
-Run as a file: `python -I serving_probe.py MODEL_DIR WORK_DIR`. WORK_DIR/inputs holds the one element of a batch for
-each known input: NAME has the bytes of a string, NAME.npy an array or a number. A signature is called once its inputs
-are known, and the string outputs become inputs of the next: `compress` gives the `bitstream_bytes` that `decompress`
-takes. `height_and_width.npy` says what size pictures come back in. Results go to WORK_DIR/outputs and
+Run as a file: `python -I probe.py MODEL_DIR WORK_DIR [FOLDER_OF_PACKAGES ...]`. WORK_DIR/inputs holds the one element
+of a batch for each known input: NAME has the bytes of a string, NAME.npy an array or a number. A signature is called
+once its inputs are known, and the string outputs become inputs of the next: `compress` gives the `bitstream_bytes` that
+`decompress` takes. `height_and_width.npy` says what size pictures come back in. Results go to WORK_DIR/outputs and
 WORK_DIR/calls.json; what is wrong goes to stderr as one line, with exit status 1.
 """
 
@@ -15,15 +15,17 @@ import sys
 import time
 
 
-def main(model_dir: str, work_dir: str) -> None:
+def main(model_dir: str, work_dir: str, *packages: str) -> None:
     """Calls every signature of the model, each once.
 
     Args:
-      model_dir: SavedModel. work_dir: holds `inputs` and an empty `outputs`.
+      model_dir: SavedModel. work_dir: holds `inputs` and an empty `outputs`. packages: folders to import from, behind
+        those of this Python.
 
     Raises:
       ValueError: a signature cannot be fed, gives a wrong answer, or something of the project was imported.
     """
+    sys.path += [folder for folder in packages if folder not in sys.path]
     native_model = _by_path("native_model.py")
     work = pathlib.Path(work_dir)
     known = read_inputs(work / "inputs")

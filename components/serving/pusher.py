@@ -1,6 +1,7 @@
 """The step that pushes: TFX's Pusher, but the newest version of the serving folder is always the one that it names."""
 
 import os
+import pathlib
 
 from tfx.components.pusher import component, executor
 from tfx.dsl.components.base import executor_spec
@@ -11,6 +12,7 @@ from tfx.types import standard_component_specs as keys
 from tfx.utils import io_utils, proto_utils
 
 from components import artifacts
+from components.serving import configuration
 from models import files
 from models.publishing import pushed
 
@@ -42,7 +44,8 @@ class Pusher(component.Pusher):
 def push(model_dir: str, push_dir: str) -> artifacts.PushedVersion:
     """Makes a model the newest version of a serving folder; if it is so already, nothing is copied.
 
-    Versions are seconds since 1970, or one more than the newest. Runs that push to one folder wait for each other.
+    Versions are seconds since 1970, or one more than the newest. Runs that push to one folder wait for each other. What
+    TensorFlow Serving reads (`configuration`) is written beside the folder.
     """
     fileio.makedirs(push_dir)
     with files.held(os.path.join(push_dir, ".lock")):
@@ -56,4 +59,5 @@ def push(model_dir: str, push_dir: str) -> artifacts.PushedVersion:
             io_utils.copy_dir(model_dir, part)
             fileio.rename(part, target)
             newest = artifacts.pushed_versions(push_dir)[0]
+        configuration.write_beside(pathlib.Path(push_dir))
     return newest

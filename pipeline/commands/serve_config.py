@@ -37,28 +37,25 @@ def command(models, out, url, wait, batch_recordings, cpus, **kubernetes):
     given = given_models(models)
     names = [model.name for model in given]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from pipeline.runners import serving
+    from components.serving import configuration
 
     served = [_served(model, out, batch_recordings) for model in given]
     out.mkdir(parents=True, exist_ok=True)
     written = _write(served, out, cpus or os.cpu_count() or 1, url, wait)
-    image = kubernetes.pop("image") or serving.default_image()
+    image = kubernetes.pop("image") or configuration.default_image()
     path = _kubernetes(names, written.files, out, image, cpus=cpus or os.cpu_count() or 1, **kubernetes)
     for file in (*written.files, path):
         click.echo(shown(file))
-    flags = serving.server_flags(len(written.files) > 1)
-    click.echo(serving.docker_command(out, served, flags, image))
+    flags = configuration.server_flags(len(written.files) > 1)
+    click.echo(configuration.docker_command(out, served, flags, image))
     for name, versions in written.awaited.items():
         click.echo(f"{name}: once the server has loaded {', '.join(map(str, versions))}, the same command with "
-                   f"--url http://HOST:{serving.REST_PORT} moves the labels", err=True)  # fmt: skip
+                   f"--url http://HOST:{configuration.REST_PORT} moves the labels", err=True)  # fmt: skip
 
 
 def _served(model: Given, out: pathlib.Path, batch_recordings: bool):
     """What is served; of a released model (no place) a version is made below `out`."""
-    from components.serving.served_codec import describe, newest_version
-    from models.contract import registry
-    from models.contract.errors import KompaktError
-    from pipeline.runners.serving import Served, ServingConfigError, versions_of
+    from components.serving import configuration
 
     name, place = model.name, model.place
     if place is None:
@@ -68,35 +65,31 @@ def _served(model: Given, out: pathlib.Path, batch_recordings: bool):
         mounted.mount(model.released, place, lambda line: click.echo(line, err=True))
     if (place / "saved_model.pb").is_file():
         raise UserError(f"{shown(place)}: is one version; a server wants the folder of versions above it")
-    versions_of(place)
-    try:
-        recipe = registry.get(describe(newest_version(place)).get("recipe", ""))
-    except (KompaktError, ServingConfigError):
-        return Served(name, place)  # not of this project: nobody knows whether it may be batched
-    padded = recipe.data == "recordings"
-    return Served(name, place, recipe.batching and (batch_recordings or not padded), padded)
+    return configuration.served_at(name, place, batch_recordings=batch_recordings)
 
 
 def _write(served, out: pathlib.Path, cores: int, url: str | None, wait: float):
     """Writes the configuration; with a server's URL the labels follow what it has loaded."""
+    from components.serving import configuration
     from pipeline.client.models import await_loaded
-    from pipeline.runners import serving
 
     if url is None:
-        return serving.write_configuration(out, served, cores)
+        return configuration.write_configuration(out, served, cores)
     names = [model.name for model in served]
-    written = serving.write_configuration(out, served, cores, loaded=await_loaded(url, names))
+    written = configuration.write_configuration(out, served, cores, loaded=await_loaded(url, names))
     if written.awaited and wait:
         loaded = await_loaded(url, names, written.awaited, wait)
-        written = serving.write_configuration(out, served, cores, loaded=loaded)
+        written = configuration.write_configuration(out, served, cores, loaded=loaded)
     return written
 
 
 def _kubernetes(names, files, out: pathlib.Path, image: str, **options) -> pathlib.Path:
+    from components.serving import configuration
     from models.files import write_text
-    from pipeline.runners import kubernetes, serving
+    from pipeline.runners import kubernetes
 
     texts = {file.name: file.read_text(encoding="utf-8") for file in files}
     path = out / "kubernetes.yaml"
-    write_text(path, kubernetes.objects(names, texts, serving.server_flags(len(texts) > 1), image=image, **options))
+    flags = configuration.server_flags(len(texts) > 1)
+    write_text(path, kubernetes.objects(names, texts, flags, image=image, **options))
     return path

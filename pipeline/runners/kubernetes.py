@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import yaml
 
-from pipeline.runners.serving import CONFIG_DIR, GRPC_PORT, MODELS_DIR, REST_PORT
+from components.serving.configuration import CONFIG_DIR, GRPC_PORT, MODELS_DIR, REST_PORT
 
 # A pod is not ready before every model has answered its warm-up requests. The check before a push allows these half an
 # hour, for a serial decoder on one slow core; a pod that is still at it is not restarted before.
@@ -57,6 +57,11 @@ def objects(
         {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": about, "spec": deployment},
         {"apiVersion": "v1", "kind": "Service", "metadata": about, "spec": {"selector": labels, "ports": ports}},
     ]
+    return as_yaml(documents)
+
+
+def as_yaml(documents: Sequence[Mapping]) -> str:
+    """Objects as a file for people and `kubectl apply`."""
     return yaml.dump_all(documents, Dumper=_Plain, sort_keys=False, width=120)
 
 

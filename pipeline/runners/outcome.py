@@ -1,7 +1,6 @@
 """The end of a run: warnings, the report with its times, the table, the exit code."""
 
 import dataclasses
-import os
 import pathlib
 
 from rich.console import Console
@@ -9,7 +8,7 @@ from rich.markup import escape
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from components.evaluation import evaluator
-from pipeline.runners import serving
+from components.serving import configuration
 from pipeline.runners.local import Step
 from pipeline.shapes.line import Options
 
@@ -29,7 +28,7 @@ def finish(steps: list[Step], options: Options, out: pathlib.Path, console: Cons
     rows = []
     if not reasons:
         path = pushed["pushed_destination"].string_value
-        rows += [("pushed model", path), ("for a server", str(_configured(pathlib.Path(path).parent, options.recipe)))]
+        rows += [("pushed model", path), ("for a server", str(configuration.write_beside(pathlib.Path(path).parent)))]
     page = build.load(report.parent)
     rows += [*table.rows(page), ("report", str(report))]
     for name, value in rows:  # no rich table: it cuts paths to the terminal's width, which is 80 in a pipe
@@ -39,15 +38,6 @@ def finish(steps: list[Step], options: Options, out: pathlib.Path, console: Cons
     for reason in reasons:
         console.print(f"[red]not pushed:[/] {escape(reason)}", soft_wrap=True)
     return 1 if reasons else 0
-
-
-def _configured(push_dir: pathlib.Path, recipe) -> pathlib.Path:
-    """Writes what TensorFlow Serving reads into a folder beside that of the versions; returns it."""
-    out = push_dir.with_name(f"{push_dir.name}.config")
-    out.mkdir(exist_ok=True)
-    served = serving.Served(recipe.name, push_dir, recipe.batching and recipe.data == "pictures")
-    serving.write_configuration(out, [served], os.cpu_count() or 1)
-    return out
 
 
 def refusals(outputs: dict) -> list[str]:

@@ -4,7 +4,6 @@ import gzip
 import os
 import shutil
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -22,6 +21,7 @@ from components.native_model import (
 from components.serving import loaded_model
 from components.serving.loaded_model import LoadedModel
 from models.publishing import parts
+from tests import alone
 
 
 class Mixed(tf.Module):
@@ -198,7 +198,7 @@ assert "tensorflow" not in sys.modules and "components" not in sys.modules
 
 
 def test_needs_nothing_of_tensorflows_python(directory):
-    command = [sys.executable, "-I", "-c", ALONE, native_model.__file__, str(directory)]
+    command = alone.command(ALONE, native_model.__file__, directory)
     done = subprocess.run(command, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "[[24.0]]\n"

@@ -86,6 +86,30 @@ def test_killed_workers_come_back_and_no_trial_is_lost_or_doubled(files, tmp_pat
         assert trial.score == history[-1]["val_loss"], "not rounded on its way"
 
 
+def test_after_a_kill_of_the_chief_its_worker_goes_on_with_the_trial(files, tmp_path, capfd):
+    directory = tmp_path / "search"
+    config = registry.get("factorized").make_config("small", TINY)
+    spec = {
+        "recipe": "factorized", "config": vars(config), "files": files, "directory": str(directory), "logs": "",
+        "plan": vars(Plan(1, steps=5)),
+    }  # fmt: skip
+
+    def kill() -> None:
+        while not list(directory.glob("*/trial_0/state/epoch-*.h5")):
+            time.sleep(0.02)
+        os.kill(processes()[supervisor.CHIEF], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    supervisor.run(spec, 1)
+    killer.join()
+    assert capfd.readouterr().out.count("chief died (exit code -9); started again") == 1
+    state = json.loads(next(directory.glob("*/oracle.json")).read_text())
+    assert state["end_order"] == state["start_order"] == ["0"] and not processes()
+    history = json.loads(next(directory.glob("*/trial_0/logs/history.json")).read_text())
+    assert [entry["step"] for entry in history] == [1, 2, 3, 4, 5]
+
+
 def test_after_a_kill_of_all_fewer_workers_go_on_where_it_was(files, tmp_path):
     """Whose parent is gone ends too; what a worker that does not come back had begun is ended all the same."""
     config = registry.get("factorized").make_config("small", TINY)

@@ -18,7 +18,7 @@ from models.contract.training import Judge
 from tests.components import toy_model
 from tests.models import line
 from tests.models.contract.test_recipe import RECIPE_OF_TESTS
-from tests.test_architecture import imports, python_files
+from tests.sources import imports, python_files
 from tuning.oracles import drawn
 from tuning.plan import Plan
 from tuning.tuner import ConfigTuner

@@ -1,6 +1,8 @@
 """The serving check: what a server could not serve is refused with the reason; what it can gets warm-up requests."""
 
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tfx.types import standard_artifacts
 
 from components.serving import check as serving_check
+from components.serving import probe
 from models.records import recordings as ecg_records
 from tests.components import toy_model, untrained_ecg
 from tests.models.kinds import write_records
@@ -132,3 +135,21 @@ def test_signature_that_nothing_feeds_is_refused(tmp_path):
 
     reason = check(tmp_path, save).get_string_custom_property("reason")
     assert "answer" in reason and "riddle" in reason
+
+
+def test_packages_that_came_by_the_path_are_found_and_the_project_is_not(tmp_path):
+    """-S: a Python without packages of its own, as Bazel's is."""
+    toy_model.save(tmp_path / "model")
+    arguments = serving_check._probe_arguments(str(tmp_path / "model"), tmp_path)
+    assert arguments[0] == "-I" and len(arguments) > 4
+    assert not [entry for entry in arguments[4:] if (pathlib.Path(entry) / "models").is_dir()]
+    said = {}
+    for name, given in {"with": arguments, "without": arguments[:4]}.items():
+        for folder in ("inputs", "outputs"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+        probe.write_input(tmp_path / "inputs", "image_bytes", b"picture")
+        probe.write_input(tmp_path / "inputs", "examples", b"")
+        done = subprocess.run([sys.executable, "-S", *given], capture_output=True, text=True)
+        said[name] = done.stderr.strip().splitlines()[-1]
+    assert said["without"] == "ModuleNotFoundError: No module named 'numpy'"
+    assert said["with"].startswith("NativeError"), "TensorFlow's library was there, and refused an empty record"

@@ -8,7 +8,7 @@ import pytest
 from tfx.types import standard_artifacts
 
 from components import artifacts
-from components.serving import pusher
+from components.serving import configuration, pusher
 
 
 def model(folder, text):
@@ -51,6 +51,19 @@ def test_runs_that_push_at_once_do_not_take_each_others_version(tmp_path):
         assert artifacts.tree_digest(version.path) == artifacts.tree_digest(path)
 
 
+def test_what_a_server_reads_is_written_beside_and_its_labels_wait_for_the_server(tmp_path):
+    folder = tmp_path / "serving" / "toy"
+    stages = []
+    for name in ("first", "second"):
+        pusher.push(model(tmp_path / name, name), str(folder))
+        stages.append(configuration.read(tmp_path / "serving" / "toy.config" / "models.config")["toy"])
+    first, second = (version.version for version in reversed(artifacts.pushed_versions(str(folder))))
+    assert stages[0] == configuration.Stage((first,), {"canary": first, "stable": first})
+    assert stages[1] == configuration.Stage((first, second), {"canary": first, "stable": first})
+    again = configuration.write_beside(folder) / "models.config"  # as `run` does when the cache answers for the push
+    assert configuration.read(again)["toy"] == stages[1] and not (again.parent / "batching.config").exists()
+
+
 @pytest.mark.parametrize("blessed", [0, 1])
 def test_the_step_pushes_what_is_blessed(tmp_path, blessed):
     blessing, infra, pushed = (
@@ -71,3 +84,4 @@ def test_the_step_pushes_what_is_blessed(tmp_path, blessed):
     assert [v.path for v in versions] == [pushed.get_string_custom_property("pushed_destination")][: len(versions)]
     assert len(versions) == pushed.get_int_custom_property("pushed") == blessed
     assert not list((tmp_path / "pushed").iterdir())
+    assert (tmp_path / "serving.config" / "models.config").exists() == bool(blessed)

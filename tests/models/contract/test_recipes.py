@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -18,6 +17,7 @@ from models.contract.recipe import ConfigError, Metric
 from models.contract.training import Files, single
 from models.publishing.export import foreign_ops
 from models.training.loop import compiled_model
+from tests import alone
 from tests.models.kinds import KINDS, photograph, png, tiny
 
 ALL = sorted(registry.recipes())
@@ -219,8 +219,7 @@ def test_a_process_of_tensorflow_alone_reads_the_streams_on_one_thread(trained, 
         expected[name] = tf.io.decode_png(decompress("decompress", bitstream_bytes=stream)["image_bytes"][0]).numpy()
         with open(directory + ".kmp", "wb") as file:
             file.write(stream[0])
-    command = [sys.executable, "-I", "-c", ALONE, native_model.__file__, str(tmp_path / "p.png")]
-    command += directories.values()
+    command = alone.command(ALONE, native_model.__file__, tmp_path / "p.png", *directories.values())
     threads = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""} | threads
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)

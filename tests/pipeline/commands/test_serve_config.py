@@ -9,10 +9,10 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from components.native_model import NativeModel
+from components.serving import configuration
 from models.contract import registry
 from models.publishing import released
 from pipeline import cli
-from pipeline.runners import serving
 from tests.components import tiny_codec, untrained_ecg
 from tests.models.kinds import KINDS
 
@@ -41,7 +41,7 @@ def test_the_deployment_holds_what_was_written(pushed, tmp_path, capsys):
 
     pod = deployment["spec"]["template"]
     (container,) = pod["spec"]["containers"]
-    assert container["args"] == serving.server_flags(False)
+    assert container["args"] == configuration.server_flags(False)
     mounts = {m["name"]: m["mountPath"] for m in container["volumeMounts"]}
     assert mounts == {v["name"]: {"config": "/config", "models": "/models"}[v["name"]] for v in pod["spec"]["volumes"]}
     assert pod["spec"]["volumes"][1]["persistentVolumeClaim"]["claimName"] == "kept"
@@ -54,7 +54,9 @@ def test_the_deployment_holds_what_was_written(pushed, tmp_path, capsys):
     assert service["spec"]["selector"] == pod["metadata"]["labels"] == deployment["spec"]["selector"]["matchLabels"]
     assert {(p["name"], p["port"]) for p in service["spec"]["ports"]} == {("grpc", 8500), ("rest", 8501)}
     (docker,) = [line for line in said if line.startswith("docker run")]
-    assert f'-v "{pushed}/ecg:/models/heart:ro"' in docker and docker.endswith(" ".join(serving.server_flags(False)))
+    assert f'-v "{pushed}/ecg:/models/heart:ro"' in docker and docker.endswith(
+        " ".join(configuration.server_flags(False))
+    )
 
 
 def test_recordings_are_batched_only_when_asked(pushed, tmp_path):

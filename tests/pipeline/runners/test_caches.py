@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from components import closure
-from pipeline.runners import serving
+from components.serving import configuration
 from tests.pipeline.runners.tiny_runs import TinyRun, class_folders
 
 BEHIND = {"Pusher", "Report"}
@@ -78,7 +78,7 @@ def test_the_run_names_the_newest_version_after_another_model_was_pushed(tiny):
     newest = tiny.versions()[0]
     assert tiny.versions() == [newest, *before] and tiny.named == newest
     assert fingerprint(newest) == fingerprint(before[-1]) != fingerprint(before[0])
-    configured = serving.read(tiny.out / "serving" / "small_cnn.config" / "models.config")["small_cnn"]
+    configured = configuration.read(tiny.out / "serving" / "small_cnn.config" / "models.config")["small_cnn"]
     assert int(pathlib.Path(newest).name) in configured.versions
     assert tiny.done() == set() and tiny.named == newest
 

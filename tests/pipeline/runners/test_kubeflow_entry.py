@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from components import artifacts
+from components.serving import configuration
 from pipeline import cli
 from pipeline.runners import kubeflow_entry
 
@@ -61,6 +62,35 @@ def test_a_step_with_an_untyped_input_runs(tmp_path, run_of_candidate):
     found = pushed if run_of_candidate == "second" else ""
     assert reported["metadata"]["pushed_path"] == found
     assert (tmp_path / "model" / "Format-Serving" / "saved_model.pb").exists() == bool(found)
+
+
+def test_the_push_writes_what_a_server_reads_as_it_does_here(tmp_path):
+    """The serving folder is told when the run is started; the configuration lies beside it, on the volume."""
+    constants, arguments = step(tmp_path, "Pusher")
+    blessing = {"uri": str(tmp_path / "blessing"), "type": UNTYPED, "name": "1", "metadata": {"blessed": 1}}
+    infra = {"uri": str(tmp_path / "infra"), "type": UNTYPED, "name": "2", "metadata": {
+        "blessed": 1, "has_model": 1, "blessing_status": "INFRA_BLESSED"}}  # fmt: skip
+    made = tmp_path / "infra" / "stamped_model"
+    push(tmp_path / "infra", 1, "first")
+    (tmp_path / "infra" / "1").rename(made)
+    (made / "assets.extra" / "kompakt.json").write_text(json.dumps({"recipe": "small_cnn"}))
+    serving = tmp_path / "volume" / "serving" / "pictures"
+    told = {kubeflow_entry.into("push_destination", "filesystem", "base_directory"): str(serving)}
+    output = {"uri": str(tmp_path / "pushed"), "type": {"instanceSchema": "title: tfx.PushedModel"}}
+    report = run(arguments, {
+        "inputs": {
+            "parameterValues": constants | told,
+            "artifacts": {"model_blessing": {"artifacts": [blessing]}, "infra_blessing": {"artifacts": [infra]}},
+        },
+        "outputs": {"artifacts": {"pushed_model": {"artifacts": [output]}},
+                    "outputFile": str(tmp_path / "out" / "o.json")},
+    })  # fmt: skip
+    (reported,) = report["artifacts"]["pushed_model"]["artifacts"]
+    version = int(reported["metadata"]["pushed_version"])
+    beside = serving.with_name("pictures.config")
+    stage = configuration.Stage((version,), {"canary": version, "stable": version})
+    assert configuration.read(beside / "models.config") == {"pictures": stage}
+    assert "num_batch_threads" in (beside / "batching.config").read_text(), "a classifier of pictures is batched"
 
 
 def test_the_data_of_a_cluster_are_digested_there(tmp_path):

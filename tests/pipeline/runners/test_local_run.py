@@ -13,9 +13,9 @@ import skimage.data
 import tensorflow as tf
 
 from components import artifacts, closure
+from components.serving import configuration
 from models.contract import registry
 from pipeline import cli
-from pipeline.runners import serving
 
 TINY = ("channels=8", "latents=8", "crop_size=64", "batch_size=2", "steps=4", "steps_per_epoch=2")
 STEPS = 10
@@ -95,7 +95,7 @@ def test_first_run_pushes_a_model_and_says_where(line, first_run):
         "kompakt.json", "model.weights.h5", "origin.json", "tf_serving_warmup_requests",
     }  # fmt: skip
     assert not [p for p in (line.out / "training").rglob("*") if p.is_file()]
-    configured = serving.read(line.out / "serving" / "factorized.config" / "models.config")
+    configured = configuration.read(line.out / "serving" / "factorized.config" / "models.config")
     assert configured["factorized"].labels == {"canary": version.version, "stable": version.version}
 
 

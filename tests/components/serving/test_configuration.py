@@ -4,9 +4,9 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
+from components.serving import configuration
+from components.serving.configuration import Served, ServingConfigError, Stage, next_stage
 from pipeline.client.answers import _BATCH
-from pipeline.runners import serving
-from pipeline.runners.serving import Served, ServingConfigError, Stage, next_stage
 
 
 def push(folder, *versions):
@@ -51,14 +51,14 @@ class ModelServer:
 
 def written(out, *models, **more):
     """Writes a configuration; returns it as the server reads it, and the versions that it is to load first."""
-    done = serving.write_configuration(out, models, cores=4, **more)
+    done = configuration.write_configuration(out, models, cores=4, **more)
     return parsed(out / "models.config"), done.awaited
 
 
 def test_first_start_and_two_pushes_are_taken_by_the_server(tmp_path):
     folder, model = tmp_path / "resnet", Served("resnet", tmp_path / "resnet")
     push(folder, 9)
-    server = ModelServer(serving.server_flags(False))
+    server = ModelServer(configuration.server_flags(False))
     config, awaited = written(tmp_path, model)
     server.reload(config)
     assert server.labels == {("resnet", "canary"): 9, ("resnet", "stable"): 9} and not awaited
@@ -73,7 +73,7 @@ def test_first_start_and_two_pushes_are_taken_by_the_server(tmp_path):
         server.reload(config)
         assert server.labels == {("resnet", "canary"): version, ("resnet", "stable"): stable} and not awaited
         assert server.available == {"resnet": kept}
-    ModelServer(serving.server_flags(False)).reload(config)  # it restarts
+    ModelServer(configuration.server_flags(False)).reload(config)  # it restarts
 
 
 def test_at_every_moment_a_server_may_start_anew(tmp_path):
@@ -82,7 +82,7 @@ def test_at_every_moment_a_server_may_start_anew(tmp_path):
     written(tmp_path, model)
     push(model.folder, 2, 3)
     config, _ = written(tmp_path, model)
-    started = ModelServer(serving.server_flags(False))
+    started = ModelServer(configuration.server_flags(False))
     started.reload(config)
     assert started.labels == {("resnet", "canary"): 1, ("resnet", "stable"): 1}
     assert started.available == {"resnet": {1, 2, 3}}
@@ -95,7 +95,7 @@ def test_what_was_written_before_would_be_refused(tmp_path):
     config, _ = written(tmp_path, model)
     with pytest.raises(LabelsRefused):
         ModelServer().reload(config)
-    server = ModelServer(serving.server_flags(False))
+    server = ModelServer(configuration.server_flags(False))
     server.reload(config)
     push(model.folder, 2)
     config, _ = written(tmp_path, model, loaded={"resnet": [1, 2]})  # which is not so
@@ -128,9 +128,9 @@ def test_batches_end_at_their_limit_and_hold_a_request_of_the_client(tmp_path):
     push(model.folder, 1)
     written(tmp_path, model)
     text = (tmp_path / "batching.config").read_text()
-    assert f"max_batch_size {{ value: {serving.BATCH} }}" in text and "num_batch_threads { value: 4 }" in text
+    assert f"max_batch_size {{ value: {configuration.BATCH} }}" in text and "num_batch_threads { value: 4 }" in text
     sizes = [int(line.split()[1]) for line in text.splitlines() if "allowed_batch_sizes" in line]
-    assert sizes == sorted(sizes) and sizes[0] == 1 and sizes[-1] == serving.BATCH >= _BATCH
+    assert sizes == sorted(sizes) and sizes[0] == 1 and sizes[-1] == configuration.BATCH >= _BATCH
     assert "pad_variable" not in text
     written(tmp_path, Served("ecg", tmp_path / "resnet", batching=True, padded=True))
     assert "pad_variable_length_inputs: true" in (tmp_path / "batching.config").read_text()
@@ -143,7 +143,7 @@ def test_requests_of_several_clients_are_not_mixed_where_a_codec_is_among_the_mo
     (tmp_path / "batching.config").write_text("of an earlier call")
     written(tmp_path, *models)
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["models.config"]
-    assert not [flag for flag in serving.server_flags(False) if "batch" in flag]
+    assert not [flag for flag in configuration.server_flags(False) if "batch" in flag]
 
 
 def test_mistakes_are_told(tmp_path):

@@ -7,6 +7,7 @@ version at all, which `--allow_version_labels_for_unavailable_models` lets pass:
 """
 
 import importlib.metadata
+import os
 import pathlib
 import types
 from collections.abc import Collection, Mapping, Sequence
@@ -15,6 +16,8 @@ from typing import NamedTuple
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
+from components.serving.served_codec import describe
+from models.contract import registry
 from models.contract.errors import KompaktError
 from models.files import write_text
 from models.publishing import pushed
@@ -61,6 +64,39 @@ class Written(NamedTuple):
 
     files: tuple[pathlib.Path, ...]
     awaited: dict[str, tuple[int, ...]]
+
+
+def served_at(name: str, folder: pathlib.Path, *, batch_recordings: bool = False) -> Served:
+    """A folder of versions as it is to be served, by what the newest of them says of itself.
+
+    Args:
+      batch_recordings: whether requests with recordings may be batched, padded to the longest of a batch.
+
+    Raises:
+      ServingConfigError: there is no version.
+    """
+    newest = folder / str(versions_of(folder)[-1])
+    try:
+        recipe = registry.get(describe(newest).get("recipe", ""))
+    except KompaktError:
+        return Served(name, folder)  # not of this project: nobody knows whether it may be batched
+    padded = recipe.data == "recordings"
+    return Served(name, folder, recipe.batching and (batch_recordings or not padded), padded)
+
+
+def write_beside(push_dir: pathlib.Path) -> pathlib.Path:
+    """Writes the configuration of a serving folder, its model under the folder's name, into a folder beside it.
+
+    Returns:
+      That folder, `NAME.config`.
+
+    Raises:
+      ServingConfigError: as `write_configuration`.
+    """
+    out = push_dir.with_name(f"{push_dir.name}.config")
+    out.mkdir(exist_ok=True)
+    write_configuration(out, [served_at(push_dir.name, push_dir)], os.cpu_count() or 1)
+    return out
 
 
 def versions_of(folder: pathlib.Path) -> list[int]:
