@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from components import artifacts, given
+from components.training import worker
 from models import files
 from models.contract import registry
 from models.contract.recipe import Config, ConfigError, Recipe
-from models.publishing import export
 from models.training import loop
-from models.training.callbacks import KeepRoute
 
 ROUTE = "route"  # folder of the model run that holds a checkpoint for every epoch, if they are asked for
 
@@ -55,8 +54,9 @@ def run_fn(fn_args) -> None:
     Args:
       fn_args: TFX's FnArgs. `custom_config` holds "recipe", "config" (all options), "run" (digest of recipe, options,
         data, models and code), "models" (digests of given models, by option), "resume_dir" (parent of the checkpoint
-        folders), "keep_route" (whether the model of every epoch is kept), "settled" (options no search changes) and on
-        a cluster "data" (see `run_of`).
+        folders), "keep_route" (whether the model of every epoch is kept), "settled" (options no search changes),
+        "workers" (processes that share the training), "mirrored" (whether several devices must) and on a cluster
+        "data" (see `run_of`).
     """
     recipe, config = options_of(fn_args)
     options = fn_args.custom_config
@@ -78,18 +78,18 @@ def _train(fn_args, recipe: Recipe, config: Config, run: str, work_dir: str) -> 
     log_dir = os.path.join(work_dir, "logs")
     os.makedirs(log_dir, exist_ok=True)
     print(f"  curves: tensorboard --logdir {log_dir} (later {fn_args.model_run_dir})", flush=True)
-    route = KeepRoute(recipe, config, os.path.join(log_dir, ROUTE))
-    kept = [route] if fn_args.custom_config.get("keep_route") else []
-    model = loop.train(
-        recipe,
-        config,
-        train_files,
-        record_files(fn_args.eval_files),
-        work_dir=os.path.join(work_dir, "state"),
-        log_dir=log_dir,
-        callbacks=kept,
-    )
-    export.export(recipe, config, model, fn_args.serving_model_dir, examples=train_files)
+    options = fn_args.custom_config
+    told = worker.Told(
+        recipe.name, dataclasses.asdict(config), train_files, record_files(fn_args.eval_files),
+        os.path.join(work_dir, "state"), log_dir, fn_args.serving_model_dir,
+        os.path.join(log_dir, ROUTE) if options.get("keep_route") else "",
+    )  # fmt: skip
+    if (count := options.get("workers", 1)) > 1:
+        worker.launch(told, count, os.path.join(work_dir, "workers"))
+    else:
+        if options.get("mirrored"):
+            loop.must_be_several()
+        worker.train(told)
     artifacts.write_origin(fn_args.serving_model_dir, artifacts.origin_of(recipe, config, run))
     shutil.copytree(log_dir, fn_args.model_run_dir, dirs_exist_ok=True)
     shutil.rmtree(work_dir)

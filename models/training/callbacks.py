@@ -24,14 +24,15 @@ from models.publishing import pushed
 class Backup(keras.callbacks.Callback):
     """Keeps the newest state (weights and all optimizers) as `epoch-N.weights.h5`, renamed into place when complete.
 
-    A loss that is no number ends the training, and no state of it is kept; `broken` then says so.
+    A loss that is no number ends the training, and no state of it is kept; `broken` then says so. One that does not
+    write reads what another process of the same training wrote.
     """
 
     async_safe = True
 
-    def __init__(self, directory: str):
+    def __init__(self, directory: str, writes: bool = True):
         super().__init__()
-        self.directory = pathlib.Path(directory)
+        self.writes, self.directory = writes, pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.broken = False
 
@@ -53,7 +54,7 @@ class Backup(keras.callbacks.Callback):
             self.broken = self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.broken:
+        if self.broken or not self.writes:
             return
         old = self.saved()
         with replacing(self.directory / f"epoch-{epoch + 1}.weights.h5") as part:
@@ -82,16 +83,16 @@ class KeepBest(keras.callbacks.Callback):
 
     Args:
       directory: of `best.npz`; exists when training begins.
-      judge: what is compared.
+      judge: what is compared. writes: as of `Backup`.
     """
 
-    def __init__(self, directory: str, judge: Judge):
+    def __init__(self, directory: str, judge: Judge, writes: bool = True):
         super().__init__()
-        self.path, self.judge = pathlib.Path(directory) / "best.npz", judge
+        self.path, self.judge, self.writes = pathlib.Path(directory) / "best.npz", judge, writes
 
     def on_epoch_end(self, epoch, logs=None):
         score = float((logs or {}).get(self.judge.name, self.judge.worst))
-        if not self.judge.prefers(score, self.best()) or not np.isfinite(list(logs.values())).all():
+        if not self.writes or not self.judge.prefers(score, self.best()) or not np.isfinite(list(logs.values())).all():
             return
         weights = {f"{n:04}": values for n, values in enumerate(self.model.get_weights())}
         with replacing(self.path) as part:
@@ -116,11 +117,12 @@ class History(keras.callbacks.Callback):
     An entry is {"step": of the whole training, "seconds", metric: value, ...}, with "phase" where phases have names.
 
     Args:
-      work_dir: keeps the copy from which a killed training goes on. log_dir: gets the other.
+      work_dir: keeps the copy from which a killed training goes on. log_dir: gets the other. writes: as of `Backup`.
     """
 
-    def __init__(self, work_dir: str, log_dir: str):
+    def __init__(self, work_dir: str, log_dir: str, writes: bool = True):
         super().__init__()
+        self.writes = writes
         self.kept = pathlib.Path(work_dir) / "history.json"
         self.shown = pathlib.Path(log_dir) / "history.json"
         self.entries = json.loads(self.kept.read_text()) if self.kept.exists() else []
@@ -153,6 +155,8 @@ class History(keras.callbacks.Callback):
 
     def write(self):
         """Writes both copies, each complete or not at all."""
+        if not self.writes:
+            return
         for path in (self.kept, self.shown):
             write_text(path, json.dumps(self.entries, indent=1))
 

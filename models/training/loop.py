@@ -2,8 +2,8 @@
 
 It takes a recipe through its phases, one or several. Resumable after a kill: state goes to `work_dir` once an epoch,
 written under a temporary name and renamed, and the same call goes on from there, in the phase and at the epoch where it
-was. Several GPUs share each batch (`models.training.replicas`); XLA and mixed precision where they pay (Keras' "auto":
-on a GPU; on a CPU XLA slows small convolutional networks to a third).
+was. Several GPUs share each batch (`models.training.replicas`), and so do several processes (`workers`); XLA and mixed
+precision where they pay (Keras' "auto": on a GPU; on a CPU XLA slows small convolutional networks to a third).
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import math
 import os
+import tempfile
 from collections.abc import Sequence
 
 import keras
@@ -18,7 +19,7 @@ import keras
 from models.contract.errors import KompaktError
 from models.contract.recipe import Config, ConfigError, Recipe
 from models.contract.training import Files, Phase, single
-from models.training import initial, replicas
+from models.training import initial, replicas, workers
 from models.training.callbacks import Backup, History, KeepBest, LastStep, Progress, Summaries
 from models.training.optimizers import compile_model
 
@@ -30,7 +31,12 @@ class TrainingError(KompaktError, RuntimeError):
 
 
 def strategy_scope():
-    """The scope of a MirroredStrategy where TensorFlow has several GPUs, or no GPU and several CPUs, else nothing."""
+    """The scope of a strategy of several workers (`workers`), or else of one of several devices, or nothing.
+
+    Where TensorFlow has several GPUs, or no GPU and several CPUs, these share a batch.
+    """
+    if (together := workers.strategy()) is not None:
+        return together.scope()
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -38,6 +44,15 @@ def strategy_scope():
         if len(devices) > 1:
             return _mirrored(*(device.name for device in devices)).scope()
     return contextlib.nullcontext()
+
+
+def must_be_several() -> None:
+    """Raises ConfigError where a batch would not be shared: one device is seen, and one worker."""
+    with strategy_scope():
+        if replicas.count() == 1:
+            raise ConfigError(
+                "--distribute mirrored: TensorFlow sees one device here; several GPUs share by themselves"
+            )
 
 
 @functools.cache
@@ -113,8 +128,17 @@ def train(
       FileNotFoundError: no data.
       ConfigError: as `compiled_model`.
     """
-    run = _Run(recipe, config, Files(train_files, validation_files, work_dir, log_dir), callbacks, progress)
-    history = History(work_dir, log_dir)
+    with contextlib.ExitStack() as stack:
+        if not workers.is_chief():  # all work alike; what others than the chief would keep goes nowhere
+            log_dir, progress = stack.enter_context(tempfile.TemporaryDirectory()), False
+        files = Files(train_files, validation_files, work_dir, log_dir)
+        return _phases(_Run(recipe, config, files, callbacks, progress))
+
+
+def _phases(run: "_Run") -> keras.Model:
+    """Trains all phases of a training; returns the last one's model."""
+    recipe, config = run.recipe, run.config
+    history = History(run.files.work, run.files.logs, writes=workers.is_chief())
     phases = (recipe.phases or single)(config, run.files)
     model, done = None, 0
     while phase := _next(phases, model):
@@ -149,7 +173,8 @@ class _Run:
         with strategy_scope():
             model = compiled_model(self.recipe, config, phase, before, files)
         steps_per_epoch = min(config.steps_per_epoch, config.steps)
-        backup = Backup(files.work)
+        is_chief = workers.is_chief()
+        backup = Backup(files.work, writes=is_chief)
         first = backup.restore(model)
         replicas.part_noise(model)
         history.enter(phase, config, done, first)
@@ -158,8 +183,8 @@ class _Run:
         validation = self.recipe.inputs(files.validation, config, False)
         reached = first * steps_per_epoch
         model.fit(
-            batches,
-            validation_data=validation,
+            workers.shared(batches, config.batch_size),
+            validation_data=workers.shared(validation, config.batch_size),
             epochs=math.ceil(config.steps / steps_per_epoch),
             initial_epoch=first,
             steps_per_epoch=steps_per_epoch,
@@ -172,7 +197,8 @@ class _Run:
                 *([Progress(self.config.steps, done + min(reached, config.steps))] if self.progress else []),
                 *(self.recipe.callbacks(model, config, files) if self.recipe.callbacks else []),
                 *self.callbacks,
-                *([KeepBest(files.work, self.recipe.judge)] if self.recipe.judge.keep == "best" else []),
+                *([KeepBest(files.work, self.recipe.judge, is_chief)] if self.recipe.judge.keep == "best" else []),
+                workers.Together(),
             ],
         )
         if backup.broken:

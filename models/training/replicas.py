@@ -11,6 +11,8 @@ import threading
 import keras
 from keras import ops
 
+from models.training import workers
+
 _APART = 1_000_003  # between the seeds of two replicas: far from any seeds that people choose
 _SHARE = threading.local()  # `examples`: how many there are, in a validation; TensorFlow runs each replica in a thread
 
@@ -79,6 +81,17 @@ def unite(model: keras.Model) -> None:
     # Keras would make variables here, which there are, from the mean of the shares of a first batch: that fails where
     # one is smaller than another, and the training would begin with the second batch.
     model._maybe_symbolic_build = lambda *args, **kwargs: None
+    if workers.strategy() is not None:
+        model.train_step, model.test_step = _as_rows(model.train_step), _as_rows(model.test_step)
+
+
+def _as_rows(step):
+    """A step whose numbers are [1]: of several workers Keras 3 takes the mean over an axis that scalars do not have."""
+
+    def as_rows(data):
+        return keras.tree.map_structure(lambda value: ops.reshape(value, (1,)), step(data))
+
+    return as_rows
 
 
 def _never_empty(model: keras.Model):
@@ -131,5 +144,5 @@ def part_noise(model: keras.Model) -> None:
     for variable in model.non_trainable_variables:
         if variable.name == "seed_generator_state":
             copies = model.distribute_strategy.experimental_local_results(variable.value)
-            for replica, copy in enumerate(copies[1:], 1):
+            for replica, copy in enumerate(copies, workers.index() * len(copies)):
                 copy.assign_add([replica * _APART, 0])

@@ -24,8 +24,13 @@ from pipeline.arguments.paths import PATH, must_be_plain, must_be_writable
 @hyperparameters_option
 @click.option("--out", type=PATH, help="Where everything of this run goes. [default: runs/RECIPE]")
 @click.option("--push-to", type=PATH, help="Serving folder of the model. [default: OUT/serving/RECIPE]")
+@click.option(
+    "--distribute", type=click.Choice(["auto", "mirrored", "multi_worker"]), default="auto", show_default=True,
+    help="auto: this machine's GPUs share a batch; mirrored: and there must be several; multi_worker: processes do.",
+)  # fmt: skip
+@click.option("--workers", type=click.IntRange(2, 64), help="Of multi_worker: processes on this machine. [default: 2]")
 @verbose_option
-def command(recipe, out, push_to, verbose, **chosen) -> None:
+def command(recipe, out, push_to, distribute, workers, verbose, **chosen) -> None:
     """Train RECIPE, evaluate, check and push it.
 
     Answered by the cache where nothing changed; an interrupted training goes on. Exit code 1: the model was not blessed
@@ -41,13 +46,20 @@ def command(recipe, out, push_to, verbose, **chosen) -> None:
         must_be_plain(option, folder)
         must_be_writable(option, folder)
     found, config, data = checked(recipe, **chosen)
+    if workers and distribute != "multi_worker":
+        raise UserError("--workers is of --distribute multi_worker")
+    workers = (workers or 2) if distribute == "multi_worker" else 1
+    if config.batch_size % workers:
+        raise UserError(
+            f"batch_size={config.batch_size}: must be a multiple of the {workers} workers that share a batch"
+        )
     with local_run(out, verbose) as (local, console):
         from pipeline.runners import outcome
 
         options = options_of(
             found, config, data, chosen, root=str(out / "artifacts"), resume_dir=str(out / "training"),
             push_dir=str(push_to), metadata=str(out / "metadata.sqlite"),
-            sweep_logs=str(out / "sweep"),
+            sweep_logs=str(out / "sweep"), workers=workers, mirrored=distribute == "mirrored",
         )  # fmt: skip
         status = outcome.finish(local.run(pipeline_of(options), console), options, out, console)
     raise SystemExit(status)

@@ -49,6 +49,7 @@ class Options:
       sweep_logs: where logs of trials stay ("": nowhere).
       records_by: modules that make the records which are trained on.
       beam_args: for every Beam component. max_unreadable: share of unreadable files that stops the run.
+      workers: processes on this machine that share each training. mirrored: whether several devices must share it.
       elsewhere: whether it is run on a cluster, with data, steps and a serving folder that are told when it is started.
     """
 
@@ -68,6 +69,8 @@ class Options:
     records_by: tuple[str, ...] = (TfdsExampleGen.__module__,)
     beam_args: tuple[str, ...] = LOCAL_BEAM
     max_unreadable: float = 0.01
+    workers: int = 1
+    mirrored: bool = False
     elsewhere: bool = False
 
     @property
@@ -263,6 +266,10 @@ def train(
         custom["keep_route"] = True
     if settled:
         custom["settled"] = sorted(settled)
+    if options.workers > 1:
+        custom["workers"] = options.workers
+    if options.mirrored:
+        custom["mirrored"] = True
     trainer_ = tfx_components.Trainer(
         run_fn=RUN_FN,
         hyperparameters=found.outputs["best_hyperparameters"] if found else None,

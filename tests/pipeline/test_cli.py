@@ -43,6 +43,12 @@ def test_mistakes_in_what_is_trained(failing, tmp_path, command):
     assert "exclude each other" in failing(*command, "hyperprior", "--data", ".", "--dataset", "cifar10")
 
 
+def test_mistakes_in_how_a_training_is_shared(failing):
+    assert "--workers is of --distribute multi_worker" in failing("run", "hyperprior", "--workers", "2")
+    shared = ("run", "hyperprior", "--distribute", "multi_worker", "--workers", "3", "--set", "batch_size=4")
+    assert "batch_size=4: must be a multiple of the 3 workers" in failing(*shared)
+
+
 def test_mistakes_in_the_data(failing, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("no folder")
