@@ -1,7 +1,7 @@
 """Sets of atoms and their oracles. The origin belongs to each: it is what an oracle means by "no atom helps".
 
-A set keeps, for every problem of a batch, the atoms that it can name in numbered slots. A finite dictionary has one slot
-an atom, the same for all; of an infinite set those that the oracle has found so far.
+A set keeps, for every problem of a batch, the atoms that it can name in numbered slots. A finite dictionary has a slot
+for each atom, the same for all; an infinite set those that the oracle has found so far.
 """
 
 from typing import Any, NamedTuple
@@ -109,8 +109,9 @@ class RankOne:
         most = ops.sum(ops.square(ops.relu(matrix)), axis=-1)
         first = ops.top_k(most, self.starts)[1]
         v = _unit(ops.relu(ops.take_along_axis(matrix, first[..., None], axis=-2)))  # [..., starts, c]
+        across = ops.swapaxes(matrix, -1, -2)
         for _ in range(self.rounds):
-            u = _unit(ops.relu(ops.matmul(v, ops.swapaxes(matrix, -1, -2))))
+            u = _unit(ops.relu(ops.matmul(v, across)))
             v = _unit(ops.relu(ops.matmul(u, matrix)))
         values = ops.sum(ops.matmul(u, matrix) * v, axis=-1)
         place = ops.argmax(values, axis=-1)[..., None, None]
@@ -147,4 +148,4 @@ class RankOne:
 
 def _unit(vectors):
     """Vectors [..., n] of norm 1; zero stays."""
-    return vectors / ops.maximum(ops.sqrt(ops.sum(ops.square(vectors), axis=-1, keepdims=True)), 1e-300)
+    return vectors / ops.maximum(ops.sqrt(ops.sum(ops.square(vectors), axis=-1, keepdims=True)), 1e-30)

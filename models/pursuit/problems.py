@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-_TINY = 1e-300
+_TINY = 1e-30
 
 
 class Direction(NamedTuple):

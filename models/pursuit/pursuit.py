@@ -179,6 +179,4 @@ def _result(problem, loop, history: bool) -> Result:
         values = ops.where(later, loop["state"]["value"][None], loop["history"])
     else:
         values = None
-    return Result(
-        state["weights"], state["value"], loop["steps"], loop["drops"], lowest, along, gap, values, found
-    )
+    return Result(state["weights"], state["value"], loop["steps"], loop["drops"], lowest, along, gap, values, found)
