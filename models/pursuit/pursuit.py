@@ -15,6 +15,7 @@ from keras import ops
 from models.pursuit.problems import Direction, total
 
 ALGORITHMS = ("nnmp", "amp", "pwmp", "fcmp")
+_NOISE = 1e-9  # of the steeper of two slopes: the other is none
 _REFRESHED = 100  # steps after which sums are made anew, so that rounding does not add up
 
 
@@ -139,7 +140,11 @@ def _stepped(problem, algorithm: str, state, z, along, active):
     in_use = ops.where(weights > 0, scores, -float("inf"))
     v = ops.cast(ops.argmax(in_use, axis=1), "int32")
     highest = ops.maximum(ops.max(in_use, axis=1), 0)  # of the atoms in use and the origin
-    gains, loses = ops.cast(lowest < 0, scores.dtype), ops.cast(highest > 0, scores.dtype)
+    # After an exact step the slope along its atom is nothing but rounding, which must not choose between it and the origin.
+    gains, loses = (
+        ops.cast(-lowest > _NOISE * highest, scores.dtype),
+        ops.cast(highest > -_NOISE * lowest, scores.dtype),
+    )
     none = ops.zeros_like(along)
     if algorithm == "nnmp":
         shrinking = -along / total(weights)  # slope towards the origin

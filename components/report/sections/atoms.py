@@ -95,7 +95,7 @@ def _original(encoded: bytes, config) -> np.ndarray:
 
 
 def _uri(pixels: np.ndarray, side: int) -> str:
-    """uint8 [H, W], [H, W, 1] or [H, W, 3], enlarged by a whole factor to about `side` pixels' width, as a PNG's URI."""
+    """uint8 [H, W], [H, W, 1] or [H, W, 3], enlarged to about `side` pixels' width, as a URI."""
     pixels = pixels.squeeze(-1) if pixels.ndim == 3 and pixels.shape[-1] == 1 else pixels
     factor = max(1, side // pixels.shape[1])
     file = io.BytesIO()

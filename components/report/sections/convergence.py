@@ -29,8 +29,8 @@ class Convergence(Section):
     what = "convergence"
 
     def measure(self, run: Run) -> dict[str, Any]:
-        """ "patches": how many; "curves": mean suboptimality before each step and at the end, by algorithm; "left": what
-        FCMP leaves likewise.
+        """ "patches": how many; "curves": mean suboptimality before each step and at the end, by algorithm; "left":
+        what FCMP leaves likewise.
         """
         import tensorflow as tf
 
