@@ -140,7 +140,7 @@ def _stepped(problem, algorithm: str, state, z, along, active):
     in_use = ops.where(weights > 0, scores, -float("inf"))
     v = ops.cast(ops.argmax(in_use, axis=1), "int32")
     highest = ops.maximum(ops.max(in_use, axis=1), 0)  # of the atoms in use and the origin
-    # After an exact step the slope along its atom is nothing but rounding, which must not choose between it and the origin.
+    # After an exact step the slope along its atom is mere rounding, which must not choose between it and the origin.
     gains, loses = (
         ops.cast(-lowest > _NOISE * highest, scores.dtype),
         ops.cast(highest > -_NOISE * lowest, scores.dtype),
