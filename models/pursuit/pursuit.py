@@ -10,12 +10,13 @@ weights of all atoms in use. The origin is an atom and may be in use: it is what
 import functools
 from typing import Any, NamedTuple
 
+import keras
 from keras import ops
 
 from models.pursuit.problems import Direction, total
 
 ALGORITHMS = ("nnmp", "amp", "pwmp", "fcmp")
-_NOISE = 1e-9  # of the steeper of two slopes: the other is none
+_NOISE = {"float64": 1e-9, "float32": 1e-5}  # share of the steepest slopes that may be rounding
 _REFRESHED = 100  # steps after which sums are made anew, so that rounding does not add up
 
 
@@ -138,13 +139,12 @@ def _stepped(problem, algorithm: str, state, z, along, active):
     weights, scores = state["weights"], problem.scores(state)
     lowest = ops.minimum(ops.squeeze(ops.take_along_axis(scores, z[:, None], axis=1), axis=1), 0)
     in_use = ops.where(weights > 0, scores, -float("inf"))
-    v = ops.cast(ops.argmax(in_use, axis=1), "int32")
     highest = ops.maximum(ops.max(in_use, axis=1), 0)  # of the atoms in use and the origin
-    # After an exact step the slope along its atom is mere rounding, which must not choose between it and the origin.
-    gains, loses = (
-        ops.cast(-lowest > _NOISE * highest, scores.dtype),
-        ops.cast(highest > -_NOISE * lowest, scores.dtype),
-    )
+    # After an exact step the atoms it moved have one slope, or none. What differs by mere rounding must not choose: of
+    # equals the first is taken, and before all the origin.
+    slack = _NOISE[keras.backend.standardize_dtype(weights.dtype)] * (highest - lowest)
+    v = ops.cast(ops.argmax(ops.cast(in_use >= (highest - slack)[:, None], "int32"), axis=1), "int32")
+    gains, loses = ops.cast(-lowest > slack, scores.dtype), ops.cast(highest > slack, scores.dtype)
     none = ops.zeros_like(along)
     if algorithm == "nnmp":
         shrinking = -along / total(weights)  # slope towards the origin
