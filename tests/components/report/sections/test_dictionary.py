@@ -15,6 +15,7 @@ from models.contract import registry
 from models.contract.recipe import ConfigError
 from models.publishing import export
 from models.pursuit import given, matching_pursuit
+from models.training import loop
 from pipeline.commands.dictionaries import decode, encode
 from tests.models.kinds import photograph, tinted, tiny, write_records
 
@@ -86,9 +87,12 @@ def test_a_given_dictionary_is_taken_as_it_is(folder, tmp_path):
     recipe = matching_pursuit.RECIPE
     options = {"dictionary": str(tmp_path / "d.npy"), "image_size": 16, "channels": 3, "patch": 8}
     config = recipe.adapt(recipe.make_config("small", options), [str(folder / "test.gz")])
-    model = recipe.build(config)
-    matching_pursuit.prepare(model, config, None)
-    assert config.atoms == 4 and not model.trainable_variables
+    files = [str(folder / "test.gz")]
+    model = loop.train(recipe, config, files, files, work_dir=str(tmp_path / "work"), log_dir=str(tmp_path / "logs"),
+                       progress=False)  # fmt: skip
+    assert config.atoms == 4 and config.steps == 1 and not model.trainable_variables
+    (entry,) = json.loads((tmp_path / "logs" / "history.json").read_text())
+    assert 0 < entry["val_error"] < 1
     np.testing.assert_allclose(model.atoms, given_atoms / np.linalg.norm(given_atoms, axis=1)[:, None], atol=1e-6)
     with pytest.raises(ConfigError, match="atoms of 192 numbers; patches of 16 by 16 with 3 channels have 768"):
         recipe.adapt(recipe.make_config("small", options | {"patch": 16}), [str(folder / "test.gz")])
