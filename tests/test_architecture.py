@@ -120,7 +120,7 @@ def test_rooms_can_be_overlooked():
 def test_families_stand_apart():
     """A family imports what lies below, and of the other families only classifiers; what lies below knows no family."""
     targets = build_targets()
-    families = {f"models_{name}" for name in ("codecs", "classifiers", "ecg", "distillation")}
+    families = {f"models_{name}" for name in ("codecs", "classifiers", "ecg", "distillation", "pursuit")}
     sideways = {name: reachable(targets, name) & families - {name} for name in targets if name.startswith("models")}
     drawn = dict.fromkeys(("models_ecg", "models_distillation", "models_distillation_terms"), {"models_classifiers"})
     assert {name: found for name, found in sideways.items() if found} == drawn

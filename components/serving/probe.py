@@ -2,9 +2,10 @@
 
 Run as a file: `python -I probe.py MODEL_DIR WORK_DIR [FOLDER_OF_PACKAGES ...]`. WORK_DIR/inputs holds the one element
 of a batch for each known input: NAME has the bytes of a string, NAME.npy an array or a number. A signature is called
-once its inputs are known, and the string outputs become inputs of the next: `compress` gives the `bitstream_bytes` that
-`decompress` takes. `height_and_width.npy` says what size pictures come back in. Results go to WORK_DIR/outputs and
-WORK_DIR/calls.json; what is wrong goes to stderr as one line, with exit status 1.
+once its inputs are known, and outputs become inputs of the next, strings always, numbers where some signature takes
+them by that name: `compress` gives the `bitstream_bytes` that `decompress` takes, `encode` the `weights` for `decode`.
+`height_and_width.npy` says what size pictures come back in. Results go to WORK_DIR/outputs and WORK_DIR/calls.json;
+what is wrong goes to stderr as one line, with exit status 1.
 """
 
 import importlib.util
@@ -33,6 +34,7 @@ def main(model_dir: str, work_dir: str, *packages: str) -> None:
     calls = []
     with native_model.NativeModel(model_dir) as model:
         waiting = dict(model.signatures)
+        wanted_by_some = {key for taken in waiting.values() for key in taken.inputs}
         while waiting:
             ready = [name for name, taken in waiting.items() if set(taken.inputs) <= set(known)]
             if not ready:
@@ -45,6 +47,9 @@ def main(model_dir: str, work_dir: str, *packages: str) -> None:
             calls.append({"signature": name, "inputs": inputs, "seconds": time.perf_counter() - start})
             for key, value in outputs.items():
                 check(name, key, value)
+                if value.dtype != object and key in wanted_by_some and key not in known:
+                    known[key] = value[0]
+                    write_input(work / "inputs", key, value[0])
                 if value.dtype == object:
                     produced = value.ravel()[0]
                     (work / "outputs" / f"{name}.{key}").write_bytes(produced)

@@ -1,4 +1,4 @@
-"""Several classifiers as one network: the mean of their probabilities."""
+"""Several classifiers as one network: the mean of their probabilities, weighed or not."""
 
 import dataclasses
 import functools
@@ -25,11 +25,17 @@ class EnsembleConfig(classifier.PicturesConfig):
     members: str = option(
         '[["small_cnn", {}], ["small_cnn", {}]]', "its members, a JSON list of [recipe, {option: value}]"
     )
+    weights: str = option("", "what the members' probabilities weigh, a JSON list; empty: all the same")
 
     def __post_init__(self):
         super().__post_init__()
         found = classifier.json_list("members", self.members)
-        if len(found) < 2 or not all(isinstance(m, list) and len(m) == 2 and isinstance(m[1], dict) for m in found):
+        weights = classifier.json_list("weights", self.weights)
+        if weights and (len(weights) != len(found) or not all(isinstance(w, int | float) and w > 0 for w in weights)):
+            raise ConfigError(f"weights={self.weights}: wanted are {len(found)} numbers above 0, one a member")
+        if len(found) < (1 if weights else 2) or not all(
+            isinstance(m, list) and len(m) == 2 and isinstance(m[1], dict) for m in found
+        ):
             raise ConfigError(f"members={self.members}: wanted are two or more [recipe, {{option: value}}]")
         for name, _ in found:
             if name == RECIPE.name or getattr(registry.recipes().get(name), "shape", "") != "classifier":
@@ -57,7 +63,13 @@ class Ensemble(classifier.Classifier):
         members = [recipe.build(settings).network for recipe, settings in member_configs(config)]
         members = [keras.Model(m.inputs, m.outputs[0], name=f"member{n}") for n, m in enumerate(members)]
         probabilities = [keras.layers.Softmax(dtype="float32")(member(pixels)) for member in members]
-        return ops.log(ops.maximum(keras.layers.Average(dtype="float32")(probabilities), _LEAST))
+        if weights := json.loads(config.weights or "[]"):
+            shares = [weight / sum(weights) for weight in weights]
+            scaled = [keras.layers.Rescaling(w, dtype="float32")(p) for w, p in zip(shares, probabilities, strict=True)]
+            mean = keras.layers.Add(dtype="float32")(scaled) if len(scaled) > 1 else scaled[0]
+        else:
+            mean = keras.layers.Average(dtype="float32")(probabilities)
+        return ops.log(ops.maximum(mean, _LEAST))
 
 
 def combine(members: Sequence[tuple[Recipe, Config, classifier.Classifier]], **options) -> tuple[Config, Ensemble]:

@@ -19,11 +19,19 @@ class GenerationsConfig(student.StudentConfig):
     generations: int = option(3, "generations behind the one that learns from labels", low=1, high=9)
     push: str = option("last", "what is pushed: the last generation, or the ensemble of all but generation 0",
                        choices=("last", "ensemble"))  # fmt: skip
+    members: str = option(
+        "all",
+        "of an ensemble that is pushed: all with one weight, or those and the weights that the non-negative garrote "
+        "finds on the validation split",
+        choices=("all", "garrote"),
+    )
 
     def __post_init__(self):
         super().__post_init__()
         if self.push == "ensemble" and self.generations < 2:
             raise ConfigError("push=ensemble: an ensemble takes two generations or more")
+        if self.members == "garrote" and self.push != "ensemble":
+            raise ConfigError("members=garrote: chooses among what is pushed together; set push=ensemble as well")
 
 
 def first_of(config: GenerationsConfig) -> student.StudentConfig:

@@ -51,4 +51,6 @@ def _ensemble(options: line.Options, examples, generations: list):
     settings = {"int8": options.config.int8, "origin": artifacts.origin_of(options.recipe, options.config, options.run)}
     if options.elsewhere:
         settings["by_members"] = True
+    if options.config.members == "garrote":
+        settings["garrote"] = True
     return Ensemble(examples=examples, members=[g.outputs["model"] for g in generations], settings=settings)

@@ -216,6 +216,46 @@ class Route(Student):
         return super().tiny | {"teacher": folder.name, "anchors": 1}
 
 
+class Dictionary:
+    """Dictionaries of pictures."""
+
+    tiny = {"image_size": 16, "channels": 3, "patch": 8, "atoms": 6, "nonzeros": 3, "sample": 24, "sweeps": 5,
+            "batch_size": 8, "steps": 3, "steps_per_epoch": 2}  # fmt: skip
+    signatures = {"encode", "encode_vectors", "decode", "decode_vectors", "serving_default"}
+    write = staticmethod(Classifier.write)
+
+    @staticmethod
+    def outputs(model, batch) -> list[np.ndarray]:
+        """What the model gives outside training."""
+        found = model(batch, training=False)
+        assert found["patches"].shape == batch.shape and found["weights"].shape == (len(batch), 6)
+        return [np.array(found[name]) for name in ("weights", "patches")]
+
+    @staticmethod
+    def check_answers(functions, recipe, config) -> None:
+        """Pictures and vectors there and back; the numbers of the evaluation must be those of the answers."""
+        pictures = [photograph(50, 67), photograph(1, 1), photograph(16, 16)]
+        coded = {
+            k: v.numpy() for k, v in functions["encode"](image_bytes=tf.constant([png(p) for p in pictures])).items()
+        }
+        weights = coded["weights"]
+        assert weights.shape == (3, 4, 6) and (weights >= 0).all() and ((weights > 0).sum(-1) <= 3).all()
+        assert np.allclose(coded["nonzeros"], (weights > 0).sum(-1).mean(-1)) and (abs(coded["along"]) < 1e-5).all()
+        decoded = functions["decode"](weights=tf.constant(weights))["picture_bytes"].numpy()
+        decoded = np.stack([np.array(Image.open(io.BytesIO(d))) for d in decoded])
+        mse = np.square(decoded[2] / 255.0 - pictures[2] / 255.0).mean()  # of the right size: as it is
+        assert decoded.shape == (3, 16, 16, 3) and abs(-10 * np.log10(mse) - coded["psnr_db"][2]) < 1e-3
+        vectors = functions["decode_vectors"](weights=tf.constant(weights))["vectors"].numpy()
+        assert np.allclose(np.rint(255 * vectors[2, 0].clip(0, 1)), decoded[2, :8, :8].ravel(), atol=1)
+        again = functions["encode_vectors"](vectors=tf.constant(vectors))
+        assert (again["error"].numpy() < 1e-3).all()  # they are sums of three atoms
+        records = [picture_record(p) for p in pictures]
+        numbers = functions["serving_default"](examples=tf.constant(records))
+        assert {m.name for m in recipe.evaluation.metrics} == set(numbers)
+        for name, values in numbers.items():
+            assert values.shape == (3, 1) and np.allclose(values[:, 0], coded[name], rtol=1e-5)
+
+
 class Ecg:
     """Models of electrocardiograms."""
 
@@ -310,4 +350,4 @@ def tiny(recipe) -> dict:
 
 
 KINDS = {"codec": Codec, "classifier": Classifier, "student": Student(), "route": Route(), "born_again": Student(),
-         "transformed": Ecg}  # fmt: skip
+         "transformed": Ecg, "dictionary": Dictionary}  # fmt: skip

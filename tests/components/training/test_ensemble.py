@@ -70,6 +70,37 @@ def test_one_model_comes_of_several(tmp_path):
     assert confusions.measure_int8(artifacts.saved_model_dir(members[0]), files) is None
 
 
+def test_the_garrote_chooses_members_and_weighs_them(tmp_path):
+    """The second member is the first one's network turned so that it names the right class; noise gets no weight."""
+    examples, _ = artifacts_of(tmp_path)
+    files = artifacts.split_files([examples], "train")
+    paths = [artifacts.saved_model_dir(member(tmp_path, seed)) for seed in (1, 2)]
+    recipe, config, model = pushed.load(paths[1])
+    classes = model.network.layers[-1]
+    embedding = keras.Model(model.network.inputs, classes.input)
+    pixels, labels = (np.concatenate(part) for part in zip(*model_batches(recipe, config, files), strict=True))
+    inputs = np.column_stack([np.array(embedding(pixels)), np.ones(len(pixels))])
+    solution = np.linalg.lstsq(inputs, 20 * labels, rcond=None)[0]
+    classes.set_weights([solution[:-1], solution[-1]])
+    export.export(recipe, config, model, str(tmp_path / "good"), trained_by=LAST)
+    paths[1] = str(tmp_path / "good")
+    ensemble.combine(paths, files, str(tmp_path / "model"), int8=False, origin={"run": "r"}, judged=files)
+    about = pushed.describe(str(tmp_path / "model"))["config"]
+    weights, names = json.loads(about["weights"]), json.loads(about["members"])
+    assert len(weights) == len(names) in (1, 2) and weights[-1] > 0.7 and sum(weights) == pytest.approx(1, abs=2e-3)
+    picture = tf.constant([png(photograph(20, 30))])
+    found, *each = (
+        tf.saved_model.load(p).signatures["predict"](image_bytes=picture)["probabilities"]
+        for p in (str(tmp_path / "model"), *paths[-len(weights) :])
+    )
+    np.testing.assert_allclose(found, np.tensordot(weights, each, 1) / sum(weights), atol=1e-5)
+
+
+def model_batches(recipe, config, files):
+    """Pixels and labels of the records, batch by batch."""
+    return [(x.numpy(), y.numpy()) for x, y in recipe.inputs(files, config, False)]
+
+
 def test_members_of_other_classes_are_refused(tmp_path):
     paths = [artifacts.saved_model_dir(member(tmp_path, n, classes=2 + n)) for n in (1, 2)]
     with pytest.raises(ConfigError, match="another classes"):
