@@ -52,6 +52,8 @@ class StudentConfig(classifier.PicturesConfig):
         super().__post_init__()
         for terms in filter(None, (self.terms, self.hint_terms)):
             parse(terms, dataclasses.asdict(self), self.known_terms)
+        if self.budget and self.hint_terms:
+            raise ConfigError("hint_terms: a budget of multiplications has phases of its own; leave one out")
         student_recipe(self)
 
     @property
@@ -109,9 +111,12 @@ def student_recipe(config: StudentConfig) -> tuple[Recipe, Config]:
 
 
 def teacher_recipe(config: StudentConfig) -> tuple[Recipe, Config]:
-    """The same of a teacher that is yet to be trained; it learns from the same labels for as many steps."""
+    """The same of a teacher that is yet to be trained; it learns from the same labels for as many steps.
+
+    A budget of multiplications is the student's alone.
+    """
     recipe = classifier_recipe("teacher", config.teacher)
-    return _configured(recipe, dataclasses.replace(config, int8=False), "teacher_settings")
+    return _configured(recipe, dataclasses.replace(config, int8=False, budget=0.0), "teacher_settings")
 
 
 def is_trained_here(config: StudentConfig) -> bool:
