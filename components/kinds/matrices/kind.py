@@ -41,12 +41,13 @@ class RandomSource:
         outputs = (
             pipeline
             | "Seeds" >> beam.Create(range(_COUNT), reshuffle=False)
-            | "Draw" >> beam.FlatMap(_drawn).with_outputs(*SPLITS)
+            | "Draw" >> beam.FlatMap(drawn).with_outputs(*SPLITS)
         )
         return Splits({name: outputs[name] for name in SPLITS}, pipeline | "None" >> beam.Create([]))
 
 
-def _drawn(seed: int) -> Iterator[beam.pvalue.TaggedOutput]:
+def drawn(seed: int) -> Iterator[beam.pvalue.TaggedOutput]:
+    """The pair of a seed, on the output of its split: (SHA-256 of the two, {"left", "right"}, float32)."""
     random = np.random.default_rng(seed)
     rows, inner, columns = random.integers(_SMALLEST, _LARGEST + 1, 3)
     pair = {"left": random.standard_normal((rows, inner), np.float32),
