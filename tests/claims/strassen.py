@@ -5,9 +5,9 @@
     python -m tests.claims.strassen report --out FILE.jsonl
 
 Search: 256 restarts side by side for each procedure of SEARCHES and each seed, trained by the one loop on simulated
-pairs. Networks: six layers (SmallCNN), once plain, with each budget of BUDGETS in three phases at as many steps, and with the
-plain network as the teacher; on the digits of scikit-learn (1,200 to learn from, 397 to test), or on packed
-CIFAR-10 without augmentation. Each finished run is a line of FILE, so that the same command goes on where it was
+pairs. Networks: six layers (SmallCNN), once plain, with each budget of BUDGETS in three phases at as many steps, and
+once more with the plain network as the teacher; on the digits of scikit-learn (1,200 to learn from, 397 to test), or on
+packed CIFAR-10 without augmentation. Each finished run is a line of FILE, so that the same command goes on where it was
 stopped.
 """
 
