@@ -29,7 +29,7 @@ class StrassenConfig(student.StudentConfig):
     )
     temperature: float = option(1.0, "of the logits, where the terms name it", search=Search(1.0, 10.0), low=0.01)
     budget: float = option(
-        1.0, "multiplications over output channels (r / c_out)", search=Search(choices=(0.25, 0.5, 1.0, 2.0)), low=0.01
+        1.0, "multiplications over output channels (r / c_out)", search=Search(choices=(0.25, 0.5, 1.0, 2.0)), low=0.0
     )
     patch: int = option(
         1, "side of the square of outputs that share multiplications", search=Search(choices=(1, 2)), low=1, high=8

@@ -7,6 +7,7 @@ from components.report import section
 from components.report.section import Notes, Run
 from models.classifiers import cost
 from models.contract import registry
+from models.publishing import pushed
 from models.publishing.export import export
 from models.strassen import algorithm as algorithms
 from tests.models.kinds import Classifier
@@ -35,11 +36,10 @@ def test_operations_are_told_beside_those_of_plain_layers(tmp_path):
 
 
 def test_there_is_nothing_to_tell_without_a_budget(tmp_path):
-    recipe = registry.get("small_cnn")
-    config = recipe.make_config("small", {"classes": 3, "image_size": 16, "width": 4})
-    export(recipe, config, recipe.build(config), str(tmp_path / "1"))
+    (tmp_path / pushed.EXTRA).mkdir()
+    (tmp_path / pushed.EXTRA / pushed.ABOUT).write_text('{"recipe": "small_cnn", "config": {"budget": 0.0}}')
     one = section.get("operations")
-    assert one.measure(run_of(tmp_path / "1")) is None and one.render(None, {}) == "" and one.rows(None) == []
+    assert one.measure(run_of(tmp_path)) is None and one.render(None, {}) == "" and one.rows(None) == []
 
 
 @pytest.mark.parametrize("exact", [True, False])
