@@ -78,6 +78,11 @@ class Bilinear(Configured):
                 initializer=keras.initializers.RandomUniform(-1.0, 1.0),
             )  # fmt: skip
             setattr(self, name, weight)
+        # Of the stage that pulls; an optimizer's own count would be a constant where JAX traces the loss.
+        self.step = self.add_weight(
+            name="step", shape=(), initializer="zeros", dtype="float32", autocast=False, trainable=False,
+            aggregation="only_first_replica",
+        )  # fmt: skip
         self.wanted = algorithms.product_tensor(config.sizes).astype("float32")
         self.trackers = [keras.metrics.Mean(name=name) for name in ("exact", "least_wrong")]
 
@@ -97,6 +102,7 @@ class Bilinear(Configured):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Mean over searches of the error, expected or of the pairs, and of what the stage adds; scalar."""
+        self.judge()
         if self.config.error == "pairs":
             errors = ops.mean(ops.sum(ops.square(y_pred - ops.expand_dims(y, 1)), axis=(2, 3)), axis=1)
         else:
@@ -111,19 +117,21 @@ class Bilinear(Configured):
             return self.config.decay * sum(ops.sum(ops.square(w)) for w in kernels) / self.config.restarts
         if self.config.stage == "ste":
             return 0.0
-        optimizer = getattr(self, "optimizer", None)
-        share = 1.0
-        if training and optimizer is not None:
-            share = ops.cast(optimizer.iterations, "float32") / self.config.steps
+        share = ops.minimum(self.step / self.config.steps, 1.0) if training else 1.0
+        if training:
+            self.step.assign_add(1.0)
         distance = sum(ops.sum(ops.square(w - ops.stop_gradient(_rounded(w)))) for w in kernels)
         return self.config.pull * share * distance / self.config.restarts
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """Share of the searches that have found an exact algorithm, and in how many places the nearest one is wrong."""
+    def judge(self) -> None:
+        """Tracks the share of the searches that have found an exact algorithm, and how wrong the nearest one is."""
         tensors = ops.einsum("trx,try,tzr->txyz", *(_rounded(w) for w in (self.w_a, self.w_b, self.w_c)))
         wrong = ops.sum(ops.cast(ops.abs(tensors - self.wanted) > 0.5, "float32"), axis=(1, 2, 3))
         self.trackers[0].update_state(ops.cast(wrong == 0, "float32"))
         self.trackers[1].update_state(ops.min(wrong))
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """What `judge` tracks: it is asked with the loss, since weights are out of reach here on JAX."""
         return self.get_metrics_result()
 
     def found(self) -> list[algorithms.Algorithm]:
