@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from models.layers.strassen import StrassenConv2D, SumProduct
+from models.layers.ternary import TernaryMatrix
 
 
 def multiply_adds(network: keras.Model) -> int:
@@ -29,8 +30,9 @@ def _of_layer(layer: keras.layers.Layer) -> int:
 
 
 def parameters(network: keras.Model) -> int:
-    """Numbers that are trained: running means and variances are not counted."""
-    return sum(math.prod(v.shape) for v in network.trainable_variables)
+    """Numbers that were trained, ternary ones among them: running means and variances are not counted."""
+    frozen = [m.kernel for m in network._flatten_layers() if isinstance(m, TernaryMatrix) and m.form == "folded"]
+    return sum(math.prod(v.shape) for v in (*network.trainable_variables, *frozen))
 
 
 class Operations(NamedTuple):

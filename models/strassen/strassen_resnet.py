@@ -48,7 +48,7 @@ RECIPE = Recipe(
     summary="Residual classifier with a budget of multiplications, StrassenNets (arXiv:1712.03942)",
     config=StrassenConfig,
     presets={
-        "small": classifier.SMALL,
+        "small": classifier.SMALL | {"steps": 900},
         # 250, 40 and 10 epochs of 300.
         "paper": classifier.PAPER | {"steps": 117_000, "weight_decay": 1e-4, "full_share": 0.8333,
                                      "ternary_share": 0.1333, "ternary_rate": 0.1, "folded_rate": 0.01},

@@ -179,6 +179,7 @@ def test_counted_operations_are_those_that_are_done():
     assert row.multiplications == Counted.counts["multiplications"] == 6 * 4
     assert row.additions == Counted.counts["additions"]
     assert row.plain == 3 * 3 * 2 * 2 * 2 * 2
+    assert cost.parameters(network) == 3 * 3 * 2 * 6 + 6 * 8 + 6 + 6 + 2
 
 
 def test_operations_of_plain_layers():

@@ -1,5 +1,7 @@
 """The search for algorithms and what is served of it."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,6 +15,7 @@ from models.training import loop
 RECIPE = registry.get("bilinear")
 
 
+@functools.cache
 def server(sizes=(2, 2, 2), algorithm=None, **options):
     names = dict(zip(("rows", "inner", "columns"), sizes, strict=True))
     config = RECIPE.make_config("small", {"restarts": 1} | names | options)
