@@ -19,7 +19,7 @@ class AlgorithmError(KompaktError, ValueError):
     """Matrices that are no algorithm for a product of these sizes, or not an exact one."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Algorithm:
     """An algorithm for [m, k] times [k, n] by r products.
 
