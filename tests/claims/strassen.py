@@ -241,7 +241,7 @@ class Experiment:
         else:
             recipe = registry.get("small_cnn")
             config = recipe.make_config("small", options | {"width": self.setting.width})
-        model, seconds, after = self.fit(recipe, config, name.replace(" ", ""))
+        model, seconds, after = self.fit(recipe, config, f"{name}-{seed}".replace(" ", ""))
         network = getattr(model, "student", model).network
         row = {"accuracy": self.accuracy(network), "seconds": seconds, "after": after}
         self.lines.add(name, seed, row | counted(network))
@@ -263,6 +263,7 @@ def counted(network: keras.Model) -> dict:
 @click.group()
 def main() -> None:
     """The claims of StrassenNets."""
+    tf.get_logger().setLevel("ERROR")  # each phase is traced anew, which is meant
 
 
 @main.command("search")
