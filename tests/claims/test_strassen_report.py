@@ -47,6 +47,13 @@ def test_claims_of_budgets():
     assert "| r = 0.5 c | 5 | 88.90 ± 0.00 | 90.00 ± 0.00 |" in report(done, FORMS)
 
 
+def test_one_seed_says_nothing_of_accuracies():
+    done = lines((0.0,))
+    for words in ("grows with r", "cost at most 2 points", "last phase never"):
+        assert claim(done, words).endswith(": not shown.")
+    assert claim(done, "are r H W").endswith(": holds.")
+
+
 def test_claims_of_searches():
     right = {"exact": 3, "products_64": 7**6, "right_64": True}
     done = {("pull", 1): SEARCH | right, ("rank 6", 1): SEARCH | {"exact": 0},
