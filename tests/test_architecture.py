@@ -118,11 +118,12 @@ def test_rooms_can_be_overlooked():
 
 
 def test_families_stand_apart():
-    """A family imports what lies below, and of the other families only classifiers; what lies below knows no family."""
+    """A family imports what lies below, and of the other families what is drawn; what lies below knows no family."""
     targets = build_targets()
-    families = {f"models_{name}" for name in ("codecs", "classifiers", "ecg", "distillation", "pursuit")}
+    families = {f"models_{name}" for name in ("codecs", "classifiers", "ecg", "distillation", "pursuit", "strassen")}
     sideways = {name: reachable(targets, name) & families - {name} for name in targets if name.startswith("models")}
     drawn = dict.fromkeys(("models_ecg", "models_distillation", "models_distillation_terms"), {"models_classifiers"})
+    drawn |= {"models_strassen": {"models_classifiers", "models_distillation"}}
     assert {name: found for name, found in sideways.items() if found} == drawn
 
 

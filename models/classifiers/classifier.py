@@ -12,16 +12,17 @@ from collections.abc import Collection
 import keras
 from keras import ops
 
+from models.classifiers.products import ProductsConfig, replaced
 from models.classifiers.samplers import SAMPLERS
 from models.contract.configured import Configured
 from models.contract.example_weights import weighed
 from models.contract.precision import policy_of
-from models.contract.recipe import Config, ConfigError, Evaluation, Metric, Search, option
+from models.contract.recipe import ConfigError, Evaluation, Metric, Search, option
 from models.training import replicas
 
 
 @dataclasses.dataclass(frozen=True)
-class PicturesConfig(Config):
+class PicturesConfig(ProductsConfig):
     """Options of everything that is trained on labelled pictures: what is known of the data, and how they are drawn."""
 
     classes: int = option(0, "number of classes (0: as many as the training data have)", low=0)
@@ -130,7 +131,7 @@ class Classifier(Configured):
     def __init__(self, config: ClassifierConfig, **kwargs):
         super().__init__(config, **kwargs)
         pixels = keras.Input((config.image_size, config.image_size, 3), name="pixels")
-        self.network = keras.Model(pixels, self.logits(pixels, config), name="network")
+        self.network = replaced(keras.Model(pixels, self.logits(pixels, config), name="network"), config)
         self.trackers = [keras.metrics.Mean(name=n) for n in ("accuracy", "cross_entropy")]
 
     def logits(self, pixels, config):

@@ -9,7 +9,7 @@ import functools
 
 import keras
 
-from models.classifiers import classifier, int8
+from models.classifiers import beside, classifier, products
 from models.classifiers.inputs import adapt, inputs
 from models.classifiers.serving import signatures
 from models.contract.recipe import ConfigError, Recipe, Search, option
@@ -57,6 +57,7 @@ class DenseNet(classifier.Classifier):
 RECIPE = Recipe(
     name="densenet",
     shape="classifier",
+    phases=products.phases,
     summary="Densely connected classifier, DenseNet-BC (arXiv:1608.06993)",
     config=DenseNetConfig,
     presets={"small": classifier.SMALL | {"depth": 10}, "paper": classifier.PAPER | {"depth": 100}},
@@ -64,8 +65,8 @@ RECIPE = Recipe(
     inputs=inputs,
     signatures=signatures,
     evaluation=classifier.EVALUATION,
-    report=("confusions",),
+    report=("confusions", "operations"),
     adapt=adapt,
-    beside=int8.write,
+    beside=beside.write,
     labelled=True,
 )

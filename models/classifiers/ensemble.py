@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from models.classifiers import classifier, int8
+from models.classifiers import beside, classifier, products
 from models.classifiers.inputs import adapt, inputs
 from models.classifiers.serving import signatures
 from models.contract import registry
@@ -82,7 +82,7 @@ def combine(members: Sequence[tuple[Recipe, Config, classifier.Classifier]], **o
     first = members[0][1]
     listed = []
     for recipe, config, _ in members:
-        for name in ("classes", "class_names", "image_size"):
+        for name in ("classes", "class_names", "image_size", "budget", "patch", "groups"):
             if getattr(config, name, None) != getattr(first, name, None):
                 raise ConfigError(f"{recipe.name}: another {name} than the ensemble's first member has")
         own = {k: v for k, v in dataclasses.asdict(config).items() if k not in _SHARED}
@@ -98,6 +98,7 @@ def combine(members: Sequence[tuple[Recipe, Config, classifier.Classifier]], **o
 RECIPE = Recipe(
     name="ensemble",
     shape="classifier",
+    phases=products.phases,
     summary="Mean of the probabilities of several classifiers",
     config=EnsembleConfig,
     presets={"small": classifier.SMALL, "paper": classifier.PAPER},
@@ -105,8 +106,8 @@ RECIPE = Recipe(
     inputs=inputs,
     signatures=signatures,
     evaluation=classifier.EVALUATION,
-    report=("confusions",),
+    report=("confusions", "operations"),
     adapt=adapt,
-    beside=int8.write,
+    beside=beside.write,
     labelled=True,
 )

@@ -9,7 +9,7 @@ import functools
 
 import keras
 
-from models.classifiers import classifier, int8
+from models.classifiers import beside, classifier, products
 from models.classifiers.inputs import adapt, inputs
 from models.classifiers.serving import signatures
 from models.contract.recipe import Recipe, option
@@ -56,6 +56,7 @@ class MobileNet(classifier.Classifier):
 RECIPE = Recipe(
     name="mobilenet_v2",
     shape="classifier",
+    phases=products.phases,
     summary="MobileNetV2 classifier at half width for small pictures (arXiv:1801.04381)",
     config=MobileNetConfig,
     presets={"small": classifier.SMALL, "paper": classifier.PAPER | {"learning_rate": 0.01}},
@@ -63,8 +64,8 @@ RECIPE = Recipe(
     inputs=inputs,
     signatures=signatures,
     evaluation=classifier.EVALUATION,
-    report=("confusions",),
+    report=("confusions", "operations"),
     adapt=adapt,
-    beside=int8.write,
+    beside=beside.write,
     labelled=True,
 )

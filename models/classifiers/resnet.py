@@ -9,7 +9,7 @@ import functools
 
 import keras
 
-from models.classifiers import classifier, int8
+from models.classifiers import beside, classifier, products
 from models.classifiers.inputs import adapt, inputs
 from models.classifiers.serving import signatures
 from models.contract.recipe import ConfigError, Recipe, Search, option
@@ -60,6 +60,7 @@ class ResNet(classifier.Classifier):
 RECIPE = Recipe(
     name="resnet",
     shape="classifier",
+    phases=products.phases,
     summary="Residual classifier for small pictures (arXiv:1512.03385)",
     config=ResNetConfig,
     presets={
@@ -75,8 +76,8 @@ RECIPE = Recipe(
     inputs=inputs,
     signatures=signatures,
     evaluation=classifier.EVALUATION,
-    report=("confusions",),
+    report=("confusions", "operations"),
     adapt=adapt,
-    beside=int8.write,
+    beside=beside.write,
     labelled=True,
 )

@@ -4,7 +4,7 @@ import functools
 
 import keras
 
-from models.classifiers import classifier, int8
+from models.classifiers import beside, classifier, products
 from models.classifiers.inputs import adapt, inputs
 from models.classifiers.serving import signatures
 from models.contract.recipe import Recipe
@@ -26,6 +26,7 @@ class SmallCNN(classifier.Classifier):
 RECIPE = Recipe(
     name="small_cnn",
     shape="classifier",
+    phases=products.phases,
     summary="Plain convolutional classifier of six layers",
     config=classifier.ClassifierConfig,
     presets={"small": classifier.SMALL, "paper": classifier.PAPER | {"width": 64}},
@@ -33,8 +34,8 @@ RECIPE = Recipe(
     inputs=inputs,
     signatures=signatures,
     evaluation=classifier.EVALUATION,
-    report=("confusions",),
+    report=("confusions", "operations"),
     adapt=adapt,
-    beside=int8.write,
+    beside=beside.write,
     labelled=True,
 )

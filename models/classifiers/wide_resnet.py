@@ -8,7 +8,7 @@ import functools
 
 import keras
 
-from models.classifiers import classifier, int8
+from models.classifiers import beside, classifier, products
 from models.classifiers.inputs import adapt, inputs
 from models.classifiers.serving import signatures
 from models.contract.recipe import ConfigError, Recipe, Search, option
@@ -58,6 +58,7 @@ class WideResNet(classifier.Classifier):
 RECIPE = Recipe(
     name="wide_resnet",
     shape="classifier",
+    phases=products.phases,
     summary="Wide residual classifier (arXiv:1605.07146)",
     config=WideResNetConfig,
     presets={"small": classifier.SMALL | {"depth": 10}, "paper": classifier.PAPER | {"depth": 28, "widening": 10}},
@@ -65,8 +66,8 @@ RECIPE = Recipe(
     inputs=inputs,
     signatures=signatures,
     evaluation=classifier.EVALUATION,
-    report=("confusions",),
+    report=("confusions", "operations"),
     adapt=adapt,
-    beside=int8.write,
+    beside=beside.write,
     labelled=True,
 )

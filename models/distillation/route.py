@@ -41,6 +41,8 @@ class RouteConfig(student.StudentConfig):
         super().__post_init__()
         if self.hint_terms:
             raise ConfigError("hint_terms: a route has stages of its own; use the recipe distill")
+        if self.budget:
+            raise ConfigError("budget: a route has stages of its own; use the recipe strassen_resnet")
 
 
 def checkpoints(route: str) -> list[pathlib.Path]:

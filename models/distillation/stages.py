@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import keras
 
+from models.classifiers import products
 from models.contract.training import Files, Phase
 from models.distillation.inputs import prepare
 
@@ -15,7 +16,13 @@ if TYPE_CHECKING:
 
 
 def stages(config: StudentConfig, files: Files):
-    """The phases of a distillation: `hint_terms` alone for a share of the steps, if there are any; then `terms`."""
+    """The phases of a distillation: `hint_terms` alone for a share of the steps, if there are any; then `terms`.
+
+    With a budget of multiplications `terms` are the objective of all three phases of such a network.
+    """
+    if config.budget:
+        yield from products.phases(config, files, lambda model: model.student.network, prepare)
+        return
     hints = int(config.steps * config.hint_share) if config.hint_terms else 0
     if hints:
         yield Phase("hints", hints, {"terms": config.hint_terms}, prepare=prepare, frozen=unguided)

@@ -55,6 +55,8 @@ class StudentConfig(classifier.PicturesConfig):
         super().__post_init__()
         for terms in filter(None, (self.terms, self.hint_terms)):
             parse(terms, dataclasses.asdict(self), self.known_terms)
+        if self.budget and self.hint_terms:
+            raise ConfigError("hint_terms: a budget of multiplications has phases of its own; leave one out")
         student_recipe(self)
 
     @property
@@ -116,9 +118,10 @@ def teacher_recipe(config: StudentConfig) -> tuple[Recipe, Config]:
 
     Batches drawn for the student's terms are the student's own (superclasses are found by a teacher that there is), and
     with its seed a teacher of its size would be the student itself. `teacher_settings` may say otherwise.
+    A budget of multiplications is the student's alone.
     """
     recipe = classifier_recipe("teacher", config.teacher)
-    own = {"int8": False, "sampler": "uniform", "superclasses": "", "seed": config.seed + TEACHER_SEED}
+    own = {"int8": False, "budget": 0.0, "sampler": "uniform", "superclasses": "", "seed": config.seed + TEACHER_SEED}
     return _configured(recipe, dataclasses.replace(config, **own), "teacher_settings")
 
 

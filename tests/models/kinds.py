@@ -20,6 +20,7 @@ from PIL import Image
 
 from models.contract import registry
 from models.records import ecg_units
+from models.records import matrices as matrix_records
 from models.records import pictures as picture_records
 from models.records import recordings as ecg_records
 from models.training.callbacks import KeepRoute
@@ -187,7 +188,7 @@ class Student(Classifier):
         keras.utils.set_random_seed(3)
         recipe.build(recipe.make_config("small", {"classes": 3, "image_size": 16, "width": 4})).save(path)
         return {k: v for k, v in Classifier.tiny.items() if k != "crop"} | {
-            "teacher": path, "student_settings": "width=4",
+            "teacher": path, "student": "small_cnn", "student_settings": "width=4",
             "terms": "ce + logits + hint(layer=stage2) + cckd + rkd_distance",
         }  # fmt: skip
 
@@ -214,6 +215,53 @@ class Route(Student):
             keep.set_model(recipe.build(config))
             keep.on_epoch_end(epoch)
         return super().tiny | {"teacher": folder.name, "anchors": 1}
+
+
+class Bilinear:
+    """Searches for algorithms."""
+
+    tiny = {"restarts": 3, "batch_size": 4, "steps": 3, "steps_per_epoch": 2, "levels": 2}
+    signatures = {"multiply", "serving_default"}
+
+    @staticmethod
+    def write(folder: pathlib.Path) -> dict[str, str]:
+        """Records of random pairs, by split."""
+        return {
+            split: write_records(folder / f"{split}.gz", [pair_record(n, (4, 5, 4 + n)) for n in range(count)])
+            for split, count in {"train": 8, "validation": 4}.items()
+        }
+
+    @staticmethod
+    def outputs(model, batch) -> list[np.ndarray]:
+        """What the model gives outside training."""
+        found = model(batch[0], training=False)
+        assert found.shape == (len(batch[1]), model.config.restarts, 2, 2) and found.dtype == "float32"
+        return [np.array(found)]
+
+    @staticmethod
+    def check_answers(functions, recipe, config) -> None:
+        """The numbers of the evaluation must be those of the answers; hardly trained, they are wrong."""
+        random = np.random.default_rng(1)
+        left, right = (random.standard_normal(shape, np.float32) for shape in ((5, 3), (3, 7)))
+        answers = functions["multiply"](a=tf.constant([left, 2 * left]), b=tf.constant([right, right]))
+        product = answers["product"].numpy()
+        assert product.shape == (2, 5, 7) and np.allclose(product[1], 2 * product[0], rtol=1e-5, atol=1e-5)
+        assert np.array_equal(answers["multiplications"], [7**2 * 2 * 1 * 2] * 2)  # two divisions: 2x1 by 1x2
+        numbers = functions["serving_default"](examples=tf.constant([pair_record(0, (5, 3, 7), (left, right))]))
+        assert {m.name for m in recipe.evaluation.metrics} <= set(numbers)
+        assert all(v.shape == (1, 1) and v.dtype == tf.float32 for v in numbers.values())
+        error = np.abs(product[0] - left @ right).max() / np.abs(left @ right).max()
+        np.testing.assert_allclose(numbers["error"], [[error]], rtol=1e-3)
+        np.testing.assert_allclose(numbers["share"], [[7**2 * 4 / (5 * 3 * 7)]], rtol=1e-5)
+        assert float(numbers["exact"][0, 0]) in (0.0, 1.0)
+
+
+def pair_record(seed: int, sizes: tuple[int, int, int], pair=None) -> bytes:
+    """The serialised record of a pair of matrices [m, k] and [k, n], random ones if none are given."""
+    m, k, n = sizes
+    random = np.random.default_rng(seed)
+    left, right = pair or (random.standard_normal((m, k)), random.standard_normal((k, n)))
+    return matrix_records.pair_example(left, right, key=str(seed), format_name="simulated").SerializeToString()
 
 
 class Dictionary:
@@ -350,4 +398,4 @@ def tiny(recipe) -> dict:
 
 
 KINDS = {"codec": Codec, "classifier": Classifier, "student": Student(), "route": Route(), "born_again": Student(),
-         "transformed": Ecg, "dictionary": Dictionary}  # fmt: skip
+         "transformed": Ecg, "dictionary": Dictionary, "bilinear": Bilinear}  # fmt: skip

@@ -116,10 +116,10 @@ def test_a_kind_of_data_is_a_folder(tmp_path):
 
 
 def test_the_kinds_know_their_data_sets():
-    assert set(registry.kinds()) == {"pictures", "recordings"}
+    assert set(registry.kinds()) == {"matrices", "pictures", "recordings"}
     assert all(isinstance(kind, Kind) for kind in registry.kinds().values())
     assert registry.kind_of("wfdb_folder").noun == "recordings" and registry.kind_of("cifar10") is None
-    with pytest.raises(DataError, match="no kind of data is called 'words'; there are pictures, recordings"):
+    with pytest.raises(DataError, match="no kind of data is called 'words'; there are matrices, pictures, recordings"):
         registry.get("words")
 
 
