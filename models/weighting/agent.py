@@ -1,0 +1,156 @@
+"""The agent that searches a policy: deep deterministic policy gradients (arXiv:1509.02971) on whole batches.
+
+A transition is a training step: the states [B, F] and weights [B] of its batch, and the reward of the stage it lies in.
+The value of a batch is the mean over its examples of what the critic says of each, so that the critic finds out which
+examples' weights a reward came from. The next state of a step is that of the same step in the next stage.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from models.weighting.policy import Policy, mlp, normalised
+
+BATCH = 16  # transitions a step of the agent learns from
+
+
+class Agent(keras.layers.Layer):
+    """Critic, target copies and the memory of the last stages, beside a policy; everything is a variable, as states of
+    trainings are files of those.
+
+    Args:
+      policy: whose actor learns. config: of `law`. steps: of a stage. batch: examples a step.
+    """
+
+    def __init__(self, policy: Policy, config, steps: int, batch: int, **kwargs):
+        super().__init__(dtype="float32", **kwargs)
+        self.policy, self.config, self.steps = policy, config, steps
+        features = len(policy.feature_names)
+        self.critic = mlp(features + 1, config.seed + 10)
+        self.late_actor = mlp(features, config.seed, kernel_initializer="zeros")
+        self.late_critic = mlp(features + 1, config.seed + 10)
+        for late, own in ((self.late_actor, policy.actor), (self.late_critic, self.critic)):
+            late.set_weights(own.get_weights())
+            late.trainable = False
+        memory = config.memory
+        self.states = self._numbers("states", memory, steps, batch, features)
+        self.weights_given = self._numbers("weights_given", memory, steps, batch)
+        self.rewards = self._numbers("rewards", memory)
+        self.ends = self._numbers("ends", memory)  # 1 where an episode ends: there is no next stage
+        self.stage = self.add_weight(shape=(), dtype="int32", trainable=False, initializer="zeros", name="stage")
+        self.step = self.add_weight(shape=(), dtype="int32", trainable=False, initializer="zeros", name="step")
+        self.squares = self._numbers("squares")  # sum of squared rewards
+        self.direction = self._numbers("direction", features)
+        self.random = keras.random.SeedGenerator(config.seed)
+        self.built = True
+
+    def _numbers(self, name, *shape):
+        return self.add_weight(shape=shape, trainable=False, initializer="zeros", name=name)
+
+    @property
+    def optimized(self) -> tuple[keras.Layer, keras.Layer]:
+        """The networks that learn: actor and critic."""
+        return self.policy.actor, self.critic
+
+    def explore(self, deviation: float) -> None:
+        """Draws the direction of the exploration for a stage; over standardised states it deviates by about as much."""
+        size = self.direction.shape[0]
+        self.direction.assign(deviation / size**0.5 * keras.random.normal((size,), seed=self.random))
+
+    def weigh(self, states):
+        """Weights [B] with exploration; the step is remembered."""
+        self.policy.see(states)
+        weights = normalised(self.policy.actions(states, direction=self.direction))
+        place = tf.stack([self.stage.value % self.config.memory, self.step.value])[None]
+        for memory, value in ((self.states, states), (self.weights_given, weights)):
+            memory.value.scatter_nd_update(place, value[None])
+        self.step.assign_add(1)
+        return weights
+
+    def close(self, reward: float, ends: bool) -> None:
+        """Ends a stage: all of its steps have this reward. An episode may end with it."""
+        place = int(self.stage) % self.config.memory
+        for memory, value in ((self.rewards, reward), (self.ends, float(ends))):
+            memory.value.scatter_nd_update([[place]], [value])
+        self.squares.assign_add(reward**2)
+        self.stage.assign_add(1)
+        self.step.assign(0)
+
+    def usable(self) -> np.ndarray:
+        """Places of the remembered stages whose next stage is known, or that have none; int32 [N]."""
+        done, memory = int(self.stage), self.config.memory
+        numbers = np.arange(max(0, done - memory), done)
+        ends = np.array(self.ends)[numbers % memory] > 0
+        return (numbers[(numbers < done - 1) | ends] % memory).astype("int32")
+
+    def learn(self, apply) -> float:
+        """Updates actor and critic from the remembered stages.
+
+        Args:
+          apply: (gradients, variables) -> None, of the optimizers.
+
+        Returns:
+          Mean squared error of the critic's values before each update, in scaled rewards; 0 if there is nothing yet.
+        """
+        places = self.usable()
+        if not len(places):
+            return 0.0
+        count = max(1, self.config.passes * self.steps // BATCH)
+        if not self.config.full_data:
+            count = max(1, self.config.passes)
+        return float(self._updates(apply)(tf.constant(places), tf.constant(count)))
+
+    def _updates(self, apply):
+        """The updates as one graph, traced once."""
+        if not hasattr(self, "_graph"):
+
+            @tf.function(autograph=False)
+            def run(places, count):
+                def body(n, total):
+                    return n + 1, total + self._update(apply, *self._drawn(places))
+
+                _, total = tf.while_loop(lambda n, _: n < count, body, (0, 0.0))
+                return total / tf.cast(count, tf.float32)
+
+            self._graph = run
+        return self._graph
+
+    def _drawn(self, places):
+        """Transitions: states, weights, scaled rewards, ends, next states."""
+        chosen = tf.gather(places, keras.random.randint((BATCH,), 0, tf.shape(places)[0], seed=self.random))
+        # With one transition a stage it is always the same one, in the middle.
+        step = keras.random.randint((BATCH,), 0, self.steps, seed=self.random)
+        step = step if self.config.full_data else tf.zeros_like(step) + self.steps // 2
+        scale = ops.sqrt(self.squares / ops.cast(ops.maximum(self.stage, 1), "float32")) + 1e-8
+        here, there = (tf.stack([p, step], -1) for p in (chosen, (chosen + 1) % self.config.memory))
+        return (tf.gather_nd(self.states.value, here), tf.gather_nd(self.weights_given.value, here),
+                tf.gather(self.rewards.value, chosen) / scale, tf.gather(self.ends.value, chosen),
+                tf.gather_nd(self.states.value, there))  # fmt: skip
+
+    def value(self, states, weights, critic=None):
+        """What batches are worth, [M]: the mean over the examples; states [M, B, F], weights [M, B]."""
+        given = ops.concatenate([self.policy.normalise(states), weights[..., None] - 1.0], axis=-1)
+        return ops.mean((critic or self.critic)(given)[..., 0], axis=-1)
+
+    def _update(self, apply, states, weights, rewards, ends, after):
+        """One step of the critic, one of the actor, and the target copies follow; returns the critic's squared error."""
+        policy, config = self.policy, self.config
+        then = normalised(policy.actions(after, self.late_actor))
+        wanted = rewards + config.discount * (1 - ends) * self.value(after, then, self.late_critic)
+        with tf.GradientTape() as tape:
+            error = ops.mean(ops.square(self.value(states, weights) - ops.stop_gradient(wanted)))
+        self._apply(apply, tape, error, self.critic)
+        with tf.GradientTape() as tape:
+            given = normalised(policy.actions(states))
+            loss = config.eta * ops.mean(ops.square(given - 1)) - ops.mean(self.value(states, given))
+        self._apply(apply, tape, loss, policy.actor)
+        for late, own in ((self.late_actor, policy.actor), (self.late_critic, self.critic)):
+            for slow, fast in zip(late.variables, own.variables, strict=True):
+                slow.assign_add(config.tau * (fast - slow))
+        return error
+
+    @staticmethod
+    def _apply(apply, tape, loss, network) -> None:
+        variables = network.trainable_variables
+        apply(tape.gradient(loss, [v.value for v in variables]), variables)
