@@ -40,8 +40,8 @@ def inputs(
       beside: outputs of a model that are kept in the records, of one shape each, by the feature's name; the labels are
         then a dict {"labels": [B, K], NAME: [B, *shape]}, and the pictures may not be augmented.
       keep: (features of a record as parsed) -> bool scalar, whether it is used at all; all are, if nothing is said.
-      mark: (label, id) -> {"label", NAME: ...} of a training example, in place of its noisy label; the names stand beside
-        the labels as those of `beside` do.
+      mark: (label, id) -> {"label", NAME: ...} of a training example, in place of its noisy label; the names stand
+        beside the labels as those of `beside` do.
 
     Raises:
       FileNotFoundError: no files, or one is missing.
@@ -69,11 +69,7 @@ def inputs(
         return examples.batch(config.batch_size).map(finished, tf.data.AUTOTUNE).prefetch(1)
     augment = augmentation(config)
     # One call after the other: the layers' random numbers follow a counter.
-    return (
-        _drawn(records, example, config)
-        .map(lambda b: finished(b, augment))
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    return _drawn(records, example, config).map(lambda b: finished(b, augment)).prefetch(tf.data.AUTOTUNE)
 
 
 def read(record: tf.Tensor, config, beside: Mapping[str, kept.Output]) -> dict[str, tf.Tensor]:

@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 from models.classifiers import classifier
-from models.classifiers.named import classifier_recipe, configured, settings_of
+from models.classifiers.named import classifier_recipe, configured
 from models.classifiers.serving import signatures
 from models.contract import registry
 from models.contract.example_weights import weighed

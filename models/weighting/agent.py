@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from models.weighting.policy import Policy, mlp, normalised
+from models.weighting.policy import Policy, each, mlp, normalised
 
 BATCH = 16  # transitions a step of the agent learns from
 
@@ -42,7 +42,7 @@ class Agent(keras.layers.Layer):
         self.step = self.add_weight(shape=(), dtype="int32", trainable=False, initializer="zeros", name="step")
         self.squares = self._numbers("squares")  # sum of squared rewards
         self.direction = self._numbers("direction", features)
-        self.random = keras.random.SeedGenerator(config.seed)
+        self.draws = self.add_weight(shape=(), dtype="int32", trainable=False, initializer="zeros", name="draws")
         self.built = True
 
     def _numbers(self, name, *shape):
@@ -53,10 +53,15 @@ class Agent(keras.layers.Layer):
         """The networks that learn: actor and critic."""
         return self.policy.actor, self.critic
 
+    def _seed(self):
+        """A new seed at each call, int32 [2]; how many there were is part of the state."""
+        self.draws.assign_add(1)
+        return tf.stack([tf.constant(self.config.seed), self.draws.value])
+
     def explore(self, deviation: float) -> None:
         """Draws the direction of the exploration for a stage; over standardised states it deviates by about as much."""
         size = self.direction.shape[0]
-        self.direction.assign(deviation / size**0.5 * keras.random.normal((size,), seed=self.random))
+        self.direction.assign(deviation / size**0.5 * tf.random.stateless_normal((size,), self._seed()))
 
     def weigh(self, states):
         """Weights [B] with exploration; the step is remembered."""
@@ -91,37 +96,49 @@ class Agent(keras.layers.Layer):
           apply: (gradients, variables) -> None, of the optimizers.
 
         Returns:
-          Mean squared error of the critic's values before each update, in scaled rewards; 0 if there is nothing yet.
+          Mean squared error of the critic over all steps of the newest of these stages, in scaled rewards, before it is
+          learned from any more; 0 if there is nothing yet.
         """
         places = self.usable()
         if not len(places):
             return 0.0
-        count = max(1, self.config.passes * self.steps // BATCH)
-        if not self.config.full_data:
-            count = max(1, self.config.passes)
+        count = self.config.passes * (max(1, self.steps // BATCH) if self.config.full_data else 1)
         return float(self._updates(apply)(tf.constant(places), tf.constant(count)))
 
     def _updates(self, apply):
         """The updates as one graph, traced once."""
         if not hasattr(self, "_graph"):
+            signature = [tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int32)]
 
-            @tf.function(autograph=False)
+            @tf.function(input_signature=signature, autograph=False)
             def run(places, count):
-                def body(n, total):
-                    return n + 1, total + self._update(apply, *self._drawn(places))
+                steps = tf.range(self.steps)
+                _, error = self._error(*self._at(tf.fill([self.steps], places[-1]), steps))
 
-                _, total = tf.while_loop(lambda n, _: n < count, body, (0, 0.0))
-                return total / tf.cast(count, tf.float32)
+                def body(n):
+                    self._update(apply, *self._drawn(places))
+                    return (n + 1,)
+
+                with tf.control_dependencies([error]):
+                    tf.while_loop(lambda n: n < count, body, (0,))
+                return tf.identity(error)
 
             self._graph = run
         return self._graph
 
     def _drawn(self, places):
-        """Transitions: states, weights, scaled rewards, ends, next states."""
-        chosen = tf.gather(places, keras.random.randint((BATCH,), 0, tf.shape(places)[0], seed=self.random))
+        """Transitions of random stages and steps: states, weights, scaled rewards, ends, next states."""
+        chosen = tf.gather(places, self._integers(tf.shape(places)[0]))
         # With one transition a stage it is always the same one, in the middle.
-        step = keras.random.randint((BATCH,), 0, self.steps, seed=self.random)
+        step = self._integers(self.steps)
         step = step if self.config.full_data else tf.zeros_like(step) + self.steps // 2
+        return self._at(chosen, step)
+
+    def _integers(self, end):
+        return tf.random.stateless_uniform((BATCH,), self._seed(), 0, end, tf.int32)
+
+    def _at(self, chosen, step):
+        """Transitions at places of the memory and steps, int32 [M] each."""
         scale = ops.sqrt(self.squares / ops.cast(ops.maximum(self.stage, 1), "float32")) + 1e-8
         here, there = (tf.stack([p, step], -1) for p in (chosen, (chosen + 1) % self.config.memory))
         return (tf.gather_nd(self.states.value, here), tf.gather_nd(self.weights_given.value, here),
@@ -131,15 +148,13 @@ class Agent(keras.layers.Layer):
     def value(self, states, weights, critic=None):
         """What batches are worth, [M]: the mean over the examples; states [M, B, F], weights [M, B]."""
         given = ops.concatenate([self.policy.normalise(states), weights[..., None] - 1.0], axis=-1)
-        return ops.mean((critic or self.critic)(given)[..., 0], axis=-1)
+        return ops.mean(each(critic or self.critic, given), axis=-1)
 
     def _update(self, apply, states, weights, rewards, ends, after):
-        """One step of the critic, one of the actor, and the target copies follow; returns the critic's squared error."""
+        """A step of critic and actor; then the target copies follow."""
         policy, config = self.policy, self.config
-        then = normalised(policy.actions(after, self.late_actor))
-        wanted = rewards + config.discount * (1 - ends) * self.value(after, then, self.late_critic)
         with tf.GradientTape() as tape:
-            error = ops.mean(ops.square(self.value(states, weights) - ops.stop_gradient(wanted)))
+            _, error = self._error(states, weights, rewards, ends, after)
         self._apply(apply, tape, error, self.critic)
         with tf.GradientTape() as tape:
             given = normalised(policy.actions(states))
@@ -148,7 +163,13 @@ class Agent(keras.layers.Layer):
         for late, own in ((self.late_actor, policy.actor), (self.late_critic, self.critic)):
             for slow, fast in zip(late.variables, own.variables, strict=True):
                 slow.assign_add(config.tau * (fast - slow))
-        return error
+
+    def _error(self, states, weights, rewards, ends, after):
+        """Values that the critic should give, [M], and the mean square of what it is off by."""
+        then = normalised(self.policy.actions(after, self.late_actor))
+        wanted = rewards + self.config.discount * (1 - ends) * self.value(after, then, self.late_critic)
+        wanted = ops.stop_gradient(wanted)
+        return wanted, ops.mean(ops.square(self.value(states, weights) - wanted))
 
     @staticmethod
     def _apply(apply, tape, loss, network) -> None:

@@ -44,8 +44,8 @@ def is_kept(labels, keys, config):
 def inputs(files: Sequence[str], config, training: bool) -> tf.data.Dataset:
     """Batches as of `models.classifiers.inputs.inputs`.
 
-    Training: of the records that `config.part` names; the labels are {"labels": [B, K], "wrong": [B], 1 where a label was
-    made wrong}, and for gradient-based weights "clean_pixels" and "clean_labels", a batch of clean examples.
+    Training: of the records that `config.part` names; the labels are {"labels": [B, K], "wrong": [B], 1 where a label
+    was made wrong}, and for gradient-based weights "clean_pixels" and "clean_labels", a batch of clean examples.
 
     Raises:
       ConfigError: there is no clean example.

@@ -55,11 +55,16 @@ def states(logits, labels, progress, frequencies=None):
 
 def mlp(inputs: int, seed: int, **last) -> keras.Sequential:
     """Two hidden layers of tanh and one output, float32 whatever the policy of the arithmetic."""
-    layers = [keras.layers.Dense(HIDDEN, "tanh", dtype="float32",
-                                 kernel_initializer=keras.initializers.GlorotUniform(seed + n)) for n in range(2)]  # fmt: skip
+    starts = [keras.initializers.GlorotUniform(seed + n) for n in range(2)]
+    layers = [keras.layers.Dense(HIDDEN, "tanh", dtype="float32", kernel_initializer=start) for start in starts]
     network = keras.Sequential([*layers, keras.layers.Dense(1, dtype="float32", **last)])
     network.build((None, inputs))
     return network
+
+
+def each(network, x):
+    """What a network of one output makes of rows: x [..., F] -> [...]."""
+    return ops.reshape(network(ops.reshape(x, (-1, x.shape[-1]))), ops.shape(x)[:-1])
 
 
 def normalised(actions):
@@ -72,8 +77,8 @@ class Policy(keras.layers.Layer):
     """A policy's actor with its normaliser of states. A fresh one weighs every example alike, exactly.
 
     Args:
-      features: names of the state's entries, F. stages: K. smoothing: share of an action that is the present stage's; the
-        rest is what the stage before it would have done.
+      features: names of the state's entries, F. stages: K. smoothing: share of an action that is the present stage's;
+        the rest is what the stage before it would have done.
     """
 
     def __init__(self, features, stages: int, smoothing: float, seed: int, **kwargs):
@@ -113,7 +118,7 @@ class Policy(keras.layers.Layer):
         return found
 
     def _one(self, states, actor):
-        return MOST * ops.sigmoid(actor(self.normalise(states))[..., 0])
+        return MOST * ops.sigmoid(each(actor, self.normalise(states)))
 
     def call(self, states):
         """Weights [B] of a batch's states [B, F], without exploration."""

@@ -16,7 +16,8 @@ class Record(keras.layers.Layer):
 
     Variables, float32: `histogram` [K, 2, BINS], how many right and wrong labels had a weight in each bin; `sums`
     [K, 2, 2], their number and the sum of their weights; `ranks` [K, TENTHS, 2], the same by tenths of the batch from
-    the smallest loss to the largest; `effective` [K, 2], batches and their effective sizes over B, (sum w)^2 / (B sum w^2).
+    the smallest loss to the largest; `effective` [K, 2], batches and their effective sizes over B,
+    (sum w)^2 / (B sum w^2).
     """
 
     def __init__(self, stages: int, **kwargs):
@@ -42,7 +43,7 @@ class Record(keras.layers.Layer):
         )
         found = {"histogram": sides @ bins, "effective": ops.stack([ops.ones_like(size), size])}
         for name, groups in (("sums", sides), ("ranks", tenths)):
-            found[name] = ops.stack([ops.sum(groups, axis=-1), groups @ weights], axis=-1)
+            found[name] = ops.stack([ops.sum(groups, axis=-1), ops.sum(groups * weights, axis=-1)], axis=-1)
         for name, value in found.items():
             variable = getattr(self, name)
             variable.assign_add(ops.reshape(here, (-1,) + (1,) * len(value.shape)) * value)

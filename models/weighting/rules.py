@@ -69,7 +69,7 @@ def by_gradients(classifier: keras.Model, x, labels, clean_x, clean_labels):
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(weights)
         clean = ops.mean(losses(clean_x, clean_labels))
-    direction = [ops.zeros_like(w) if g is None else g for w, g in zip(weights, tape.gradient(clean, weights), strict=True)]
+    direction = tape.gradient(clean, weights, unconnected_gradients="zero")
     with tf.autodiff.ForwardAccumulator(weights, direction) as forward:
         found = losses(x, labels)
     return ops.stop_gradient(normalised(ops.relu(forward.jvp(found))))

@@ -1,8 +1,8 @@
 """The search of a weighting policy: Learning to Auto Weight (arXiv:1905.11058).
 
-    batch --+--> target, its losses weighed by the agent -----+-- at the end of a stage: reward, what the target gained on
-            '--> reference, a duplicate with uniform weights -'   clean examples over the reference; then it becomes a
-                                                                  duplicate again
+    batch --+--> target, its losses weighed by the agent -----+-- at the end of a stage: reward, what the target gained
+            '--> reference, a duplicate with uniform weights -'   on clean examples over the reference; then it becomes
+                                                                  a duplicate again
 
 An episode is a training from fresh weights, cut into stages; the agent learns after each of them.
 """
@@ -66,8 +66,9 @@ class Search(keras.Model):
             weights = self.agent.weigh(states(logits, y["labels"], self.progress, self.frequencies))
             pairs = ((logits, tf.stop_gradient(weights)), (plain, tf.ones_like(weights)))
             losses = [ops.mean(cross_entropy(y["labels"], found) * given) for found, given in pairs]
+            both = losses[0] + losses[1]
         variables = [v for network in networks for v in network.trainable_variables]
-        self.optimizer.apply(tape.gradient(sum(losses), [v.value for v in variables]), variables)
+        self.optimizer.apply(tape.gradient(both, [v.value for v in variables]), variables)
         self._loss_tracker.update_state(losses[0])
         return self.compute_metrics(x, y["labels"], logits)
 
@@ -135,7 +136,7 @@ class Search(keras.Model):
                 kept.assign(value)
 
     def scores(self, pixels, labels) -> tuple[float, float]:
-        """What target and reference make of clean examples: minus the cross-entropy, or the accuracy; more is better."""
+        """What target and reference make of clean examples: minus cross-entropy, or accuracy; more is better."""
         by_accuracy = self.config.reward == "accuracy"
         found = np.zeros(2)
         for start in range(0, len(pixels), _AT_ONCE):
@@ -146,8 +147,9 @@ class Search(keras.Model):
     def _answered(self, x, y):
         """Sums over examples of (minus cross-entropy, hits) of both networks, [2, 2]."""
         if not hasattr(self, "_graph"):
+            shapes = [tf.TensorSpec([None, *side.shape[1:]], tf.float32) for side in (x, y)]
 
-            @tf.function(autograph=False, reduce_retracing=True)
+            @tf.function(input_signature=shapes, autograph=False)
             def run(x, y):
                 logits = [network(x, training=False) for network in (self.target, self.reference)]
                 return tf.stack([[-ops.sum(cross_entropy(y, z)), ops.sum(hits(y, z))] for z in logits])

@@ -1,4 +1,4 @@
-"""The pipeline of a classifier whose examples are weighed: the plain one; the policy is searched within the training."""
+"""The pipeline of a classifier whose examples are weighed: the plain one; a search is a phase of the training."""
 
 from pipeline.shapes.line import create_pipeline
 

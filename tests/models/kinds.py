@@ -166,6 +166,19 @@ class Classifier:
         np.testing.assert_allclose(numbers["cross_entropy"], expected, rtol=1e-3)
 
 
+class Weighted(Classifier):
+    """Classifiers whose examples are weighed, each by a policy that was searched for two steps."""
+
+    tiny = Classifier.tiny | {"episodes": 1, "stages": 2, "search_share": 0.7, "clean_share": 0.4,
+                              "classifier_settings": "width=4", "label_noise": 0.3}  # fmt: skip
+    traced = ()
+
+    @staticmethod
+    def outputs(model, batch) -> list[np.ndarray]:
+        """What the model gives outside training."""
+        return [np.array(model(batch[0], training=False))]
+
+
 class Student(Classifier):
     """Students, each with a small teacher that was never trained."""
 
@@ -302,4 +315,5 @@ def tiny(recipe) -> dict:
 
 
 KINDS = {"codec": Codec, "classifier": Classifier, "student": Student(), "route": Route(), "born_again": Student(),
+         "weighted": Weighted,
          "transformed": Ecg}  # fmt: skip
