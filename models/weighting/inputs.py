@@ -56,7 +56,9 @@ def inputs(files: Sequence[str], config, training: bool) -> tf.data.Dataset:
     def keep(features):
         key, label = features[picture_records.ID], features[picture_records.LABEL]
         kept = is_kept(label, key, config)
-        return kept if config.part == ALL else tf.logical_and(kept, is_clean(key, config) == (config.part == CLEAN))
+        return (
+            kept if config.part in ("", ALL) else tf.logical_and(kept, is_clean(key, config) == (config.part == CLEAN))
+        )
 
     def mark(label, key):
         given = tf.where(is_clean(key, config), label, classifier_inputs.noisy(label, key, config))

@@ -67,7 +67,9 @@ class LawConfig(classifier.PicturesConfig):
                         search=Search(choices=(0.0, 0.01, 0.1)), low=0.0)  # fmt: skip
     smoothing: float = option(0.5, "share of a weight that is of its stage; the rest is of the stage before", low=0.0,
                               high=1.0)  # fmt: skip
-    part: str = option(ALL, "which training examples are drawn; filled in by the phases", choices=(ALL, CLEAN, REST))
+    part: str = option(
+        "", "which training examples are drawn; filled in by the phases (empty: all)", choices=("", ALL, CLEAN, REST)
+    )
 
     def __post_init__(self):
         super().__post_init__()
@@ -84,7 +86,7 @@ class LawConfig(classifier.PicturesConfig):
     @property
     def searches(self) -> bool:
         """Whether a policy is searched."""
-        return self.weighting == "law" and not self.policy and self.part == ALL
+        return self.weighting == "law" and not self.policy and not self.part
 
     @property
     def search_steps(self) -> int:
@@ -173,7 +175,7 @@ def phases(config: LawConfig, files: Files):
     steps = config.search_steps
     options = {"part": REST, "steps_per_epoch": steps // config.episodes, "precision": "float32"}
     yield Phase("search", steps, options, build=build_search)
-    yield Phase("training", config.steps - steps, inherit=hand_on)
+    yield Phase("training", config.steps - steps, {"part": ALL}, inherit=hand_on)
 
 
 def hand_on(model: Law, before: search.Search) -> None:
