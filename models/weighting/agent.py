@@ -7,9 +7,9 @@ examples' weights a reward came from. The next state of a step is that of the sa
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
+from models.weighting import tensors
 from models.weighting.policy import Policy, each, mlp, normalised
 
 BATCH = 16  # transitions a step of the agent learns from
@@ -56,20 +56,20 @@ class Agent(keras.layers.Layer):
     def _seed(self):
         """A new seed at each call, int32 [2]; how many there were is part of the state."""
         self.draws.assign_add(1)
-        return tf.stack([tf.constant(self.config.seed), self.draws.value])
+        return ops.stack([ops.convert_to_tensor(self.config.seed, "int32"), self.draws + 0])
 
     def explore(self, deviation: float) -> None:
         """Draws the direction of the exploration for a stage; over standardised states it deviates by about as much."""
         size = self.direction.shape[0]
-        self.direction.assign(deviation / size**0.5 * tf.random.stateless_normal((size,), self._seed()))
+        self.direction.assign(deviation / size**0.5 * tensors.normal(size, self._seed()))
 
     def weigh(self, states):
         """Weights [B] with exploration; the step is remembered."""
         self.policy.see(states)
         weights = normalised(self.policy.actions(states, direction=self.direction))
-        place = tf.stack([self.stage.value % self.config.memory, self.step.value])[None]
+        place = (self.stage % self.config.memory, self.step + 0)
         for memory, value in ((self.states, states), (self.weights_given, weights)):
-            memory.value.scatter_nd_update(place, value[None])
+            tensors.write(memory, place, value)
         self.step.assign_add(1)
         return weights
 
@@ -77,7 +77,7 @@ class Agent(keras.layers.Layer):
         """Ends a stage: all of its steps have this reward. An episode may end with it."""
         place = int(self.stage) % self.config.memory
         for memory, value in ((self.rewards, reward), (self.ends, float(ends))):
-            memory.value.scatter_nd_update([[place]], [value])
+            tensors.write(memory, (place,), value)
         self.squares.assign_add(reward**2)
         self.stage.assign_add(1)
         self.step.assign(0)
@@ -103,47 +103,41 @@ class Agent(keras.layers.Layer):
         if not len(places):
             return 0.0
         count = self.config.passes * (max(1, self.steps // BATCH) if self.config.full_data else 1)
-        return float(self._updates(apply)(tf.constant(places), tf.constant(count)))
+        return float(self._updates(apply)(places, count))
 
     def _updates(self, apply):
         """The updates as one graph, traced once."""
         if not hasattr(self, "_graph"):
-            signature = [tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int32)]
 
-            @tf.function(input_signature=signature, autograph=False)
             def run(places, count):
-                steps = tf.range(self.steps)
-                _, error = self._error(*self._at(tf.fill([self.steps], places[-1]), steps))
+                steps = ops.arange(self.steps, dtype="int32")
+                error = self._error(*self._at(ops.zeros_like(steps) + places[-1], steps))
+                tensors.repeat(count, lambda: self._update(apply, *self._drawn(places)), error)
+                return error
 
-                def body(n):
-                    self._update(apply, *self._drawn(places))
-                    return (n + 1,)
-
-                with tf.control_dependencies([error]):
-                    tf.while_loop(lambda n: n < count, body, (0,))
-                return tf.identity(error)
-
-            self._graph = run
+            self._graph = tensors.graph(run, ([None], "int32"), ([], "int32"))
         return self._graph
 
     def _drawn(self, places):
         """Transitions of random stages and steps: states, weights, scaled rewards, ends, next states."""
-        chosen = tf.gather(places, self._integers(tf.shape(places)[0]))
+        chosen = ops.take(places, self._integers(ops.shape(places)[0]))
         # With one transition a stage it is always the same one, in the middle.
         step = self._integers(self.steps)
-        step = step if self.config.full_data else tf.zeros_like(step) + self.steps // 2
+        step = step if self.config.full_data else ops.zeros_like(step) + self.steps // 2
         return self._at(chosen, step)
 
     def _integers(self, end):
-        return tf.random.stateless_uniform((BATCH,), self._seed(), 0, end, tf.int32)
+        return tensors.integers(BATCH, end, self._seed())
 
     def _at(self, chosen, step):
         """Transitions at places of the memory and steps, int32 [M] each."""
         scale = ops.sqrt(self.squares / ops.cast(ops.maximum(self.stage, 1), "float32")) + 1e-8
-        here, there = (tf.stack([p, step], -1) for p in (chosen, (chosen + 1) % self.config.memory))
-        return (tf.gather_nd(self.states.value, here), tf.gather_nd(self.weights_given.value, here),
-                tf.gather(self.rewards.value, chosen) / scale, tf.gather(self.ends.value, chosen),
-                tf.gather_nd(self.states.value, there))  # fmt: skip
+        here, there = (p * self.steps + step for p in (chosen, (chosen + 1) % self.config.memory))
+        states = ops.reshape(self.states, (-1, *self.states.shape[2:]))
+        weights = ops.reshape(self.weights_given, (-1, self.weights_given.shape[2]))
+        rewards, ends = (ops.take(v, chosen) for v in (self.rewards, self.ends))
+        return (ops.take(states, here, axis=0), ops.take(weights, here, axis=0), rewards / scale, ends,
+                ops.take(states, there, axis=0))  # fmt: skip
 
     def value(self, states, weights, critic=None):
         """What batches are worth, [M]: the mean over the examples; states [M, B, F], weights [M, B]."""
@@ -153,25 +147,23 @@ class Agent(keras.layers.Layer):
     def _update(self, apply, states, weights, rewards, ends, after):
         """A step of critic and actor; then the target copies follow."""
         policy, config = self.policy, self.config
-        with tf.GradientTape() as tape:
-            _, error = self._error(states, weights, rewards, ends, after)
-        self._apply(apply, tape, error, self.critic)
-        with tf.GradientTape() as tape:
+
+        def of_critic():
+            return self._error(states, weights, rewards, ends, after), None
+
+        def of_actor():
             given = normalised(policy.actions(states))
-            loss = config.eta * ops.mean(ops.square(given - 1)) - ops.mean(self.value(states, given))
-        self._apply(apply, tape, loss, policy.actor)
+            return config.eta * ops.mean(ops.square(given - 1)) - ops.mean(self.value(states, given)), None
+
+        for network, loss in ((self.critic, of_critic), (policy.actor, of_actor)):
+            variables = network.trainable_variables
+            apply(tensors.gradients(loss, variables)[2], variables)
         for late, own in ((self.late_actor, policy.actor), (self.late_critic, self.critic)):
             for slow, fast in zip(late.variables, own.variables, strict=True):
                 slow.assign_add(config.tau * (fast - slow))
 
     def _error(self, states, weights, rewards, ends, after):
-        """Values that the critic should give, [M], and the mean square of what it is off by."""
+        """Mean square of what the critic is off by, scalar."""
         then = normalised(self.policy.actions(after, self.late_actor))
         wanted = rewards + self.config.discount * (1 - ends) * self.value(after, then, self.late_critic)
-        wanted = ops.stop_gradient(wanted)
-        return wanted, ops.mean(ops.square(self.value(states, weights) - wanted))
-
-    @staticmethod
-    def _apply(apply, tape, loss, network) -> None:
-        variables = network.trainable_variables
-        apply(tape.gradient(loss, [v.value for v in variables]), variables)
+        return ops.mean(ops.square(self.value(states, weights) - ops.stop_gradient(wanted)))

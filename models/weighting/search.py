@@ -11,13 +11,13 @@ import dataclasses
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
 from models.classifiers.classifier import cross_entropy, hits
 from models.contract.recipe import ConfigError
 from models.training import replicas
 from models.training.optimizers import Group, Optimizers, optimizer
+from models.weighting import tensors
 from models.weighting.agent import Agent
 from models.weighting.policy import PROGRESS, states
 
@@ -61,15 +61,18 @@ class Search(keras.Model):
         """Both networks learn from a batch; the agent remembers it."""
         x, y = data
         networks = (self.target, self.reference)
-        with tf.GradientTape() as tape:
+        variables = [v for network in networks for v in network.trainable_variables]
+
+        def losses():
             logits, plain = (network(x, training=True) for network in networks)
             weights = self.agent.weigh(states(logits, y["labels"], self.progress, self.frequencies))
-            pairs = ((logits, tf.stop_gradient(weights)), (plain, tf.ones_like(weights)))
-            losses = [ops.mean(cross_entropy(y["labels"], found) * given) for found, given in pairs]
-            both = losses[0] + losses[1]
-        variables = [v for network in networks for v in network.trainable_variables]
-        self.optimizer.apply(tape.gradient(both, [v.value for v in variables]), variables)
-        self._loss_tracker.update_state(losses[0])
+            pairs = ((logits, ops.stop_gradient(weights)), (plain, ops.ones_like(weights)))
+            own, others = (ops.mean(cross_entropy(y["labels"], found) * given) for found, given in pairs)
+            return own + others, (own, logits)
+
+        _, (loss, logits), gradients = tensors.gradients(losses, variables)
+        self.optimizer.apply(gradients, variables)
+        self._loss_tracker.update_state(loss)
         return self.compute_metrics(x, y["labels"], logits)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -119,7 +122,7 @@ class Search(keras.Model):
         self.agent.close(reward, last)
         error = self.agent.learn(self.optimizer.apply)
         for name, value in (("rewards", reward), ("scores", scores[0]), ("errors", error)):
-            self.log[name].value.scatter_nd_update([[episode, stage]], [value])
+            tensors.write(self.log[name], (episode, stage), value)
         if last:
             self._keep_best(episode, float(scores[0]))
             self.begin()
@@ -141,20 +144,18 @@ class Search(keras.Model):
         found = np.zeros(2)
         for start in range(0, len(pixels), _AT_ONCE):
             x, y = (a[start : start + _AT_ONCE] for a in (pixels, labels))
-            found += np.array(self._answered(tf.constant(x), tf.constant(y)), np.float64)[:, int(by_accuracy)]
+            found += np.array(self._answered(x, y), np.float64)[:, int(by_accuracy)]
         return tuple(found / len(pixels))
 
     def _answered(self, x, y):
         """Sums over examples of (minus cross-entropy, hits) of both networks, [2, 2]."""
         if not hasattr(self, "_graph"):
-            shapes = [tf.TensorSpec([None, *side.shape[1:]], tf.float32) for side in (x, y)]
 
-            @tf.function(input_signature=shapes, autograph=False)
             def run(x, y):
                 logits = [network(x, training=False) for network in (self.target, self.reference)]
-                return tf.stack([[-ops.sum(cross_entropy(y, z)), ops.sum(hits(y, z))] for z in logits])
+                return ops.stack([ops.stack([-ops.sum(cross_entropy(y, z)), ops.sum(hits(y, z))]) for z in logits])
 
-            self._graph = run
+            self._graph = tensors.graph(run, *(([None, *side.shape[1:]], "float32") for side in (x, y)))
         return self._graph(x, y)
 
     def summary(self) -> dict:
