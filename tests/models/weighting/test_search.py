@@ -151,7 +151,7 @@ def play(agent, apply, stages, deviation=0.5, seed=0):
 
 def test_the_agent_finds_out_which_examples_to_weigh_less():
     agent, apply = agent_of(passes=40, critic_rate=3e-3, actor_rate=3e-3)
-    play(agent, apply, 16)
+    play(agent, apply, 12)
     rows = np.full((2, len(FEATURES)), 0.5, "float32")
     rows[:, 0] = 0.05, 0.95
     low, high = np.array(agent.policy.actions(rows))
@@ -161,8 +161,8 @@ def test_the_agent_finds_out_which_examples_to_weigh_less():
 def test_full_data_leave_the_critic_a_smaller_error():
     found = {}
     for full in (True, False):
-        agent, apply = agent_of(full_data=full, passes=60, critic_rate=3e-3, actor_rate=0.0)
-        found[full] = np.mean(play(agent, apply, 20)[-10:])
+        agent, apply = agent_of(full_data=full, passes=40, critic_rate=3e-3, actor_rate=0.0)
+        found[full] = np.mean(play(agent, apply, 16)[-8:])
     assert found[True] < 0.7 * found[False], found
 
 
