@@ -51,7 +51,7 @@ class Weighting(Section):
     def rows(self, measured: Mapping[str, Any] | None) -> list[tuple[str, str]]:
         """How well the weights tell right labels from wrong ones."""
         auc = measured["weights"]["auc_all"] if measured else None
-        return [("AUC of the weights, right against wrong labels", f"{auc:.4f}")] if auc is not None else []
+        return [("AUC of weights", f"{auc:.4f}")] if auc is not None else []
 
 
 SECTION = Weighting()
