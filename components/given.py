@@ -9,7 +9,7 @@ from models.contract import registry
 from models.contract.recipe import Config
 from models.publishing import pushed
 
-_OURS = (pushed.ABOUT, pushed.WEIGHTS, pushed.TABLES)  # what is read of a model of ours
+_OURS = (pushed.ABOUT, pushed.WEIGHTS, pushed.TABLES, pushed.POLICY)  # what is read of a model of ours
 
 
 def models(config: Config) -> dict[str, str]:

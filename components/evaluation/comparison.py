@@ -16,9 +16,9 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 
 from components import artifacts
 from components.evaluation.classifier_answers import probabilities, scores
-from models.classifiers import cost
 from models.distillation import teacher as teachers
 from models.distillation.terms.term import LOGITS
+from models.layers import cost
 from models.publishing import pushed
 from models.records import pictures as picture_records
 

@@ -6,7 +6,7 @@ records -> decode, square, resize -> [wrong labels on purpose] -> batches -> [sh
 import dataclasses
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -22,7 +22,13 @@ _BUCKETS = 1 << 30
 
 
 def inputs(
-    files: Sequence[str], config, training: bool, beside: Mapping[str, kept.Output] | None = None
+    files: Sequence[str],
+    config,
+    training: bool,
+    beside: Mapping[str, kept.Output] | None = None,
+    *,
+    keep: Callable | None = None,
+    mark: Callable | None = None,
 ) -> tf.data.Dataset:
     """Batches (pixels float32 [B, S, S, 3] in [0, 1], labels float32 [B, K], each row a distribution).
 
@@ -33,6 +39,9 @@ def inputs(
       files: of records. config: a `PicturesConfig`. training: see above.
       beside: outputs of a model that are kept in the records, of one shape each, by the feature's name; the labels are
         then a dict {"labels": [B, K], NAME: [B, *shape]}, and the pictures may not be augmented.
+      keep: (features of a record as parsed) -> bool scalar, whether it is used at all; all are, if nothing is said.
+      mark: (label, id) -> {"label", NAME: ...} of a training example, in place of its noisy label; the names stand
+        beside the labels as those of `beside` do.
 
     Raises:
       FileNotFoundError: no files, or one is missing.
@@ -43,23 +52,24 @@ def inputs(
     def example(record):
         found = read(record, config, beside or {})
         key = found.pop("id")
-        return found | {"label": noisy(found["label"], key, config)} if training else found
+        if not training:
+            return found
+        return found | (mark(found["label"], key) if mark else {"label": noisy(found["label"], key, config)})
 
     def finished(batch, augment=None):
         x, y = tf.cast(batch.pop("pixels"), tf.float32) / 255.0, tf.one_hot(batch.pop("label"), config.classes)
         x, y = augment(x, y) if augment else (x, y)
         return x, {"labels": y} | batch if batch else y
 
+    records = picture_records.records(files)
+    if keep:
+        records = records.filter(lambda record: keep(picture_records.parse(record)))
     if not training:
-        examples = picture_records.records(files).map(example, tf.data.AUTOTUNE, deterministic=True)
+        examples = records.map(example, tf.data.AUTOTUNE, deterministic=True)
         return examples.batch(config.batch_size).map(finished, tf.data.AUTOTUNE).prefetch(1)
     augment = augmentation(config)
     # One call after the other: the layers' random numbers follow a counter.
-    return (
-        _drawn(picture_records.records(files), example, config)
-        .map(lambda b: finished(b, augment))
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    return _drawn(records, example, config).map(lambda b: finished(b, augment)).prefetch(tf.data.AUTOTUNE)
 
 
 def read(record: tf.Tensor, config, beside: Mapping[str, kept.Output]) -> dict[str, tf.Tensor]:

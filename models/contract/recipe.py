@@ -182,7 +182,8 @@ class Recipe:
         say); called once, before the model is built.
       served: (model, config) -> (recipe, model, config) of what is exported: a part of the trained model, if not all.
       beside: (model, config, training files, folder) -> None: writes what else the options ask for into the folder of
-        the exported model that TensorFlow leaves alone.
+        the exported model that TensorFlow leaves alone. Where a part of the model is served, the part's recipe is asked
+        first, then the one that was trained.
       labelled: whether its records need class labels.
       data: what its records are of, "pictures" or "recordings" (`components.kinds`).
       judge: by what trials of a search are compared, and which epoch a training gives back.

@@ -11,6 +11,7 @@ import keras
 from keras import ops
 
 from models.classifiers import classifier
+from models.classifiers.named import classifier_recipe, configured
 from models.classifiers.serving import signatures
 from models.contract import registry
 from models.contract.example_weights import weighed
@@ -75,34 +76,6 @@ class StudentConfig(classifier.PicturesConfig):
         return {w.loss.layer_names[0] or LOGITS for w in self.objective if w.loss.needs_teacher}
 
 
-def settings_of(name: str, text: str) -> dict[str, str]:
-    """Reads KEY=VALUE,KEY=VALUE; raises ConfigError if it is something else."""
-    pairs = [p.partition("=") for p in text.split(",") if p.strip()]
-    if not all(equals and key.strip() for key, equals, _ in pairs):
-        raise ConfigError(f"{name}={text}: wanted is KEY=VALUE,KEY=VALUE")
-    return {key.strip(): value.strip() for key, _, value in pairs}
-
-
-def classifier_recipe(option_name: str, name: str) -> Recipe:
-    """The classifier's recipe that an option names.
-
-    Raises:
-      ConfigError: there is none of that name, or it is no classifier.
-    """
-    known = {n: r for n, r in registry.recipes().items() if r.shape == "classifier"}
-    if name not in known:
-        raise ConfigError(f"{option_name}={name}: not one of the classifiers {', '.join(known)}")
-    return known[name]
-
-
-def _configured(recipe: Recipe, config: "StudentConfig", settings: str) -> tuple[Recipe, Config]:
-    """A recipe with the distillation's options of data and training, but where a setting says otherwise."""
-    shared = {
-        f.name: getattr(config, f.name) for f in dataclasses.fields(classifier.PicturesConfig) if f.name != "init"
-    }
-    return recipe, recipe.make_config("small", shared | settings_of(settings, getattr(config, settings)))
-
-
 def student_recipe(config: StudentConfig) -> tuple[Recipe, Config]:
     """The student's recipe and configuration, with the distillation's data and training options.
 
@@ -110,7 +83,7 @@ def student_recipe(config: StudentConfig) -> tuple[Recipe, Config]:
       ConfigError: unknown recipe or option.
     """
     recipe = classifier_recipe("student", config.student)
-    return _configured(recipe, config, "student_settings")
+    return configured(recipe, config, "student_settings")
 
 
 def teacher_recipe(config: StudentConfig) -> tuple[Recipe, Config]:
@@ -122,7 +95,7 @@ def teacher_recipe(config: StudentConfig) -> tuple[Recipe, Config]:
     """
     recipe = classifier_recipe("teacher", config.teacher)
     own = {"int8": False, "budget": 0.0, "sampler": "uniform", "superclasses": "", "seed": config.seed + TEACHER_SEED}
-    return _configured(recipe, dataclasses.replace(config, **own), "teacher_settings")
+    return configured(recipe, dataclasses.replace(config, **own), "teacher_settings")
 
 
 def is_trained_here(config: StudentConfig) -> bool:

@@ -42,6 +42,7 @@ def export(
       FileExistsError: something is there already.
       ValueError: the graph uses ops that a plain TensorFlow does not know.
     """
+    trained = recipe, model, config
     if recipe.served:
         trained_by = {"recipe": recipe.name, "config": dataclasses.asdict(config)}
         recipe, model, config = recipe.served(model, config)
@@ -55,6 +56,8 @@ def export(
         _write(recipe, config, plain, part, trained_by)
         if recipe.beside and examples:
             recipe.beside(plain, config, examples, part / pushed.EXTRA)
+        if trained[0] is not recipe and trained[0].beside and examples:
+            trained[0].beside(*trained[1:], examples, part / pushed.EXTRA)
 
 
 def _write(recipe: Recipe, config: Config, model: keras.Model, temporary: pathlib.Path, trained_by) -> None:

@@ -21,6 +21,7 @@ EXTRA = "assets.extra"  # the folder of a SavedModel that TensorFlow leaves alon
 ABOUT = "kompakt.json"
 WEIGHTS = "model.weights.h5"
 TABLES = "tables.npz"
+POLICY = "policy.npz"  # the weighting policy that a classifier was trained with
 
 
 def save(

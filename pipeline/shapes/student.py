@@ -15,6 +15,7 @@ from tfx.v1 import dsl
 
 from components.evaluation.comparison import Comparison
 from components.training import teacher
+from models.classifiers import named
 from models.distillation import stages, student
 from pipeline.shapes import line
 
@@ -95,7 +96,7 @@ def _teacher(options: line.Options, examples, suffix: str, found):
     config = options.config
     if student.is_trained_here(config):
         recipe, of_teacher = student.teacher_recipe(config)
-        settled = student.settings_of("teacher_settings", config.teacher_settings)
+        settled = named.settings_of("teacher_settings", config.teacher_settings)
         (step,) = line.train(options, examples, recipe=recipe, config=of_teacher, name="Teacher" + suffix, found=found,
                              settled=settled)  # fmt: skip
         return step

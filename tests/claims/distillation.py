@@ -24,6 +24,7 @@ import tensorflow as tf
 from components.kinds.pictures.packed import pictures, read_packed
 from components.training.kept import annotated
 from models.classifiers import inputs as classifier_inputs
+from models.classifiers import named
 from models.contract import registry
 from models.distillation import route, student
 from models.distillation import teacher as teachers
@@ -121,7 +122,7 @@ class Experiment:
         """The teacher's route, trained when first asked for."""
         folder = self.work / "route"
         recipe = registry.get("resnet")
-        options = self.common(1, self.setting.teacher_epochs) | student.settings_of("teacher", self.setting.teacher)
+        options = self.common(1, self.setting.teacher_epochs) | named.settings_of("teacher", self.setting.teacher)
         config = recipe.make_config("small", options)
         if not (folder / str(self.setting.teacher_epochs)).exists():
             keep = KeepRoute(recipe, config, str(folder))

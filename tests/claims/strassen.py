@@ -27,8 +27,8 @@ from sklearn import datasets
 
 from components.kinds.matrices import kind as matrices
 from components.kinds.pictures.packed import pictures, read_packed
-from models.classifiers import cost
 from models.contract import registry
+from models.layers import cost
 from models.layers.strassen import SumProduct
 from models.layers.ternary import FORMS
 from models.records import pictures as picture_records

@@ -20,47 +20,17 @@ from PIL import Image
 
 from models.contract import registry
 from models.records import ecg_units
-from models.records import matrices as matrix_records
-from models.records import pictures as picture_records
-from models.records import recordings as ecg_records
 from models.training.callbacks import KeepRoute
-
-
-def photograph(height: int, width: int, offset: int = 0) -> np.ndarray:
-    """A piece of a photograph, uint8 [height, width, 3]."""
-    return skimage.data.astronaut()[offset : offset + height, 100 : 100 + width]
-
-
-def png(pixels: np.ndarray) -> bytes:
-    """Pixels, uint8 [H, W] or [H, W, C], as PNG bytes."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def picture_record(pixels: np.ndarray, key: str = "p", **label) -> bytes:
-    """The serialised record of an RGB picture, uint8 [H, W, 3]; `label` and `label_name` say its class."""
-    encoded = png(pixels)
-    height, width, channels = pixels.shape
-    example = picture_records.image_example(
-        encoded,
-        key=key,
-        format_name="PNG",
-        height=height,
-        width=width,
-        channels=channels,
-        size_bytes=len(encoded),
-        **label,
-    )
-    return example.SerializeToString()
-
-
-def write_records(path: pathlib.Path, records: list[bytes]) -> str:
-    """Writes serialised records as ingest does; returns the path."""
-    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
-        for record in records:
-            writer.write(record)
-    return str(path)
+from tests.models.examples import (
+    heartbeat,
+    pair_record,
+    photograph,
+    picture_record,
+    png,
+    recording_record,
+    tinted,
+    write_records,
+)
 
 
 class Codec:
@@ -175,6 +145,19 @@ class Classifier:
         np.testing.assert_allclose(numbers["cross_entropy"], expected, rtol=1e-3)
 
 
+class Weighted(Classifier):
+    """Classifiers whose examples are weighed, each by a policy that was searched for two steps."""
+
+    tiny = Classifier.tiny | {"episodes": 1, "stages": 2, "search_share": 0.7, "clean_share": 0.4,
+                              "classifier_settings": "width=4", "label_noise": 0.3}  # fmt: skip
+    traced = ()
+
+    @staticmethod
+    def outputs(model, batch) -> list[np.ndarray]:
+        """What the model gives outside training."""
+        return [np.array(model(batch[0], training=False))]
+
+
 class Student(Classifier):
     """Students, each with a small teacher that was never trained."""
 
@@ -254,14 +237,6 @@ class Bilinear:
         np.testing.assert_allclose(numbers["error"], [[error]], rtol=1e-3)
         np.testing.assert_allclose(numbers["share"], [[7**2 * 4 / (5 * 3 * 7)]], rtol=1e-5)
         assert float(numbers["exact"][0, 0]) in (0.0, 1.0)
-
-
-def pair_record(seed: int, sizes: tuple[int, int, int], pair=None) -> bytes:
-    """The serialised record of a pair of matrices [m, k] and [k, n], random ones if none are given."""
-    m, k, n = sizes
-    random = np.random.default_rng(seed)
-    left, right = pair or (random.standard_normal((m, k)), random.standard_normal((k, n)))
-    return matrix_records.pair_example(left, right, key=str(seed), format_name="simulated").SerializeToString()
 
 
 class Dictionary:
@@ -362,33 +337,6 @@ class Ecg:
         np.testing.assert_allclose(numbers["cross_entropy"], -np.log([p[0, 0], p[1, 2], 1e-7]), rtol=1e-3)
 
 
-def heartbeat(seconds: float, beats: float = 70.0, seed: int = 0) -> np.ndarray:
-    """A lead with narrow peaks at about so many beats a minute, and noise: float32 [T] millivolts, whole microvolts."""
-    rng = np.random.default_rng(seed)
-    times = np.arange(round(seconds * ecg_units.RATE)) / ecg_units.RATE
-    peaks = np.cumsum(rng.normal(60 / beats, 0.03, int(seconds * beats / 60) + 2)) - 0.3
-    signal = np.exp(-np.square((times[:, None] - peaks) / 0.015)).sum(1) + rng.normal(0, 0.02, len(times))
-    return np.round(signal, 3).astype("float32")
-
-
-def recording_record(samples: np.ndarray, key: str = "r", label: int = -1) -> bytes:
-    """The serialised record of a recording at 300 Hz, millivolts, as the Transform step leaves it."""
-    example = ecg_records.recording_example(
-        samples, key=key, format_name="simulated", original_rate=300, size_bytes=2 * len(samples), noise_class="clean",
-        label_name=Ecg.names[label] if label >= 0 else "",
-    )  # fmt: skip
-    example.features.feature[ecg_records.LABEL].int64_list.value.append(label)
-    example.features.feature[ecg_records.AMPLITUDE].float_list.value.append(0.25)
-    return example.SerializeToString()
-
-
-def tinted(n: int, key: str) -> bytes:
-    """The record of a photograph in the tint of class n mod 3."""
-    pixels = photograph(16, 16, 10 * n) // 2
-    pixels[..., n % 3] += 100
-    return picture_record(pixels, key, label=n % 3, label_name=f"tint {n % 3}")
-
-
 def tiny(recipe) -> dict:
     """Options of the smallest model of a recipe: its kind's, and the lower bounds of those that say its size."""
     kind = KINDS[recipe.shape]
@@ -398,4 +346,4 @@ def tiny(recipe) -> dict:
 
 
 KINDS = {"codec": Codec, "classifier": Classifier, "student": Student(), "route": Route(), "born_again": Student(),
-         "transformed": Ecg, "dictionary": Dictionary, "bilinear": Bilinear}  # fmt: skip
+         "weighted": Weighted, "transformed": Ecg, "dictionary": Dictionary, "bilinear": Bilinear}  # fmt: skip

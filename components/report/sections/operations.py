@@ -7,7 +7,8 @@ from typing import Any
 
 from components.report.markup import number, template
 from components.report.section import Run, Section
-from models.classifiers import cost, ternary_file
+from models.classifiers import ternary_file
+from models.layers import cost
 from models.publishing import pushed
 
 _HTML = """\

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.classifiers import cost, products, ternary_file
+from models.classifiers import products, ternary_file
 from models.contract import registry
 from models.contract.recipe import ConfigError
+from models.layers import cost
 from models.layers.strassen import StrassenConv2D, StrassenDense, SumProduct
 from models.layers.ternary import TernaryMatrix
 from models.publishing.export import export

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.classifiers import cost
 from models.classifiers import inputs as classifier_inputs
 from models.contract import registry
 from models.contract.recipe import ConfigError
 from models.distillation import checks, student, teacher
 from models.distillation.student import StudentConfig
+from models.layers import cost
 from models.records import kept
 from models.records import pictures as picture_records
 from tests.models.kinds import tinted, write_records

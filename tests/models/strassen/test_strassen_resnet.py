@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
-from models.classifiers import cost
 from models.contract import registry
 from models.contract.recipe import ConfigError
 from models.contract.training import Files
 from models.distillation import student
+from models.layers import cost
 
 RECIPE = registry.get("strassen_resnet")
 FILES = Files([], [], "", "")

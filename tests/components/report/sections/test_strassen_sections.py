@@ -5,8 +5,8 @@ import pytest
 
 from components.report import section
 from components.report.section import Notes, Run
-from models.classifiers import cost
 from models.contract import registry
+from models.layers import cost
 from models.publishing import pushed
 from models.publishing.export import export
 from models.strassen import algorithm as algorithms

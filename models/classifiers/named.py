@@ -1,0 +1,42 @@
+"""Classifiers that another recipe's options name: a student, a teacher, a network whose examples are weighed."""
+
+import dataclasses
+
+from models.classifiers import classifier
+from models.contract import registry
+from models.contract.recipe import Config, ConfigError, Recipe
+
+
+def settings_of(name: str, text: str) -> dict[str, str]:
+    """Reads KEY=VALUE,KEY=VALUE; raises ConfigError if it is something else."""
+    pairs = [p.partition("=") for p in text.split(",") if p.strip()]
+    if not all(equals and key.strip() for key, equals, _ in pairs):
+        raise ConfigError(f"{name}={text}: wanted is KEY=VALUE,KEY=VALUE")
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def classifier_recipe(option_name: str, name: str) -> Recipe:
+    """The classifier's recipe that an option names.
+
+    Raises:
+      ConfigError: there is none of that name, or it is no classifier.
+    """
+    known = {n: r for n, r in registry.recipes().items() if r.shape == "classifier"}
+    if name not in known:
+        raise ConfigError(f"{option_name}={name}: not one of the classifiers {', '.join(known)}")
+    return known[name]
+
+
+def configured(recipe: Recipe, config: classifier.PicturesConfig, settings: str) -> tuple[Recipe, Config]:
+    """A recipe with the data and training options of another's configuration, but where a setting says otherwise.
+
+    Args:
+      settings: name of the option of `config` that holds the recipe's own options, KEY=VALUE,KEY=VALUE.
+
+    Raises:
+      ConfigError: unknown options or values.
+    """
+    shared = {
+        f.name: getattr(config, f.name) for f in dataclasses.fields(classifier.PicturesConfig) if f.name != "init"
+    }
+    return recipe, recipe.make_config("small", shared | settings_of(settings, getattr(config, settings)))
