@@ -4,7 +4,7 @@ import collections
 import functools
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import click
 
@@ -39,7 +39,7 @@ def find(inputs: Sequence[pathlib.Path]) -> list[pathlib.Path]:
     left_out: collections.Counter[str] = collections.Counter()
     for path in inputs:
         if path.is_dir():
-            found = found_below(path, SUFFIXES, left_out)
+            found = _without_parts(found_below(path, SUFFIXES, left_out))
             files += sorted(found, key=lambda p: (p.with_suffix(""), SUFFIXES.index(p.suffix.lower())))
         elif path.is_file():
             files.append(path)
@@ -52,6 +52,15 @@ def find(inputs: Sequence[pathlib.Path]) -> list[pathlib.Path]:
     for file in files:
         recordings.setdefault(file.with_suffix("") if file.suffix.lower() in SUFFIXES else file, file)
     return list(recordings.values())
+
+
+def _without_parts(files: Iterable[pathlib.Path]) -> list[pathlib.Path]:
+    """Files of a folder without those that belong to a header among them: segments, and signals of other names."""
+    from components.kinds.recordings.headers import parts_of
+
+    files = list(files)
+    segments, signals = parts_of({os.fspath(f): f.read_bytes() for f in files if f.suffix.lower() == ".hea"})
+    return [file for file in files if os.fspath(file) not in segments | signals]
 
 
 def _header_of(path: pathlib.Path) -> pathlib.Path:

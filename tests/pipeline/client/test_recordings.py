@@ -48,6 +48,16 @@ def folder(tmp_path):
     return folder
 
 
+def test_segments_and_signals_of_other_names_are_no_recordings_of_a_folder(tmp_path):
+    for name in ("s0", "s1"):
+        write(tmp_path, name, untrained_ecg.signal(3, 1))
+    (tmp_path / "long.hea").write_text("long/2 1 300 1800\ns0 900\ns1 900\n")
+    (tmp_path / "s1.dat").rename(tmp_path / "other.dat")
+    (tmp_path / "s1.hea").write_text((tmp_path / "s1.hea").read_text().replace("s1.dat", "other.dat"))
+    assert client.find([tmp_path]) == [tmp_path / "long.hea"]
+    assert client.find([tmp_path / "s0.hea"]) == [tmp_path / "s0.hea"]
+
+
 def predict(capsys, *arguments):
     """Runs the command; returns (exit code, lines of tab-separated fields, standard error)."""
     code = cli.main(["predict", *map(str, arguments)])
