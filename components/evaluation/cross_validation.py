@@ -100,7 +100,8 @@ def deal(labels: Mapping[str, str], folds: int, seed: int) -> list[dict[str, str
       labels: class of each recording by its id. folds: how many, 2 or more. seed: of the dealing.
 
     Returns:
-      For each fold, id -> "train", "validation" or "test". Every id is "test" in exactly one fold.
+      For each fold, id -> "train", "validation" or "test". Every id is "test" in exactly one fold, and of three or
+      more folds "train" in one at least. Of two folds a tenth chooses and is learned from in none: it has no third.
 
     Raises:
       DataError: a class has too few recordings to be in every training set.
@@ -120,6 +121,7 @@ def deal(labels: Mapping[str, str], folds: int, seed: int) -> list[dict[str, str
         roles = {key: "test" if home[key] == fold else "train" for key in labels}
         for keys in by_class.values():
             learned = [key for key in _drawn(keys, f"{seed}/validation") if roles[key] == "train"]
+            learned.sort(key=lambda key: (home[key] - fold) % folds)
             roles |= {key: "validation" for key in learned[: max(1, round(len(learned) / _VALIDATION))]}
         plans.append(roles)
     return plans
@@ -209,7 +211,7 @@ def run_fold(plan: Plan, records: Mapping[str, Sequence[str]], fold: int) -> Non
     config = recipe.config(**plan.config)
     model, config, history = ecg_results.trained(recipe, config, files, place / "training")
     answers = ecg_results.answers(recipe, config, model, files["test"])
-    row = {"fold": fold + 1, **ecg_results.best_epoch(history)}
+    row = {"fold": fold + 1, **ecg_results.best_epoch(history, recipe.judge)}
     row |= ecg_results.figures(*answers, json.loads(config.class_names))
     write_text(place / _FOLD, json.dumps(row, indent=1))
     shutil.rmtree(place / "training" / "state")

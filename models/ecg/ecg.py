@@ -233,4 +233,4 @@ EVALUATION = Evaluation(
     slices=(ecg_records.LENGTH_CLASS, ecg_records.NOISE_CLASS),
 )
 # Rare classes weigh in the loss as an option says; the challenge's score does not ask for that.
-JUDGE = Judge("val_f1", "higher", keep="best")
+JUDGE = Judge("val_f1", "higher", keep="best", over=3)

@@ -90,15 +90,32 @@ def run(inputs, predictor, count: int, lead: int | None, window: float | None, s
 
 
 def _show_windows(file, pieces, predictor, count: int, window: float, step: float, parallel: int) -> bool:
-    """Prints the windows of one recording and the share of each class; returns whether there was no error."""
-    shares, whole = collections.Counter(), True
-    for answer in answers(windows(file, pieces, window, step), predictor, count, parallel):
+    """Prints the windows of one recording and the share of each class; returns whether there was no error.
+
+    A window counts by its length: the last one of a file is as long as what is left.
+    """
+    shares, lengths, count_all, whole = collections.Counter(), {}, 0, True
+    for answer in answers(_measured(windows(file, pieces, window, step), lengths), predictor, count, parallel):
         whole &= show([answer])
-        shares.update(name for name, _ in answer.best[:1])
+        length = lengths.pop(answer.key, 0)
+        count_all += bool(answer.best)
+        shares.update({name: length for name, _ in answer.best[:1]})
     if shares:
         total = shares.total()
-        click.echo(line((os.fspath(file), f"{total} windows"), ((n, c / total) for n, c in shares.most_common())))
+        click.echo(line((os.fspath(file), f"{count_all} windows"), ((n, c / total) for n, c in shares.most_common())))
     return whole
+
+
+def _measured(inputs, lengths: dict) -> Iterator[tuple]:
+    """The inputs, which note how many samples each has when it is read."""
+
+    def measure(key, read):
+        samples = read()
+        lengths[key] = len(samples)
+        return samples
+
+    for key, read in inputs:
+        yield key, functools.partial(measure, key, read)
 
 
 def windows(file, pieces, window: float, step: float) -> Iterator[tuple[tuple[str, str], Callable]]:

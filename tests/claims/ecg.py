@@ -120,7 +120,7 @@ class Experiment:
         row = {"run": name, "model": model, "seed": seed, "augmented": augmented, "steps": config.steps,
                "step_ms": step_ms, "minutes": minutes, "seconds": history[-1]["seconds"],
                "parameters": trained.count_params(),
-               **ecg_results.best_epoch(history),
+               **ecg_results.best_epoch(history, recipe.judge),
                **ecg_results.figures(labels, p, json.loads(config.class_names))}  # fmt: skip
         with self.out.open("a") as file:
             file.write(json.dumps(row) + "\n")
