@@ -22,7 +22,7 @@ RECIPE = Recipe(
     name="ecg_cnn",
     shape="transformed",
     summary="CNN on log spectrograms of electrocardiograms (arXiv:1710.06122)",
-    config=ecg.EcgConfig,
+    config=ecg.SpectrogramConfig,
     presets={
         "small": ecg.SMALL | {"blocks": 6, "layers": 2},
         "paper": ecg.PAPER | {"blocks": 6, "layers": 4, "steps": 142_000},

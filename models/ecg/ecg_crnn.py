@@ -20,7 +20,7 @@ from models.training import initial
 
 
 @dataclasses.dataclass(frozen=True)
-class EcgCrnnConfig(ecg.EcgConfig):
+class EcgCrnnConfig(ecg.SpectrogramConfig):
     """Options of the CNN with LSTMs, and of its phases."""
 
     blocks: int = option(4, "blocks, each of which halves time and frequency", low=1, high=8)

@@ -107,8 +107,8 @@ def train(
       log_dir: gets TensorBoard's events and `history.json`, see `models.training.callbacks.History`.
       callbacks: more Keras callbacks (a tuner's, say), the same in every phase. progress: whether to show a bar.
 
-    Returns: the trained model, compiled: of the last epoch, or the best of the last phase, as `recipe.judge` says, or with
-    the mean of the weights of the last phase's end, as `config.average_from` says.
+    Returns: the trained model, compiled: of the last epoch, or the best of the last phase, as `recipe.judge` says, or
+      with the mean weights of its end, as `config.average_from` says.
 
     Raises:
       TrainingError: the loss became NaN or infinite.
