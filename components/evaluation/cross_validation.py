@@ -203,7 +203,7 @@ def run_fold(plan: Plan, records: Mapping[str, Sequence[str]], fold: int) -> Non
     recipe, place = registry.get(plan.recipe), plan.place(fold)
     prepared = place / "records"
     if not prepared.exists():
-        ingested = _write_roles(records, plan, fold, place / "ingest")
+        ingested = write_roles(records, plan.folds, fold, place / "ingest")
         transform.transform(ingested, prepared)
         shutil.rmtree(place / "ingest")
     files = transform.split_files(prepared)
@@ -218,8 +218,17 @@ def run_fold(plan: Plan, records: Mapping[str, Sequence[str]], fold: int) -> Non
     shutil.rmtree(prepared)
 
 
-def _write_roles(records: Mapping[str, Sequence[str]], plan: Plan, fold: int, folder: pathlib.Path) -> dict:
-    """Writes the pooled records by their role in a fold; those without a label are left out."""
+def write_roles(records: Mapping[str, Sequence[str]], folds: int, fold: int, folder: pathlib.Path) -> dict:
+    """Writes the pooled records by their role in a fold, counted from 0; those without a label are left out.
+
+    Args:
+      records: ingest records by split. folder: is made anew.
+
+    Returns: files by split, for Transform.
+
+    Raises:
+      DataError: no labels, or a class is too rare.
+    """
     files = [path for split in picture_records.SPLITS for path in records[split]]
     labels = {}
     for record in picture_records.records(files).as_numpy_iterator():
@@ -228,7 +237,7 @@ def _write_roles(records: Mapping[str, Sequence[str]], plan: Plan, fold: int, fo
             labels[features[ecg_records.ID].bytes_list.value[0]] = name.decode()
     if not labels:
         raise DataError("the recordings have no labels; cross-validation takes a labelled data set")
-    roles = deal({key.decode("utf-8", "replace"): label for key, label in labels.items()}, plan.folds, 1)[fold]
+    roles = deal({key.decode("utf-8", "replace"): label for key, label in labels.items()}, folds, 1)[fold]
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     paths = {split: str(folder / f"{split}.gz") for split in picture_records.SPLITS}
