@@ -6,16 +6,14 @@ Activations come before the convolutions of a unit (arXiv:1603.05027). Padding n
 """
 
 import dataclasses
-import functools
 
 import keras
 from keras import ops
 
-from models.contract.recipe import Recipe, Search, option
+from models.contract.recipe import Search, option
 from models.ecg import ecg
-from models.ecg.inputs import adapt, inputs
 from models.ecg.masked_layers import MaskedBatchNormalization, counts, halved, masked
-from models.ecg.serving import signatures
+from models.ecg.recipe import recipe_of
 
 _LEAST_DEVIATION = 1e-3  # millivolts, so that a flat line is a number
 
@@ -24,7 +22,8 @@ _LEAST_DEVIATION = 1e-3  # millivolts, so that a flat line is a number
 class EcgResnetConfig(ecg.EcgConfig):
     """Options of the residual network."""
 
-    blocks: int = option(6, "blocks, each of which halves time", search=Search(choices=(5, 6, 7)), low=1, high=8)
+    stem: int = option(4, "samples from one step to the next behind the first convolution", choices=(2, 4))
+    blocks: int = option(5, "blocks, each of which halves time", search=Search(choices=(4, 5, 6)), low=1, high=8)
     layers: int = option(1, "residual units of a block, of two convolutions each", search=Search(choices=(1, 2)), low=1)
     kernel: int = option(15, "length of the kernels", search=Search(choices=(7, 15)), low=1)
     flip: bool = option(True, "whether half of the training signals are turned upside down")
@@ -119,9 +118,9 @@ class ResidualUnit(keras.layers.Layer):
 def residual(config: EcgResnetConfig) -> keras.Model:
     """The network from {"samples", "length"} to the features of each step [B, N, D] and how many steps count [B]."""
     given = ecg.placeholders()
-    steps = halved(given["length"])
+    steps = halved(given["length"]) if config.stem == 2 else halved(halved(given["length"]))
     x = ZScore(name="z_score")(given["samples"], given["length"])
-    x = TimeConvolution(config.channels, config.kernel, 2)(x)
+    x = TimeConvolution(config.channels, config.kernel, config.stem)(x)
     for block in range(config.blocks):
         width = config.channels + block * config.growth
         for unit in range(config.layers):
@@ -143,22 +142,12 @@ class EcgResnet(ecg.Ecg):
         return ecg.mean_logits(features, frames, config.classes)
 
 
-RECIPE = Recipe(
+RECIPE = recipe_of(
+    EcgResnet,
     name="ecg_resnet",
-    shape="transformed",
     summary="residual convolutions on the samples of electrocardiograms (after arXiv:1707.01836)",
-    config=EcgResnetConfig,
     presets={
-        "small": ecg.SMALL | {"blocks": 6, "layers": 1, "kernel": 15},
-        "paper": ecg.PAPER | {"blocks": 8, "layers": 2, "kernel": 15, "channels": 32, "growth": 32, "steps": 142_000},
+        "small": ecg.SMALL | {"blocks": 5, "layers": 1, "kernel": 15},
+        "paper": ecg.PAPER | {"stem": 2, "blocks": 8, "layers": 2, "steps": 142_000},
     },
-    build=functools.partial(ecg.build, EcgResnet),
-    inputs=inputs,
-    signatures=signatures,
-    evaluation=ecg.EVALUATION,
-    report=("mistakes",),
-    adapt=adapt,
-    labelled=True,
-    data="recordings",
-    judge=ecg.JUDGE,
 )
