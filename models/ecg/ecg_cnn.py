@@ -2,8 +2,9 @@
 
 import keras
 
+from models.contract.recipe import Recipe
 from models.ecg import ecg
-from models.ecg.recipe import recipe_of
+from models.ecg.recipe import shared
 
 
 @keras.saving.register_keras_serializable("kompakt")
@@ -14,12 +15,13 @@ class EcgCnn(ecg.Ecg):
         return ecg.mean_logits(features, frames, config.classes)
 
 
-RECIPE = recipe_of(
-    EcgCnn,
+RECIPE = Recipe(
     name="ecg_cnn",
     summary="CNN on log spectrograms of electrocardiograms (arXiv:1710.06122)",
+    data="recordings",
     presets={
         "small": ecg.SMALL | {"blocks": 6, "layers": 2},
         "paper": ecg.PAPER | {"blocks": 6, "layers": 4, "steps": 142_000},
     },
+    **shared(EcgCnn),
 )

@@ -10,11 +10,11 @@ import functools
 
 import keras
 
-from models.contract.recipe import ConfigError, Search, option
+from models.contract.recipe import ConfigError, Recipe, Search, option
 from models.contract.training import Phase
 from models.ecg import ecg
 from models.ecg.masked_layers import MaskedBidirectionalLSTM, MaskedMean
-from models.ecg.recipe import recipe_of
+from models.ecg.recipe import shared
 from models.training import initial
 
 
@@ -82,10 +82,10 @@ def _of_cnn(model: EcgCrnn, before: EcgPretraining) -> None:
     model.cnn.set_weights(before.cnn.get_weights())
 
 
-RECIPE = recipe_of(
-    EcgCrnn,
+RECIPE = Recipe(
     name="ecg_crnn",
     summary="CNN and bidirectional LSTMs on log spectrograms of electrocardiograms (arXiv:1710.06122)",
+    data="recordings",
     presets={
         "small": ecg.SMALL | {"blocks": 4, "layers": 2},
         # 500, 100 and 200 epochs.
@@ -93,4 +93,5 @@ RECIPE = recipe_of(
                               "cnn_share": 0.625, "lstm_share": 0.125, "joint_rate": 1.0},
     },
     phases=phases,
+    **shared(EcgCrnn),
 )  # fmt: skip

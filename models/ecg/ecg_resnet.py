@@ -10,10 +10,10 @@ import dataclasses
 import keras
 from keras import ops
 
-from models.contract.recipe import Search, option
+from models.contract.recipe import Recipe, Search, option
 from models.ecg import ecg
 from models.ecg.masked_layers import MaskedBatchNormalization, counts, halved, masked
-from models.ecg.recipe import recipe_of
+from models.ecg.recipe import shared
 
 _LEAST_DEVIATION = 1e-3  # millivolts, so that a flat line is a number
 
@@ -142,12 +142,13 @@ class EcgResnet(ecg.Ecg):
         return ecg.mean_logits(features, frames, config.classes)
 
 
-RECIPE = recipe_of(
-    EcgResnet,
+RECIPE = Recipe(
     name="ecg_resnet",
     summary="residual convolutions on the samples of electrocardiograms (after arXiv:1707.01836)",
+    data="recordings",
     presets={
         "small": ecg.SMALL | {"blocks": 5, "layers": 1, "kernel": 15},
         "paper": ecg.PAPER | {"stem": 2, "blocks": 8, "layers": 2, "steps": 142_000},
     },
+    **shared(EcgResnet),
 )

@@ -3,17 +3,15 @@
 import functools
 from typing import Any
 
-from models.contract.recipe import Recipe
 from models.ecg import ecg
 from models.ecg.inputs import adapt, inputs
 from models.ecg.serving import signatures
 
 
-def recipe_of(model_class: type[ecg.Ecg], **own: Any) -> Recipe:
-    """The recipe of a model; `own` are its name, summary and presets, and what else is not as in the others."""
-    shared = {
+def shared(model_class: type[ecg.Ecg]) -> dict[str, Any]:
+    """Attributes of the recipe of a model; name, summary, kind of data and presets stand where the recipe is made."""
+    return {
         "shape": "transformed",
-        "data": "recordings",
         "config": model_class.config_class,
         "build": functools.partial(ecg.build, model_class),
         "inputs": inputs,
@@ -24,4 +22,3 @@ def recipe_of(model_class: type[ecg.Ecg], **own: Any) -> Recipe:
         "report": ("mistakes",),
         "judge": ecg.JUDGE,
     }
-    return Recipe(**shared | own)
