@@ -100,7 +100,8 @@ def deal(labels: Mapping[str, str], folds: int, seed: int) -> list[dict[str, str
       labels: class of each recording by its id. folds: how many, 2 or more. seed: of the dealing.
 
     Returns:
-      For each fold, id -> "train", "validation" or "test". Every id is "test" in exactly one fold.
+      For each fold, id -> "train", "validation" or "test". Every id is "test" in exactly one fold, and of three or
+      more folds "train" in one at least. Of two folds a tenth chooses and is learned from in none: it has no third.
 
     Raises:
       DataError: a class has too few recordings to be in every training set.
@@ -120,6 +121,7 @@ def deal(labels: Mapping[str, str], folds: int, seed: int) -> list[dict[str, str
         roles = {key: "test" if home[key] == fold else "train" for key in labels}
         for keys in by_class.values():
             learned = [key for key in _drawn(keys, f"{seed}/validation") if roles[key] == "train"]
+            learned.sort(key=lambda key: (home[key] - fold) % folds)
             roles |= {key: "validation" for key in learned[: max(1, round(len(learned) / _VALIDATION))]}
         plans.append(roles)
     return plans
@@ -201,7 +203,7 @@ def run_fold(plan: Plan, records: Mapping[str, Sequence[str]], fold: int) -> Non
     recipe, place = registry.get(plan.recipe), plan.place(fold)
     prepared = place / "records"
     if not prepared.exists():
-        ingested = _write_roles(records, plan, fold, place / "ingest")
+        ingested = write_roles(records, plan.folds, fold, place / "ingest")
         transform.transform(ingested, prepared)
         shutil.rmtree(place / "ingest")
     files = transform.split_files(prepared)
@@ -209,15 +211,24 @@ def run_fold(plan: Plan, records: Mapping[str, Sequence[str]], fold: int) -> Non
     config = recipe.config(**plan.config)
     model, config, history = ecg_results.trained(recipe, config, files, place / "training")
     answers = ecg_results.answers(recipe, config, model, files["test"])
-    row = {"fold": fold + 1, **ecg_results.best_epoch(history)}
+    row = {"fold": fold + 1, **ecg_results.best_epoch(history, recipe.judge)}
     row |= ecg_results.figures(*answers, json.loads(config.class_names))
     write_text(place / _FOLD, json.dumps(row, indent=1))
     shutil.rmtree(place / "training" / "state")
     shutil.rmtree(prepared)
 
 
-def _write_roles(records: Mapping[str, Sequence[str]], plan: Plan, fold: int, folder: pathlib.Path) -> dict:
-    """Writes the pooled records by their role in a fold; those without a label are left out."""
+def write_roles(records: Mapping[str, Sequence[str]], folds: int, fold: int, folder: pathlib.Path) -> dict:
+    """Writes the pooled records by their role in a fold, counted from 0; those without a label are left out.
+
+    Args:
+      records: ingest records by split. folder: is made anew.
+
+    Returns: files by split, for Transform.
+
+    Raises:
+      DataError: no labels, or a class is too rare.
+    """
     files = [path for split in picture_records.SPLITS for path in records[split]]
     labels = {}
     for record in picture_records.records(files).as_numpy_iterator():
@@ -226,7 +237,7 @@ def _write_roles(records: Mapping[str, Sequence[str]], plan: Plan, fold: int, fo
             labels[features[ecg_records.ID].bytes_list.value[0]] = name.decode()
     if not labels:
         raise DataError("the recordings have no labels; cross-validation takes a labelled data set")
-    roles = deal({key.decode("utf-8", "replace"): label for key, label in labels.items()}, plan.folds, 1)[fold]
+    roles = deal({key.decode("utf-8", "replace"): label for key, label in labels.items()}, folds, 1)[fold]
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     paths = {split: str(folder / f"{split}.gz") for split in picture_records.SPLITS}

@@ -72,6 +72,9 @@ class Config:
     seed: int = option(1, "seed of the initial weights, the data order and the training noise", low=0)
     optimizer: str = option("adam", "adam, or sgd with Nesterov's momentum", choices=("adam", "sgd"))
     momentum: float = option(0.9, "of sgd", low=0.0, high=1.0)
+    average_from: float = option(
+        1.0, "part of a phase's steps behind which the weights of epochs are averaged (1: none)", low=0.0, high=1.0
+    )
     weight_decay: float = option(0.0, "part of each weight taken off a step, times the learning rate", low=0.0)
     init: str = option(
         "", "a pushed model whose weights training starts from, as far as they fit; empty: fresh ones", is_model=True

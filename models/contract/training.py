@@ -75,12 +75,15 @@ class Judge:
     Attributes:
       name: a number of the history, of the validation: "val_...".
       better: "lower" or "higher".
-      keep: the epoch whose weights a training gives back: the "last" or the "best" one of the last phase.
+      keep: the epoch whose weights a training gives back: the "last" or the "best" one of the last phase. Where weights
+        are averaged (`Config.average_from`) it gives back their mean, and the last epoch is judged.
+      over: the value of an epoch is the mean over so many up to it: the largest of many noisy numbers is mostly noise.
     """
 
     name: str = "val_loss"
     better: str = "lower"
     keep: str = "last"
+    over: int = 1
 
     @property
     def title(self) -> str:
@@ -98,7 +101,14 @@ class Judge:
 
     def value(self, history: Sequence[Mapping[str, Any]]) -> float:
         """Of the epoch that a training with this history gave back; NaN if it was not validated."""
+        own = [e for e in history if self.name in e and e.get("phase") == history[-1].get("phase")]
+        if not own:
+            return math.nan
+        if self.keep == "last" or "averaged" in own[-1]:
+            return own[-1][self.name]
+        return (max if self.better == "higher" else min)(self.smoothed(own[: n + 1]) for n in range(len(own)))
+
+    def smoothed(self, history: Sequence[Mapping[str, Any]]) -> float:
+        """Of a history's last epoch: the mean over its phase's last `over`, or those there are; `worst` of none."""
         own = [e[self.name] for e in history if self.name in e and e.get("phase") == history[-1].get("phase")]
-        if self.keep == "last" or not own:
-            return own[-1] if own else math.nan
-        return (max if self.better == "higher" else min)(own)
+        return math.fsum(own[-self.over :]) / len(own[-self.over :]) if own else self.worst

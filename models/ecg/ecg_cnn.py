@@ -1,13 +1,10 @@
 """CNN on the log spectrogram of an electrocardiogram, averaged over time (arXiv:1710.06122)."""
 
-import functools
-
 import keras
 
 from models.contract.recipe import Recipe
 from models.ecg import ecg
-from models.ecg.inputs import adapt, inputs
-from models.ecg.serving import signatures
+from models.ecg.recipe import shared
 
 
 @keras.saving.register_keras_serializable("kompakt")
@@ -20,20 +17,11 @@ class EcgCnn(ecg.Ecg):
 
 RECIPE = Recipe(
     name="ecg_cnn",
-    shape="transformed",
     summary="CNN on log spectrograms of electrocardiograms (arXiv:1710.06122)",
-    config=ecg.EcgConfig,
+    data="recordings",
     presets={
         "small": ecg.SMALL | {"blocks": 6, "layers": 2},
         "paper": ecg.PAPER | {"blocks": 6, "layers": 4, "steps": 142_000},
     },
-    build=functools.partial(ecg.build, EcgCnn),
-    inputs=inputs,
-    signatures=signatures,
-    evaluation=ecg.EVALUATION,
-    report=("mistakes",),
-    adapt=adapt,
-    labelled=True,
-    data="recordings",
-    judge=ecg.JUDGE,
+    **shared(EcgCnn),
 )

@@ -13,14 +13,13 @@ import keras
 from models.contract.recipe import ConfigError, Recipe, Search, option
 from models.contract.training import Phase
 from models.ecg import ecg
-from models.ecg.inputs import adapt, inputs
 from models.ecg.masked_layers import MaskedBidirectionalLSTM, MaskedMean
-from models.ecg.serving import signatures
+from models.ecg.recipe import shared
 from models.training import initial
 
 
 @dataclasses.dataclass(frozen=True)
-class EcgCrnnConfig(ecg.EcgConfig):
+class EcgCrnnConfig(ecg.SpectrogramConfig):
     """Options of the CNN with LSTMs, and of its phases."""
 
     blocks: int = option(4, "blocks, each of which halves time and frequency", low=1, high=8)
@@ -85,23 +84,14 @@ def _of_cnn(model: EcgCrnn, before: EcgPretraining) -> None:
 
 RECIPE = Recipe(
     name="ecg_crnn",
-    shape="transformed",
     summary="CNN and bidirectional LSTMs on log spectrograms of electrocardiograms (arXiv:1710.06122)",
-    config=EcgCrnnConfig,
+    data="recordings",
     presets={
         "small": ecg.SMALL | {"blocks": 4, "layers": 2},
         # 500, 100 and 200 epochs.
         "paper": ecg.PAPER | {"blocks": 4, "layers": 6, "lstm_units": 100, "lstm_layers": 3, "steps": 227_200,
                               "cnn_share": 0.625, "lstm_share": 0.125, "joint_rate": 1.0},
     },
-    build=functools.partial(ecg.build, EcgCrnn),
-    inputs=inputs,
-    signatures=signatures,
-    evaluation=ecg.EVALUATION,
-    report=("mistakes",),
-    adapt=adapt,
-    labelled=True,
-    data="recordings",
-    judge=ecg.JUDGE,
     phases=phases,
+    **shared(EcgCrnn),
 )  # fmt: skip

@@ -1,6 +1,6 @@
 """Input pipeline of the models of electrocardiograms: records -> samples and labels, augmented in training.
 
-records -> [each class as often as asked] -> pieces -> batches of like lengths -> [zero bursts, stretch, crop]
+records -> [each class as often as asked] -> pieces -> batches of like lengths -> [zero bursts, sign, stretch, crop]
 """
 
 import collections
@@ -114,7 +114,7 @@ def repetitions(shares: np.ndarray, share: float) -> np.ndarray:
 
 
 def augment(samples: tf.Tensor, lengths: tf.Tensor, config, longest: int, seed):
-    """Zero bursts, a stretch, and a crop to `longest` samples, drawn anew for each batch.
+    """Zero bursts, a sign, a stretch, and a crop to `longest` samples, drawn anew for each batch.
 
     Args:
       samples: float32 [B, T], zero beyond the lengths. lengths: int32 [B].
@@ -125,6 +125,9 @@ def augment(samples: tf.Tensor, lengths: tf.Tensor, config, longest: int, seed):
     seeds = tf.random.experimental.stateless_split(seed, 3)
     if config.bursts:
         samples = zero_bursts(samples, seeds[0])
+    if config.flip:
+        side = tf.random.stateless_uniform(tf.shape(lengths), tf.random.experimental.stateless_fold_in(seed, 3))
+        samples = tf.where(side[:, None] < 0.5, samples, -samples)
     factors = tf.ones_like(lengths, tf.float32)
     if config.stretch:
         factors = tf.random.stateless_uniform(tf.shape(lengths), seeds[1], *STRETCH)

@@ -84,15 +84,22 @@ class KeepBest(keras.callbacks.Callback):
     Args:
       directory: of `best.npz`; exists when training begins.
       judge: what is compared. writes: as of `Backup`.
+      history: its entries so far, the ended epoch's too, for a judge that looks over several; without, each by itself.
     """
 
-    def __init__(self, directory: str, judge: Judge, writes: bool = True):
+    def __init__(self, directory: str, judge: Judge, history: "History | None" = None, writes: bool = True):
         super().__init__()
-        self.path, self.judge, self.writes = pathlib.Path(directory) / "best.npz", judge, writes
+        self.path, self.judge = pathlib.Path(directory) / "best.npz", judge
+        self.history, self.writes = history, writes
 
     def on_epoch_end(self, epoch, logs=None):
+        if not self.writes:
+            return
         score = float((logs or {}).get(self.judge.name, self.judge.worst))
-        if not self.writes or not self.judge.prefers(score, self.best()) or not np.isfinite(list(logs.values())).all():
+        if self.history and self.judge.name in (logs or {}):
+            *before, this = self.history.entries
+            score = self.judge.smoothed([*before, this | {self.judge.name: score}])
+        if not self.judge.prefers(score, self.best()) or not np.isfinite(list(logs.values())).all():
             return
         weights = {f"{n:04}": values for n, values in enumerate(self.model.get_weights())}
         with replacing(self.path) as part:

@@ -20,6 +20,7 @@ from models.contract.errors import KompaktError
 from models.contract.recipe import Config, ConfigError, Recipe
 from models.contract.training import Files, Phase, single
 from models.training import initial, replicas, workers
+from models.training.averaging import AverageWeights
 from models.training.callbacks import Backup, History, KeepBest, LastStep, Progress, Summaries
 from models.training.optimizers import compile_model
 
@@ -121,7 +122,8 @@ def train(
       log_dir: gets TensorBoard's events and `history.json`, see `models.training.callbacks.History`.
       callbacks: more Keras callbacks (a tuner's, say), the same in every phase. progress: whether to show a bar.
 
-    Returns: the trained model, compiled: of the last epoch, or the best of the last phase, as `recipe.judge` says.
+    Returns: the trained model, compiled: of the last epoch, or the best of the last phase, as `recipe.judge` says, or
+      with the mean weights of its end, as `config.average_from` says.
 
     Raises:
       TrainingError: the loss became NaN or infinite.
@@ -190,6 +192,9 @@ class _Run:
             steps_per_epoch=steps_per_epoch,
             verbose=0,
             callbacks=[
+                *(
+                    [AverageWeights(files.work, config)] if config.average_from < 1 else []
+                ),  # first: history has its count
                 history,
                 backup,
                 LastStep(config.steps - reached),
@@ -197,7 +202,7 @@ class _Run:
                 *([Progress(self.config.steps, done + min(reached, config.steps))] if self.progress else []),
                 *(self.recipe.callbacks(model, config, files) if self.recipe.callbacks else []),
                 *self.callbacks,
-                *([KeepBest(files.work, self.recipe.judge, is_chief)] if self.recipe.judge.keep == "best" else []),
+                *self._best(files, config, history),
                 workers.Together(),
             ],
         )
@@ -205,3 +210,9 @@ class _Run:
             name = self.recipe.name
             raise TrainingError(f"the loss of {name} became NaN or infinite; lower learning_rate and run again")
         return model
+
+    def _best(self, files: Files, config: Config, history: History) -> list[keras.callbacks.Callback]:
+        """What keeps the best epoch, where that is what a training gives back."""
+        if self.recipe.judge.keep != "best" or config.average_from < 1:
+            return []
+        return [KeepBest(files.work, self.recipe.judge, history, workers.is_chief())]

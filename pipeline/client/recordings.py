@@ -4,7 +4,7 @@ import collections
 import functools
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import click
 
@@ -39,7 +39,7 @@ def find(inputs: Sequence[pathlib.Path]) -> list[pathlib.Path]:
     left_out: collections.Counter[str] = collections.Counter()
     for path in inputs:
         if path.is_dir():
-            found = found_below(path, SUFFIXES, left_out)
+            found = _without_parts(found_below(path, SUFFIXES, left_out))
             files += sorted(found, key=lambda p: (p.with_suffix(""), SUFFIXES.index(p.suffix.lower())))
         elif path.is_file():
             files.append(path)
@@ -52,6 +52,15 @@ def find(inputs: Sequence[pathlib.Path]) -> list[pathlib.Path]:
     for file in files:
         recordings.setdefault(file.with_suffix("") if file.suffix.lower() in SUFFIXES else file, file)
     return list(recordings.values())
+
+
+def _without_parts(files: Iterable[pathlib.Path]) -> list[pathlib.Path]:
+    """Files of a folder without those that belong to a header among them: segments, and signals of other names."""
+    from components.kinds.recordings.headers import parts_of
+
+    files = list(files)
+    segments, signals = parts_of({os.fspath(f): f.read_bytes() for f in files if f.suffix.lower() == ".hea"})
+    return [file for file in files if os.fspath(file) not in segments | signals]
 
 
 def _header_of(path: pathlib.Path) -> pathlib.Path:
@@ -81,15 +90,32 @@ def run(inputs, predictor, count: int, lead: int | None, window: float | None, s
 
 
 def _show_windows(file, pieces, predictor, count: int, window: float, step: float, parallel: int) -> bool:
-    """Prints the windows of one recording and the share of each class; returns whether there was no error."""
-    shares, whole = collections.Counter(), True
-    for answer in answers(windows(file, pieces, window, step), predictor, count, parallel):
+    """Prints the windows of one recording and the share of each class; returns whether there was no error.
+
+    A window counts by its length: the last one of a file is as long as what is left.
+    """
+    shares, lengths, count_all, whole = collections.Counter(), {}, 0, True
+    for answer in answers(_measured(windows(file, pieces, window, step), lengths), predictor, count, parallel):
         whole &= show([answer])
-        shares.update(name for name, _ in answer.best[:1])
+        length = lengths.pop(answer.key, 0)
+        count_all += bool(answer.best)
+        shares.update({name: length for name, _ in answer.best[:1]})
     if shares:
         total = shares.total()
-        click.echo(line((os.fspath(file), f"{total} windows"), ((n, c / total) for n, c in shares.most_common())))
+        click.echo(line((os.fspath(file), f"{count_all} windows"), ((n, c / total) for n, c in shares.most_common())))
     return whole
+
+
+def _measured(inputs, lengths: dict) -> Iterator[tuple]:
+    """The inputs, which note how many samples each has when it is read."""
+
+    def measure(key, read):
+        samples = read()
+        lengths[key] = len(samples)
+        return samples
+
+    for key, read in inputs:
+        yield key, functools.partial(measure, key, read)
 
 
 def windows(file, pieces, window: float, step: float) -> Iterator[tuple[tuple[str, str], Callable]]:

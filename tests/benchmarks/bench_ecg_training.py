@@ -14,7 +14,8 @@ from components.evaluation import ecg_results
 from components.kinds.recordings import transform
 from components.kinds.recordings.sources import SAMPLE, default_name
 from models.contract import registry
-from tests.claims.ecg import MODELS, StepTimes
+from tests.claims.ecg_report import MODELS
+from tests.claims.step_times import StepTimes
 
 
 @click.command()

@@ -13,6 +13,8 @@ from models.records import matrices as matrix_records
 from models.records import pictures as picture_records
 from models.records import recordings as ecg_records
 
+ECG_NAMES = ("N", "O", "A", "~")
+
 
 def photograph(height: int, width: int, offset: int = 0) -> np.ndarray:
     """A piece of a photograph, uint8 [height, width, 3]."""
@@ -72,7 +74,7 @@ def recording_record(samples: np.ndarray, key: str = "r", label: int = -1) -> by
     """The serialised record of a recording at 300 Hz, millivolts, as the Transform step leaves it."""
     example = ecg_records.recording_example(
         samples, key=key, format_name="simulated", original_rate=300, size_bytes=2 * len(samples), noise_class="clean",
-        label_name=list(ecg_units.CLASSES)[label] if label >= 0 else "",
+        label_name=ECG_NAMES[label] if label >= 0 else "",
     )  # fmt: skip
     example.features.feature[ecg_records.LABEL].int64_list.value.append(label)
     example.features.feature[ecg_records.AMPLITUDE].float_list.value.append(0.25)

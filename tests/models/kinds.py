@@ -22,6 +22,7 @@ from models.contract import registry
 from models.records import ecg_units
 from models.training.callbacks import KeepRoute
 from tests.models.examples import (
+    ECG_NAMES,
     heartbeat,
     pair_record,
     photograph,
@@ -282,7 +283,7 @@ class Dictionary:
 class Ecg:
     """Models of electrocardiograms."""
 
-    names = ("N", "O", "A", "~")
+    names = ECG_NAMES
     tiny = {"classes": 4, "class_names": json.dumps(names), "amplitude": 0.25, "channels": 4, "growth": 2, "blocks": 2,
             "layers": 1, "batch_size": 4, "steps": 3, "steps_per_epoch": 2, "crop_seconds": 2.0}  # fmt: skip
     smallest = ("lstm_units", "lstm_layers", "hidden")

@@ -17,8 +17,9 @@ from components.kinds.containers import ARCHIVES, MAX_BYTES, Member, is_archive,
 from components.kinds.files import DataError, is_hidden, printable
 from components.kinds.notes import Notes
 from components.kinds.recordings import labels as recording_labels
+from components.kinds.recordings.headers import GAP, parts_of, read_header
 from components.kinds.recordings.labels import Label, Labels
-from components.kinds.recordings.recordings import SUFFIXES, RecordingError, read_header
+from components.kinds.recordings.recordings import SUFFIXES, RecordingError
 from components.kinds.splits import Item
 
 _NOTES = "recordings/1"
@@ -133,28 +134,24 @@ class _Found:
 
     def _segments(self) -> set[tuple[str, str]]:
         """Headers that are parts of records of several segments."""
-        parts = set()
+        by_container = collections.defaultdict(dict)
         for (container, path), content in self.headers.items():
-            try:
-                names = read_header(content, path).segments
-            except RecordingError:
-                continue
-            parts |= {(container, os.path.join(os.path.dirname(path), name + ".hea")) for name in names}
-        return parts
+            by_container[container][path] = content
+        return {(container, path) for container, headers in by_container.items() for path in parts_of(headers)[0]}
 
     def _files(self, container: str, path: str) -> list[str]:
         """Paths of the signal files of a header, and of its segments' headers; raises RecordingError if one lacks."""
         folder = os.path.dirname(path)
         header = read_header(self.headers[container, path], path)
         files = list(dict.fromkeys(os.path.join(folder, lead.file) for lead in header.leads))
-        for name in header.segments:
+        for name, _ in header.segments:
             part = os.path.join(folder, name + ".hea")
-            if name == "~":  # A gap between segments.
+            if name == GAP:  # between segments
                 continue
             if (container, part) not in self.headers:
                 raise RecordingError(f"{path}: its segment {name} is not there")
             files += [part, *self._files(container, part)]
-        files = [file for file in dict.fromkeys(files) if os.path.basename(file) != "~"]
+        files = [file for file in dict.fromkeys(files) if os.path.basename(file) != GAP]
         for file in files:
             if (container, file) not in self.signals and (container, file) not in self.headers:
                 raise RecordingError(f"{path}: its signal {os.path.basename(file)} is not there, or cannot be read")

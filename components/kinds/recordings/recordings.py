@@ -8,25 +8,21 @@ up it is: an inverted lead has the same power spectrum.
 import fractions
 import math
 import os
-import re
 from typing import NamedTuple
 
 import numpy as np
 import scipy.signal
-import wfdb
-from wfdb.io import header as wfdb_header
 
+from components.kinds.recordings.headers import RATES, Header, Lead, is_matrix, lead_index, millivolts_in, read_header
 from components.kinds.recordings.matlab import RecordingError, matrix_of
+from components.kinds.recordings.wfdb_signal import Signal
 from models.records.ecg_units import LIMIT, LONGEST_S, RATE, SHORTEST_S
 
 SUFFIXES = (".hea", ".mat", ".dat")
 GAIN = 1000.0  # steps per millivolt of a matrix without a header: that of the PhysioNet/CinC Challenge 2017
 NOISE_CLASSES = ("clean", "noisy", "very_noisy")
 _NOISE_BOUNDS = (0.12, 0.25)  # millivolts, see `noise_class`
-_RATES = (50, 100_000)  # samples a second; the QRS complex does not survive slower sampling
 _MOST_MISSING = 0.5
-_MILLIVOLTS = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "v": 1e3, "": 1.0}
-_LEAD = re.compile(r"(ecg|ekg)|(ml|lead ?)?(i|ii|1|2)$", re.IGNORECASE)
 _INVALID = np.iinfo(np.int16).min  # WFDB's mark of a missing sample in format 16
 _CLIPPED_RUN = 4  # equal samples at the signal's limit, and at least a hundredth of a second of them
 
@@ -55,25 +51,6 @@ class Recording(NamedTuple):
     noise_class: str
     gaps: int
     clipped: int
-
-
-class Lead(NamedTuple):
-    """One signal line of a WFDB header: name of its file, steps per unit, digital value of zero, unit, its name."""
-
-    file: str
-    gain: float
-    baseline: float
-    units: str
-    name: str
-
-
-class Header(NamedTuple):
-    """A WFDB header: samples a second, samples of each lead (0: not said), its leads, names of its segments."""
-
-    rate: float
-    length: int
-    leads: list[Lead]
-    segments: list[str]
 
 
 def read(path: str | os.PathLike, lead: int | None = None, limit_s: float = LONGEST_S) -> Recording:
@@ -115,7 +92,7 @@ def read_bytes(
     *,
     name: str = "the recording",
     rate: float = RATE,
-    gain: float = GAIN,
+    gain: float | None = None,
     lead: int | None = None,
     limit_s: float = LONGEST_S,
 ) -> Recording:
@@ -123,18 +100,23 @@ def read_bytes(
 
     Args:
       signal: content of the `.mat`. header: content of its `.hea`, which then says rate, gain, zero and units.
-      name: for messages. rate, gain: samples a second and steps per millivolt where no header says them.
+      name: for messages. rate, gain: samples a second and steps per millivolt where no header says them; without a gain
+        whole numbers are GAIN to a millivolt.
       lead, limit_s: as in `read`.
 
     Raises:
       RecordingError: not such a file, damaged, or not as its header says; flat; without samples, or with more than half
-        of them missing; shorter than SHORTEST_S or longer than `limit_s`.
+        of them missing; shorter than SHORTEST_S or longer than `limit_s`; fractions of a unit that nothing says.
     """
     if not signal:
         raise RecordingError(f"{name}: the file is empty")
     matrix = matrix_of(signal, name)
     said = read_header(header, name) if header is not None else None
-    leads = said.leads if said else [Lead("", gain, 0.0, "mV", "")] * len(matrix)
+    if said is None and gain is None and not is_whole(matrix):
+        raise RecordingError(
+            f"{name}: its numbers are fractions, and nothing says their unit; write a header (.hea) with gain and unit"
+        )
+    leads = said.leads if said else [Lead("", gain=gain or GAIN)] * len(matrix)
     if len(leads) != len(matrix) or said and said.length not in (0, matrix.shape[1]):
         raise RecordingError(
             f"{name}: the header says {len(leads)} leads of {said.length} samples, the signal has {len(matrix)} of "
@@ -148,87 +130,28 @@ def read_bytes(
     return _finish(millivolts, said.rate if said else rate, name, "mat", len(signal), limit_s)
 
 
-def read_header(content: bytes, name: str) -> Header:
-    """Parses a WFDB header by the library's own patterns.
-
-    Raises:
-      RecordingError: it is none, names no lead, a file outside its folder, or a rate that no recording has.
-    """
-    lines, _ = wfdb_header.parse_header_content(content.decode("utf-8", "replace"))
-    record = wfdb_header.rx_record.match(lines[0]) if lines else None
-    if record is None:
-        raise RecordingError(f"{name}: the header is damaged: no record line")
-    _, segments, count, rate, _, _, length, *_ = record.groups()
-    rate = float(rate or 250)  # WFDB's own default
-    if not _RATES[0] <= rate <= _RATES[1]:
-        raise RecordingError(f"{name}: the header says {rate:g} samples a second; {_RATES[0]} to {_RATES[1]} are read")
-    rest = lines[1 : 1 + int(segments or count)]
-    if not rest or len(rest) < int(segments or count):
-        raise RecordingError(f"{name}: the header is damaged: {len(rest)} of {segments or count} lines follow")
-    if segments:
-        return Header(rate, int(length or 0), [], [line.split()[0] for line in rest])
-    return Header(rate, int(length or 0), [_lead(line, name) for line in rest], [])
-
-
-def _lead(line: str, name: str) -> Lead:
-    """Parses one signal line of a header; the pattern allows no file outside the header's folder."""
-    match = wfdb_header.rx_signal.match(line)
-    if match is None:
-        raise RecordingError(f"{name}: the header is damaged: cannot read the signal line {line[:60]!r}")
-    file, _, _, _, _, gain, baseline, units, _, zero, *_, title = match.groups()
-    # A gain of zero means uncalibrated, and 200 steps are then WFDB's rule.
-    return Lead(file, float(gain or 0) or 200.0, float(baseline or zero or 0), units or "mV", title)
-
-
-def is_matrix(header: Header) -> bool:
-    """Whether the signal of a header is one MATLAB file, which `read_bytes` reads."""
-    files = {lead.file for lead in header.leads}
-    return len(files) == 1 and files.pop().lower().endswith(".mat")
-
-
-def lead_index(leads: list[Lead], wanted: int | None, name: str) -> int:
-    """Index of the lead that is read."""
-    if wanted is None:
-        named = [i for i, lead in enumerate(leads) if _LEAD.match(lead.name.strip())]
-        return named[0] if named else 0
-    if not 0 <= wanted < len(leads):
-        raise RecordingError(f"{name}: there is no lead {wanted}; it has {len(leads)}, from 0")
-    return wanted
-
-
-def millivolts_in(lead: Lead, name: str) -> float:
-    """Millivolts in a lead's unit."""
-    if lead.units.lower() not in _MILLIVOLTS:
-        raise RecordingError(f"{name}: the lead {lead.name or '0'!r} is in {lead.units}, which is no voltage")
-    return _MILLIVOLTS[lead.units.lower()]
+def is_whole(matrix: np.ndarray) -> bool:
+    """Whether all numbers that are there are whole, as steps of a converter are."""
+    if matrix.dtype.kind != "f":
+        return True
+    present = matrix[np.isfinite(matrix)]
+    return bool((present == np.rint(present)).all())
 
 
 def _read_wfdb(stem: str, name: str, header: Header, wanted: int | None, limit_s: float) -> Recording:
     """Reads a recording of any of WFDB's formats by its library."""
     _check_length(header.length, header.rate, name, limit_s)  # Before hours of signal are read.
-    try:
-        record = wfdb.rdrecord(stem)
-        leads = [
-            Lead("", 1.0, 0.0, units or "mV", title or "")
-            for units, title in zip(record.units, record.sig_name, strict=True)
-        ]
-        index = lead_index(leads, wanted, name)
-        values = record.p_signal[:, index] * millivolts_in(leads[index], name)
-        sizes = [os.path.getsize(os.path.join(os.path.dirname(stem), lead.file)) for lead in header.leads[:1]]
-    except RecordingError:
-        raise
-    except Exception as error:  # Damaged files make the library raise nearly any kind of error.
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise RecordingError(f"{name}: WFDB cannot read it: {reason[:200]}") from None
-    return _finish(values, header.rate, name, "wfdb", sum(sizes) or 2 * record.p_signal.size, limit_s)
+    signal = Signal(stem, header, wanted, name)
+    _check_length(signal.length, signal.rate, name, limit_s)
+    return _finish(signal.read(0, signal.length), signal.rate, name, "wfdb", signal.size_bytes, limit_s)
 
 
 def _finish(
     millivolts: np.ndarray, rate: float, name: str, format_name: str, size_bytes: int, limit_s: float
 ) -> Recording:
     """Checks a signal, float64 [T] with NaN where it is missing, and brings it to RATE."""
-    if not math.isfinite(rate) or not _RATES[0] <= rate <= _RATES[1]:
-        raise RecordingError(f"{name}: {rate:g} samples a second; {_RATES[0]} to {_RATES[1]} are read")
+    if not math.isfinite(rate) or not RATES[0] <= rate <= RATES[1]:
+        raise RecordingError(f"{name}: {rate:g} samples a second; {RATES[0]} to {RATES[1]} are read")
     missing = ~np.isfinite(millivolts)
     gaps = int(missing.sum())
     if len(millivolts) and gaps == len(millivolts):

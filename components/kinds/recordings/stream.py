@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import scipy.signal
-import wfdb
 
 from components.kinds.recordings import recordings
-from components.kinds.recordings.recordings import RecordingError
+from components.kinds.recordings.headers import is_matrix, read_header
+from components.kinds.recordings.matlab import RecordingError
+from components.kinds.recordings.wfdb_signal import Signal
 from models.records.ecg_units import LIMIT, RATE
 
 _PIECE_S = 900
@@ -20,62 +21,56 @@ _CROSSINGS = 10  # zero crossings of the filter of `scipy.signal.resample_poly` 
 def stream(path: str | os.PathLike, lead: int | None = None, piece_s: int = _PIECE_S) -> Iterator[np.ndarray]:
     """The samples of `recordings.read`, in order, in pieces; no recording is too long.
 
-    Pieces are read one by one from WFDB's files of one segment; others are read as a whole first.
+    Pieces are read one by one from WFDB's files. A MATLAB matrix and a segment of format 8, each of whose samples is a
+    sum of all before it, are read as a whole first.
 
-    Args:
-      path, lead: as in `recordings.read`.
-      piece_s: seconds of a piece.
+      Args:
+        path, lead: as in `recordings.read`.
+        piece_s: seconds of a piece.
 
-    Yields:
-      Millivolts at RATE samples a second, float32 [T]; missing samples are zero.
+      Yields:
+        Millivolts at RATE samples a second, float32 [T]; missing samples are zero.
 
-    Raises:
-      RecordingError: as `recordings.read`; a flat line and missing samples only when all pieces have been given.
+      Raises:
+        RecordingError: as `recordings.read`; a flat line and missing samples only when all pieces have been given.
     """
     name, stem = os.path.basename(path), os.path.splitext(path)[0]
     stem = stem if os.path.splitext(path)[1].lower() in recordings.SUFFIXES else os.fspath(path)
     try:
         with open(f"{stem}.hea", "rb") as file:
-            header = recordings.read_header(file.read(), name)
+            header = read_header(file.read(), name)
     except OSError:
         header = None
-    if header is None or header.segments or not header.length > piece_s * header.rate or recordings.is_matrix(header):
+    signal = None if header is None or is_matrix(header) else Signal(stem, header, lead, name)
+    if signal is None or signal.length <= piece_s * signal.rate:
         samples = recordings.read(path, lead, math.inf).samples
         for start in range(0, len(samples), piece_s * RATE):
             yield samples[start : start + piece_s * RATE]
         return
-    index = recordings.lead_index(header.leads, lead, name)
-    scale = recordings.millivolts_in(header.leads[index], name)
     present, lowest, highest = 0, math.inf, -math.inf
-    for samples, count in _pieces(stem, name, header, index, scale, piece_s):
+    for samples, count in _pieces(signal, piece_s):
         present, lowest, highest = present + count, min(lowest, samples.min()), max(highest, samples.max())
         yield samples
-    if present < header.length / 2:
-        missing = 1 - present / header.length
+    if present < signal.length / 2:
+        missing = 1 - present / signal.length
         raise RecordingError(f"{name}: {missing:.0%} of its samples are missing; at most half may be")
     if highest - lowest < 1e-3:
         raise RecordingError(f"{name}: a flat line; the signal does not vary by a microvolt")
 
 
-def _pieces(stem, name, header, index: int, scale: float, piece_s: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Pieces of a WFDB record with how many of their samples, before resampling, are not missing.
+def _pieces(signal: Signal, piece_s: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Pieces of a lead with how many of their samples, before resampling, are not missing.
 
     What is read overlaps by the reach of the filter, and begins where a sample of the answer does.
     """
-    ratio = fractions.Fraction(RATE / header.rate).limit_denominator(1000)
+    ratio = fractions.Fraction(RATE / signal.rate).limit_denominator(1000)
     up, down = ratio.numerator, ratio.denominator
-    blocks = max(1, round(piece_s * header.rate / down))  # of `down` samples, which become `up`
+    blocks = max(1, round(piece_s * signal.rate / down))  # of `down` samples, which become `up`
     reach = 1 + _CROSSINGS * max(up, down) // (up * down)
-    for block in range(0, math.ceil(header.length / down), blocks):
+    for block in range(0, math.ceil(signal.length / down), blocks):
         first, begin = max(0, block - reach) * down, block * down
-        end = min(header.length, begin + blocks * down)
-        last = min(header.length, end + reach * down)
-        try:
-            record = wfdb.rdrecord(stem, sampfrom=first, sampto=last, channels=[index])
-            millivolts = record.p_signal[:, 0] * scale
-        except Exception as error:  # Damaged files make the library raise nearly any kind of error.
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise RecordingError(f"{name}: WFDB cannot read it: {reason[:200]}") from None
+        end = min(signal.length, begin + blocks * down)
+        millivolts = signal.read(first, min(signal.length, end + reach * down))
         missing = ~np.isfinite(millivolts)
         samples = np.where(missing, 0.0, millivolts)
         if ratio != 1:

@@ -20,6 +20,19 @@ def test_every_recording_is_tested_once_and_no_role_is_taken_twice():
         assert set(roles) == set(LABELS) and set(roles.values()) == {"train", "validation", "test"}
 
 
+@pytest.mark.parametrize("folds", [3, 4, 5, 10, 15])
+def test_every_recording_is_learned_from_and_the_ones_that_choose_rotate(folds):
+    plans = cross_validation.deal(LABELS, folds, seed=1)
+    times = {role: collections.Counter(k for roles in plans for k, r in roles.items() if r == role) for role in
+             ("train", "validation")}  # fmt: skip
+    assert all(times["train"][key] >= 1 for key in LABELS)
+    normal = [key for key in LABELS if LABELS[key] == "N"]  # of a rare class a few choose again and again
+    if folds <= 10:
+        assert all(times["validation"][key] <= 1 and times["train"][key] >= folds - 2 for key in normal)
+    chosen = {frozenset(k for k, role in roles.items() if role == "validation") for roles in plans}
+    assert len(chosen) == folds
+
+
 def test_folds_have_their_share_of_each_class():
     for roles in cross_validation.deal(LABELS, 5, seed=1):
         by_role = collections.Counter((LABELS[key], role) for key, role in roles.items())

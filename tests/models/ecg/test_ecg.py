@@ -9,11 +9,11 @@ import sklearn.metrics
 
 from models.contract import registry
 from models.contract.recipe import ConfigError
-from models.ecg import ecg
+from models.ecg import ecg, ecg_resnet
 from models.ecg.ecg import ChallengeF1, class_weights
 from tests.models.kinds import heartbeat, tiny
 
-NAMES = ("ecg_cnn", "ecg_crnn")
+NAMES = ("ecg_cnn", "ecg_crnn", "ecg_resnet")
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -72,6 +72,8 @@ def test_padding_has_no_effect_on_the_loss(model):
 
 def test_an_inverted_lead_gives_the_same_answer(model):
     signals = [heartbeat(5), heartbeat(7, 110)]
+    if isinstance(model, ecg_resnet.EcgResnet):
+        pytest.skip("a network on samples learns from both signs, and is not the same for them")
     assert np.array_equal(probabilities(model, signals), probabilities(model, [-s for s in signals]))
 
 
@@ -166,3 +168,43 @@ def test_what_only_the_data_say_must_be_there():
             recipe.build(recipe.make_config("small", missing))
     with pytest.raises(ConfigError, match="nothing is left for the last phase"):
         recipe.make_config("small", {"cnn_share": 0.6, "lstm_share": 0.4})
+
+
+@pytest.mark.parametrize("sixths", [4, 5, 6, 7, 8])
+def test_a_signal_is_stretched_as_in_training_whatever_stands_behind_it(sixths):
+    signals = [heartbeat(3), heartbeat(2, 110), heartbeat(1.01)]
+    batch = given(signals, 0.3)
+    found, lengths = map(np.array, ecg.stretched(batch["samples"], batch["length"], sixths))
+    for row, count, signal in zip(found, lengths, signals, strict=True):
+        assert count == len(signal) * sixths // 6 and not row[count:].any()
+        places = np.minimum(np.arange(count) * 6 / sixths, len(signal) - 1)
+        np.testing.assert_allclose(row[:count], np.interp(places, np.arange(len(signal)), signal), atol=1e-6)
+
+
+def test_answers_over_several_speeds_are_their_mean_and_offsets_are_added(model):
+    batch = given([heartbeat(3), heartbeat(5, 110)], 0.3)
+    config = dataclasses.replace(model.config, stretches=3, class_offsets="[0.5, 0, -1, 0]")
+    averaged = type(model)(config)
+    averaged(batch)
+    averaged.set_weights(model.get_weights())
+    parts = [ecg.stretched(batch["samples"], batch["length"], n) for n in (5, 6, 7)]
+    parts = [keras.ops.softmax(model({"samples": s, "length": n}, training=False)) for s, n in parts]
+    expected = np.log(np.mean([np.array(p) for p in parts], axis=0)) + [0.5, 0, -1, 0]
+    np.testing.assert_allclose(averaged(batch, training=False), expected, atol=1e-5)
+    for options, said in (({"stretches": 2}, "stretches=2: not one of 1, 3, 5"),
+                          ({"class_offsets": "[1]"}, "class_offsets: 1 entries for 4 classes"),
+                          ({"class_offsets": '["a"]'}, "wanted is a JSON list of numbers")):  # fmt: skip
+        with pytest.raises(ConfigError, match=said):
+            dataclasses.replace(model.config, **options)
+
+
+def test_the_resolution_of_the_spectrogram_is_an_option():
+    recipe = registry.get("ecg_cnn")
+    options = tiny(recipe) | {"hop": 11, "overlap": 6, "highest": 50.0}
+    model = recipe.build(recipe.make_config("small", options))
+    assert model.cnn.get_layer("spectrogram").bins == 12  # of 66 samples: 0, 4.5, ..., 50 Hz
+    signals = [heartbeat(5), heartbeat(7, 110)]
+    alone = np.concatenate([probabilities(model, [s]) for s in signals])
+    assert np.abs(probabilities(model, signals, 0.3) - alone).max() < 2e-6
+    with pytest.raises(ConfigError, match="hop=33, overlap=3: a frame of 99 samples; wanted are an even number"):
+        recipe.make_config("small", {"hop": 33, "overlap": 3})

@@ -53,3 +53,14 @@ def test_frames_beyond_the_length_are_zero_and_others_do_not_see_what_stands_the
 def test_a_flat_line_is_a_number():
     found = np.array(LogSpectrogram(RATE, 0.2)(np.zeros((1, 300), "float32"), np.array([300])))
     assert np.isfinite(found).all() and found.max() == found.min() < -1.5
+
+
+@pytest.mark.parametrize(("hop", "overlap"), [(11, 6), (16, 4), (9, 3)])
+def test_other_resolutions_are_scipys_up_to_a_frequency(hop, overlap):
+    x, size = heartbeat(4).astype("float32"), hop * overlap
+    rates, _, expected = scipy.signal.spectrogram(x.astype("float64"), RATE, nperseg=size, noverlap=size - hop)
+    layer = LogSpectrogram(RATE, 1.0, hop, overlap, 50.0)
+    found = np.array(layer.density(x[None]))[0].T
+    assert layer.bins == (rates < 50.01).sum() and found.shape[1] == np.array(frames_of(len(x), hop, overlap))
+    np.testing.assert_allclose(found, expected[rates < 50.01, : found.shape[1]], rtol=1e-4, atol=1e-9)
+    assert LogSpectrogram.from_config(layer.get_config()).matrix.shape == (size, 2 * layer.bins)

@@ -1,5 +1,7 @@
 """The command `predict` on electrocardiograms: whole, in windows, by a local, a served and a released model."""
 
+import collections
+
 import numpy as np
 import pytest
 import wfdb
@@ -46,6 +48,16 @@ def folder(tmp_path):
     (folder / "d.mat").write_bytes(matlab(steps[1]))
     (folder / "notes.txt").write_text("no recording")
     return folder
+
+
+def test_segments_and_signals_of_other_names_are_no_recordings_of_a_folder(tmp_path):
+    for name in ("s0", "s1"):
+        write(tmp_path, name, untrained_ecg.signal(3, 1))
+    (tmp_path / "long.hea").write_text("long/2 1 300 1800\ns0 900\ns1 900\n")
+    (tmp_path / "s1.dat").rename(tmp_path / "other.dat")
+    (tmp_path / "s1.hea").write_text((tmp_path / "s1.hea").read_text().replace("s1.dat", "other.dat"))
+    assert client.find([tmp_path]) == [tmp_path / "long.hea"]
+    assert client.find([tmp_path / "s0.hea"]) == [tmp_path / "s0.hea"]
 
 
 def predict(capsys, *arguments):
@@ -112,9 +124,24 @@ def test_windows(tmp_path, served, capsys, seconds, window, step, starts):
     assert [line[2] for line in lines] == [name for name, _ in best]
     np.testing.assert_allclose([float(line[3]) for line in lines], [p for _, p in best], atol=6e-5)
     assert summary[:2] == [f"{tmp_path}/long.hea", f"{len(starts)} windows"]
-    found = [name for name, _ in best]
+    found = collections.Counter()  # a window that is cut short counts by its length
+    for (name, _), piece in zip(best, pieces, strict=True):
+        found[name] += len(piece)
     shares = dict(zip(summary[2::2], map(float, summary[3::2]), strict=True))
-    assert shares == pytest.approx({name: found.count(name) / len(found) for name in found}, abs=6e-5)
+    assert shares == pytest.approx({name: length / found.total() for name, length in found.items()}, abs=6e-5)
+
+
+class Alternating:
+    """A model that calls every second signal A."""
+
+    def best(self, signals, count):
+        return [[("NA"[n % 2], 1.0)] for n in range(len(signals))]
+
+
+def test_the_last_window_counts_by_its_length(tmp_path, capsys):
+    write(tmp_path, "long", untrained_ecg.signal(35, 7))
+    assert client.run([tmp_path], Alternating(), 1, None, 30, 30)
+    assert capsys.readouterr().out.splitlines()[-1].split("\t")[1:] == ["2 windows", "N", "0.8571", "A", "0.1429"]
 
 
 def test_windows_take_what_is_too_long_as_a_whole(tmp_path, model, served, capsys):

@@ -107,7 +107,7 @@ def test_gaps_become_zero_and_are_counted(tmp_path):
     again = read(write_wfdb(tmp_path, "b", signal))
     assert again.gaps == 400 and not again.samples[500:900].any()
     np.testing.assert_allclose(again.samples, found.samples, atol=1e-3)
-    assert read_bytes(matlab4(np.where(np.isnan(signal), np.inf, signal * 1000))).gaps == 400
+    assert read_bytes(matlab4(np.where(np.isnan(signal), np.inf, np.rint(signal * 1000)))).gaps == 400
 
 
 def test_clipped_samples_are_counted_and_stay():
@@ -222,6 +222,18 @@ DAMAGED = {
     ),
     "truncated `.dat`": (torn_wfdb, "A1: WFDB cannot read it: "),
     "no such file": (lambda f: f / "A1.mat", "A1.mat: cannot be opened: No such file or directory"),
+    "fractions without a header": (
+        lambda f: only(f, matlab4(wave(30))),
+        "A1.mat: its numbers are fractions, and nothing says their unit; write a header (.hea) with gain and unit",
+    ),
+    "lead in no voltage": (
+        lambda f: write_pair(f, "A1", steps(30), gain="1000/NU"),
+        "A1.mat: the lead 'ECG' is in NU, which is no voltage",
+    ),
+    "no lead named like one of an electrocardiogram": (
+        lambda f: write_pair(f, "A1", steps(30), leads=("Resp",)),
+        "A1.mat: no lead is named like one of an electrocardiogram ('Resp'); choose one by its index",
+    ),
     "`.dat` without a header": (lambda f: f / "A1.dat", "A1.dat: there is no header A1.hea beside it"),
 }
 
