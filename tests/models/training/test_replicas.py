@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from models.training import replicas
 from tests.models.kinds import photograph, png
-from tests.models.training.replicas_worker import CASES, TRAINED, played, train_one
+from tests.models.training.replicas_worker import CASES, ONE_DEVICE, TRAINED, played, train_one
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +100,11 @@ def test_several_optimizers_learn_what_they_learn_on_one_device(found, tmp_path)
 def test_every_example_is_answered(found):
     predicted, expected = found["interrupted"]["answers"]
     np.testing.assert_allclose(predicted, expected, rtol=1e-5)
+
+
+def test_what_takes_one_device_says_so(found):
+    assert len(found["on one device"]) == len(ONE_DEVICE)
+    assert all("on one device" in said for said in found["on one device"])
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(found):
