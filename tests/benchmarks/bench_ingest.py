@@ -1,9 +1,11 @@
 """Peak memory of the ingest, of a set and of one ten times as large: the whole process, TensorFlow and Beam included.
 
     python -m tests.benchmarks.bench_ingest [--count 200] [--times 10] [--kind pictures --kind recordings ...]
+    python -m tests.benchmarks.bench_ingest --workers 1 --workers 2 --count 2000 --times 1 --kind pictures
 
 Every set is ingested in a fresh process, which scans it and runs the pipeline's first step without its orchestration,
-on Beam's in-process runner. The sets are made here: `pictures` are PNGs of noise of 256x256 pixels (0.2 MB each) in
+on Beam's in-process runner; with `--workers` on its runner of several processes, whose own memory is told besides (the
+largest one's). The sets are made here: `pictures` are PNGs of noise of 256x256 pixels (0.2 MB each) in
 class folders; `recordings` are matrices of 60 s with headers and a table of labels, `archive` the same in a tar; `tfds`
 is a data set of two splits that is prepared before, of such pictures; `packed` a packed file of 64x64 pixels each.
 """
@@ -11,6 +13,7 @@ is a data set of two splits that is prepared before, of such pictures; `packed` 
 import json
 import os
 import pathlib
+import resource
 import subprocess
 import sys
 import tarfile
@@ -21,7 +24,8 @@ import click
 import numpy as np
 import tensorflow_datasets as tfds
 
-BEAM_ARGS = ["--direct_running_mode=in_memory", "--direct_num_workers=1", "--sdk_container_image=none"]
+BEAM_ARGS = ["--sdk_container_image=none"]
+IN_MEMORY = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
 DATASETS = {"pictures": "class_folders", "recordings": "cinc2017", "archive": "cinc2017", "tfds": "noise_pictures",
             "packed": "packed"}  # fmt: skip
 
@@ -108,7 +112,13 @@ def peak() -> int:
     return int(status.split("VmHWM:")[1].split()[0]) >> 10
 
 
-def one(kind: str, place: str, out: str) -> None:
+def runner(workers: int) -> list[str]:
+    """Beam's arguments for so many processes; 0: in this one."""
+    several = ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"]
+    return BEAM_ARGS + (several if workers else IN_MEMORY)
+
+
+def one(kind: str, place: str, out: str, workers: int = 0) -> None:
     """Ingests one set and prints what it took, as JSON."""
     import apache_beam as beam
     from tfx.types import standard_artifacts
@@ -120,22 +130,27 @@ def one(kind: str, place: str, out: str) -> None:
     digest = sources.dataset_digest(DATASETS[kind], folder)
     examples = standard_artifacts.Examples()
     examples.uri = out
-    context = example_gen.Executor.Context(make_beam_pipeline_fn=lambda: beam.Pipeline(argv=BEAM_ARGS), tmp_dir=out)
+    context = example_gen.Executor.Context(
+        make_beam_pipeline_fn=lambda: beam.Pipeline(argv=runner(workers)), tmp_dir=out
+    )
     properties = {"dataset": DATASETS[kind], "folder": folder, "digest": digest, "max_unreadable": 0.0}
     example_gen.Executor(context).Do({}, {"examples": [examples]}, properties)
     report = json.loads((pathlib.Path(out) / example_gen.REPORT_FILE).read_text())
     size = sum(split["bytes"] for split in report["splits"].values())
-    print(json.dumps({"peak": peak(), "bytes": size, "seconds": time.perf_counter() - begin}))
+    seconds, worker = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
+    print(json.dumps({"peak": peak(), "worker": worker, "bytes": size, "seconds": seconds}))
 
 
-def measured(kind: str, count: int) -> dict:
+def measured(kind: str, count: int, workers: int = 0) -> dict:
     """Makes a set of so many examples and ingests it in a process of its own."""
     with tempfile.TemporaryDirectory() as temporary:
         root = pathlib.Path(temporary)
         place = globals()[f"make_{kind}"](root / "in", count)
         environment = os.environ | {"TFDS_DATA_DIR": str(root / "in"), "KOMPAKT_CACHE": str(root / "cache")}
         environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
-        call = f"from tests.benchmarks.bench_ingest import one; one(*{[kind, str(place), str(root / 'out')]!r})"
+        call = (
+            f"from tests.benchmarks.bench_ingest import one; one(*{[kind, str(place), str(root / 'out'), workers]!r})"
+        )
         command = [sys.executable, "-c", call]  # a module that is run cannot be sent to Beam's workers
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode:
@@ -147,8 +162,26 @@ def measured(kind: str, count: int) -> dict:
 @click.option("--count", default=200, show_default=True, help="Examples of the smaller set.")
 @click.option("--times", default=10, show_default=True, help="How many times as large the other is.")
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(list(DATASETS)), help="Repeatable; all without.")
-def main(count, times, kinds) -> None:
-    """Prints a table: MB of input, peak memory in MiB and seconds, of both sets."""
+@click.option("--workers", multiple=True, type=click.IntRange(1), help="Processes of Beam; repeatable.")
+def main(count, times, kinds, workers) -> None:
+    """Prints a table: MB of input, peak memory in MiB and seconds, of both sets; or by workers, of the larger."""
+    if workers:
+        print("| input | examples | workers | seconds | examples/s | peak MiB | of a worker |\n" + "| --- " * 7 + "|")
+        for kind in kinds or DATASETS:
+            for number in workers:
+                found = measured(kind, count * times, number)
+                rate = count * times / found["seconds"]
+                row = [
+                    kind,
+                    count * times,
+                    number,
+                    f"{found['seconds']:.0f}",
+                    f"{rate:.0f}",
+                    found["peak"],
+                    found["worker"],
+                ]
+                print("| " + " | ".join(map(str, row)) + " |", flush=True)
+        return
     print("| input | MB | peak MiB | MB | peak MiB | grows by | seconds |\n" + "| --- " * 7 + "|")
     for kind in kinds or DATASETS:
         small, large = measured(kind, count), measured(kind, count * times)
