@@ -13,6 +13,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -33,10 +34,11 @@ from models.distillation.terms.attention import AttentionTransfer
 from models.distillation.terms.correlation import Correlation
 from models.distillation.terms.relational import RelationalDistance
 from models.records import kept
-from models.records import pictures as picture_records
 from models.training import loop
 from models.training.callbacks import KeepRoute
+from tests.claims import packed_records
 from tests.claims.distillation_report import EARLY, GENERATIONS, report, scores
+from tests.claims.ledger import Ledger
 
 TEMPERATURE = 4.0
 KD = "0.1*ce + 0.9*logits(temperature=4)"
@@ -85,30 +87,17 @@ class Experiment:
         self.seen, self.seen_labels = x[:SEEN].astype("float32") / 255.0, y[:SEEN]
         held = min(VALIDATION, len(x) // 10)
         self.files = {
-            "train": self._records("train", x[:-held], y[:-held]),
-            "validation": self._records("validation", x[-held:], y[-held:]),
+            split: packed_records.write(self.work / f"{split}-{len(x[part])}.gz", split, x[part], y[part])
+            for split, part in (("train", slice(-held)), ("validation", slice(-held, None)))
         }
         self.per_epoch = (len(x) - held) // setting.batch
-        self.done = {}
-        if self.out.exists():
-            for line in self.out.read_text().splitlines():
-                entry = json.loads(line)
-                self.done[entry["run"], entry["seed"]] = entry
+        self.ledger = Ledger(self.out, ("run", "seed"), sys.modules[__name__])
+        self.done = self.ledger.done
 
-    def _records(self, split: str, x: np.ndarray, y: np.ndarray) -> str:
-        path = self.work / f"{split}-{len(x)}.gz"
-        if not path.exists():
-            part = path.with_suffix(".part")
-            with tf.io.TFRecordWriter(str(part), "GZIP") as writer:
-                for n, (pixels, label) in enumerate(zip(x, y, strict=True)):
-                    encoded = tf.io.encode_png(pixels).numpy()
-                    record = picture_records.image_example(
-                        encoded, key=f"{split}/{n}", format_name="png", height=32, width=32, channels=3,
-                        size_bytes=len(encoded), label=int(label), label_name=str(label),
-                    )  # fmt: skip
-                    writer.write(record.SerializeToString())
-            os.replace(part, path)
-        return str(path)
+    @property
+    def options(self) -> dict:
+        """What all runs have in common, for their lines; what else a run is, its name says."""
+        return dataclasses.asdict(self.setting) | {"methods": METHODS, "noise": NOISE}
 
     def common(self, seed: int, epochs: int) -> dict:
         """Options of every run."""
@@ -158,11 +147,8 @@ class Experiment:
         folder, start = self.work / "runs" / f"{name}-{seed}", time.monotonic()
         model = make(folder)
         seconds = time.monotonic() - start
-        entry = {"run": name, "seed": seed, "seconds": round(seconds, 1)} | self.measure(model, folder, name)
-        self.done[name, seed] = entry
-        with self.out.open("a") as file:
-            file.write(json.dumps(entry) + "\n")
-        click.echo(json.dumps(entry))
+        figures = self.measure(model, folder, name)
+        click.echo(json.dumps(self.ledger.add(self.options, seconds, run=name, seed=seed, **figures)))
 
     def measure(self, model, folder: pathlib.Path, name: str) -> dict[str, float | list[float]]:
         """Figures of a student on the test pictures; its answers are kept as `answers.npy`."""

@@ -9,9 +9,9 @@ synthetic experiment; the optimum is that of SciPy's NNLS, or of its bounded lea
 """
 
 import functools
-import json
 import os
 import pathlib
+import sys
 import time
 import warnings
 
@@ -28,6 +28,7 @@ from models.pursuit.factorisation import factorise  # noqa: E402
 from models.pursuit.problems import OnGram  # noqa: E402
 from models.pursuit.pursuit import ALGORITHMS, pursue  # noqa: E402
 from tests.claims import matching_pursuit_report  # noqa: E402
+from tests.claims.ledger import Ledger  # noqa: E402
 
 SEEDS, STEPS = 20, 3000
 SHOWN = sorted({*range(0, 31), *np.unique(np.geomspace(30, STEPS, 120).astype(int)).tolist()})
@@ -217,17 +218,14 @@ PARTS = {
 @click.option("--seeds", default=SEEDS, show_default=True)
 def main(out, report, only, seeds):
     """Measure what is missing, print the claims."""
-    lines = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
-    done = {(line["part"], line["seed"]) for line in lines}
+    ledger = Ledger(out, ("part", "seed"), sys.modules[__name__])
     for name in only or PARTS:
         for seed in range(seeds):
-            if (name, seed) not in done:
+            if (name, seed) not in ledger.done:
                 begin = time.perf_counter()
-                row = {"part": name, "seed": seed, "found": PARTS[name](seed)}
-                row["seconds"] = round(time.perf_counter() - begin, 2)
-                lines.append(json.loads(json.dumps(row)))
-                with out.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
+                found = PARTS[name](seed)
+                ledger.add({"steps": STEPS}, time.perf_counter() - begin, part=name, seed=seed, found=found)
+    lines = list(ledger.done.values())
     click.echo(matching_pursuit_report.claims(lines))
     if report:
         matching_pursuit_report.draw(lines, SHOWN, report)

@@ -13,8 +13,8 @@ stopped.
 
 import dataclasses
 import json
-import os
 import pathlib
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -31,10 +31,11 @@ from models.contract import registry
 from models.layers import cost
 from models.layers.strassen import SumProduct
 from models.layers.ternary import FORMS
-from models.records import pictures as picture_records
 from models.strassen import algorithm as algorithms
 from models.strassen.bilinear_serving import BilinearServer
 from models.training import loop
+from tests.claims import packed_records
+from tests.claims.ledger import Ledger
 from tests.claims.strassen_report import report
 
 _STE = {"method": "ste", "steps": 3500, "full_share": 0.1429, "learning_rate": 0.003}
@@ -67,20 +68,9 @@ class Setting:
 SETTINGS = {"digits": Setting(8, 900), "cifar10": Setting(16, 2400)}
 
 
-class Lines:
+def opened(out: str) -> Ledger:
     """The finished runs of a file."""
-
-    def __init__(self, out: str):
-        self.path = pathlib.Path(out)
-        lines = self.path.read_text().splitlines() if self.path.exists() else []
-        self.done = {(row["run"], row["seed"]): row for row in map(json.loads, lines)}
-
-    def add(self, run: str, seed: int, row: dict) -> None:
-        """Writes the line of a run."""
-        self.done[run, seed] = {"run": run, "seed": seed} | row
-        with self.path.open("a") as file:
-            file.write(json.dumps(self.done[run, seed]) + "\n")
-        click.echo(json.dumps(self.done[run, seed]))
+    return Ledger(out, ("run", "seed"), sys.modules[__name__])
 
 
 def pairs(folder: pathlib.Path) -> dict[str, str]:
@@ -108,7 +98,7 @@ def search(options: Mapping, seed: int) -> dict:
         seconds = time.monotonic() - start
     found = model.found()
     exact = [n for n, one in enumerate(found) if one.wrong == 0]
-    row = {"restarts": len(found), "exact": len(exact), "seconds": round(seconds, 1)}
+    row = {"restarts": len(found), "exact": len(exact), "seconds": seconds}
     row["least_wrong"] = min(one.wrong for one in found)
     # How many restarts it took from one success to the next.
     gaps = np.diff([-1, *exact])
@@ -146,8 +136,8 @@ def published() -> dict:
 class Experiment:
     """Records and runs of one data set."""
 
-    def __init__(self, npz: str, work: str, lines: Lines, steps: int = 0):
-        self.name, self.lines, self.work = ("cifar10" if npz else "digits"), lines, pathlib.Path(work)
+    def __init__(self, npz: str, work: str, ledger: Ledger, steps: int = 0):
+        self.name, self.ledger, self.work = ("cifar10" if npz else "digits"), ledger, pathlib.Path(work)
         self.setting = SETTINGS[self.name]
         if steps:
             self.setting = dataclasses.replace(self.setting, steps=steps)
@@ -163,23 +153,10 @@ class Experiment:
             (x, y), test = (x[:1400], y[:1400]), (x[1400:], y[1400:])
             self.classes, held = 10, 200
         self.x, self.y = test[0].astype("float32") / 255.0, test[1]
-        self.files = {"train": self._records("train", x[:-held], y[:-held]),
-                      "validation": self._records("validation", x[-held:], y[-held:])}  # fmt: skip
-
-    def _records(self, split: str, x: np.ndarray, y: np.ndarray) -> str:
-        path = self.work / f"{self.name}-{split}.gz"
-        if not path.exists():
-            part = path.with_suffix(".part")
-            with tf.io.TFRecordWriter(str(part), "GZIP") as writer:
-                for n, (pixels, label) in enumerate(zip(x, y, strict=True)):
-                    encoded = tf.io.encode_png(pixels).numpy()
-                    record = picture_records.image_example(
-                        encoded, key=f"{split}/{n}", format_name="png", height=x.shape[1], width=x.shape[2],
-                        channels=3, size_bytes=len(encoded), label=int(label), label_name=str(label),
-                    )  # fmt: skip
-                    writer.write(record.SerializeToString())
-            os.replace(part, path)
-        return str(path)
+        self.files = {
+            split: packed_records.write(self.work / f"{self.name}-{split}.gz", split, x[part], y[part])
+            for split, part in (("train", slice(-held)), ("validation", slice(-held, None)))
+        }
 
     def options(self, seed: int) -> dict:
         """Options of every run."""
@@ -198,8 +175,8 @@ class Experiment:
             recipe = registry.get("small_cnn")
             config = recipe.make_config("small", self.options(seed) | {"width": self.setting.width})
             model, seconds, _ = self.fit(recipe, config, f"plain-{seed}")
-            row = {"accuracy": self.accuracy(model.network), "seconds": seconds} | counted(model.network)
-            self.lines.add(f"{self.name}, plain", seed, row)
+            row = {"accuracy": self.accuracy(model.network)} | counted(model.network)
+            self.ledger.add(dataclasses.asdict(config), seconds, run=f"{self.name}, plain", seed=seed, **row)
             model.save(path)
         return str(path)
 
@@ -225,12 +202,12 @@ class Experiment:
             dataclasses.replace(recipe, phases=watched), config, [self.files["train"]], [self.files["validation"]],
             work_dir=str(folder / "state"), log_dir=str(folder / "logs"), progress=False,
         )  # fmt: skip
-        return model, round(time.monotonic() - start, 1), after
+        return model, time.monotonic() - start, after
 
     def run(self, seed: int, budget: float, taught: bool) -> None:
         """Trains a network with a budget, with or without a teacher, unless its line is there."""
         name = f"{self.name}, r = {budget:g} c" + (", taught" if taught else "")
-        if (name, seed) in self.lines.done:
+        if (name, seed) in self.ledger.done:
             return
         teacher = self.teacher(seed)
         options = self.options(seed) | {"budget": budget}
@@ -243,8 +220,8 @@ class Experiment:
             config = recipe.make_config("small", options | {"width": self.setting.width})
         model, seconds, after = self.fit(recipe, config, f"{name}-{seed}".replace(" ", ""))
         network = getattr(model, "student", model).network
-        row = {"accuracy": self.accuracy(network), "seconds": seconds, "after": after}
-        self.lines.add(name, seed, row | counted(network))
+        row = {"accuracy": self.accuracy(network), "after": after} | counted(network)
+        click.echo(json.dumps(self.ledger.add(dataclasses.asdict(config), seconds, run=name, seed=seed, **row)))
 
 
 def counted(network: keras.Model) -> dict:
@@ -271,15 +248,15 @@ def main() -> None:
 @click.option("--seeds", default="1,2,3", show_default=True)
 def search_command(out, seeds) -> None:
     """Searches by every procedure, and the printed solution."""
-    lines = Lines(out)
-    if ("published", 0) not in lines.done:
-        lines.add("published", 0, published())
+    ledger = opened(out)
+    if ("published", 0) not in ledger.done:
+        ledger.add({}, 0.0, run="published", seed=0, **published())
     for seed in map(int, seeds.split(",")):
         for name, options in SEARCHES.items():
-            if (name, seed) not in lines.done:
+            if (name, seed) not in ledger.done:
                 keras.utils.clear_session()
-                lines.add(name, seed, search(options, seed))
-    click.echo(report(lines.done, FORMS))
+                click.echo(json.dumps(ledger.add(options, run=name, seed=seed, **search(options, seed))))
+    click.echo(report(ledger.done, FORMS))
 
 
 @main.command("networks")
@@ -290,20 +267,20 @@ def search_command(out, seeds) -> None:
 @click.option("--steps", default=0, help="Of every training, to try the script.")
 def networks_command(out, work, npz, seeds, steps) -> None:
     """Networks with every budget, with and without a teacher."""
-    lines = Lines(out)
-    experiment = Experiment(npz, work, lines, steps)
+    ledger = opened(out)
+    experiment = Experiment(npz, work, ledger, steps)
     for seed in map(int, seeds.split(",")):
         for budget in BUDGETS:
             experiment.run(seed, budget, False)
         experiment.run(seed, TAUGHT, True)
-    click.echo(report(lines.done, FORMS))
+    click.echo(report(ledger.done, FORMS))
 
 
 @main.command("report")
 @click.option("--out", required=True, help="The lines.")
 def report_command(out) -> None:
     """Prints the tables and the claims, trains nothing."""
-    click.echo(report(Lines(out).done, FORMS))
+    click.echo(report(opened(out).done, FORMS))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
 """The tables of `tests.claims.strassen` and the verdicts on the claims, from the lines of finished runs."""
 
+import dataclasses
 import statistics
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from tests.claims.verdicts import DOES_NOT, HOLDS, Difference, shown, verdicts
+
 Done = Mapping[tuple[str, int], Mapping]
 _PLAIN, _TAUGHT = "plain", "taught"
-_SEEDS = 3  # with fewer nothing is said of accuracies
 
 
 def report(done: Done, forms: Sequence[str]) -> str:
@@ -75,37 +79,40 @@ def _networks(name: str, own, forms) -> list[str]:
 
 
 def _network_claims(own) -> list[str]:
-    lines = [""]
-    few = min((len(rows) for run, rows in own.items() if run != _PLAIN), default=0) < _SEEDS
+    """Claims on accuracies, by seed, and the check of the counts."""
     budgets = {run: rows for run, rows in own.items() if run != _PLAIN and not run.endswith(_TAUGHT)}
-    means = [statistics.mean(r["accuracy"] for r in rows.values()) for rows in budgets.values()]
-    noise = max((deviation([r["accuracy"] for r in rows.values()]) for rows in budgets.values()), default=0.0)
-    falls = max((a - b for a, b in zip(means, means[1:], strict=False)), default=0.0)
-    lines.append(f"- Accuracy grows with r, within noise (largest fall {100 * falls:.2f} points, largest standard "
-                 f"deviation {100 * noise:.2f}): {verdict(falls <= noise, few)}.")  # fmt: skip
-    after = [r["after"] for rows in budgets.values() for r in rows.values()]
-    lost = statistics.mean(a["full"] - a["ternary"] for a in after)
-    lines.append(f"- Ternary matrices cost at most 2 points (mean {100 * lost:.2f}): {verdict(lost <= 0.02, few)}.")
-    hurt = [statistics.mean(r["after"]["ternary"] - r["after"]["folded"] for r in rows.values())
-            for rows in budgets.values()]  # fmt: skip
-    lines.append(f"- The last phase never costs more than 0.2 points (mean of the worst budget {100 * max(hurt):.2f}): "
-                 f"{verdict(max(hurt) <= 0.002, few)}.")  # fmt: skip
-    equal = all(r["of_layers"] == r["formula"] for rows in budgets.values() for r in rows.values())
-    lines.append(f"- Counted multiplications are r H W / p^2: {verdict(equal)}.")
+    seeds = sorted(set.intersection(*(set(rows) for rows in budgets.values()))) if budgets else []
+    if not seeds:
+        return [""]
+    smallest, *_, largest = budgets.values() if len(budgets) > 1 else [*budgets.values()] * 2
+    after = [[rows[s]["after"] for rows in budgets.values()] for s in seeds]
+    asked = {
+        "More products, more accuracy: most less fewest": Difference(
+            np.array([largest[s]["accuracy"] - smallest[s]["accuracy"] for s in seeds])
+        ),
+        "Ternary matrices cost at most 2 points, over the budgets": Difference(
+            np.array([np.mean([a["ternary"] - a["full"] for a in found]) for found in after]), -0.02
+        ),
+        "The last phase costs at most 0.2 points, at the worst budget": Difference(
+            np.array([min(a["folded"] - a["ternary"] for a in found) for found in after]), -0.002
+        ),
+    }
     for run, rows in own.items():
-        if run.endswith(_TAUGHT):
-            alone = own[run.removesuffix(f", {_TAUGHT}")]
-            gains = [rows[s]["accuracy"] - alone[s]["accuracy"] for s in rows if s in alone]
-            better = sum(g > 0 for g in gains)
-            said = verdict(better >= 0.8 * len(gains)) if len(gains) >= 5 else "not shown"
-            lines.append(f"- A teacher helps on 4 of 5 seeds (on {better} of {len(gains)}, mean "
-                         f"{100 * statistics.mean(gains):+.2f} points): {said}.")  # fmt: skip
-    return [*lines, ""]
+        if run.endswith(_TAUGHT) and (both := sorted(set(rows) & set(alone := own[run.removesuffix(f", {_TAUGHT}")]))):
+            gains = [rows[s]["accuracy"] - alone[s]["accuracy"] for s in both]
+            asked[f"A teacher makes it more accurate ({run})"] = Difference(np.array(gains))
+    lines = ["", "| claim | points (95 % interval) | visible | seeds | verdict |", "| --- | ---: | ---: | ---: | --- |"]
+    for (text, claim), said in zip(asked.items(), verdicts(list(asked.values())), strict=True):
+        points, seen = dataclasses.replace(claim, values=100 * claim.values), claim.visible(len(asked))
+        cells = shown(points, 2), "" if seen is None else f"{100 * seen:.2f}", claim.runs
+        lines.append(f"| {text} | {' | '.join(map(str, cells))} | {said} |")
+    equal = all(r["of_layers"] == r["formula"] for rows in budgets.values() for r in rows.values())
+    return [*lines, "", f"- Counted multiplications are r H W / p^2: {verdict(equal)}.", ""]
 
 
-def verdict(holds: bool, few: bool = False) -> str:
-    """The words of every claim; `few`: there are too few seeds to say."""
-    return "not shown" if few else "holds" if holds else "does not hold"
+def verdict(holds: bool) -> str:
+    """The words for what is counted, not estimated."""
+    return HOLDS if holds else DOES_NOT
 
 
 def deviation(values: Sequence[float]) -> float:

@@ -24,34 +24,37 @@ def lines(taught):
     return done
 
 
-def claim(done, words):
-    return next(line for line in report(done, FORMS).splitlines() if words in line)
+def verdict_of(done, words):
+    """The last cell or word of the line with these words."""
+    line = next(line for line in report(done, FORMS).splitlines() if words in line)
+    return line.removesuffix(" |").removesuffix(".").rpartition("| ")[2].rpartition(": ")[2]
 
 
-@pytest.mark.parametrize(("taught", "verdict"), [
-    ((0.01, 0.01, 0.01, 0.01, -0.01), "): holds."), ((0.01, 0.0, 0.01, 0.01, -0.01), "): does not hold."),
-    ((0.01,), "): not shown."),
-])  # fmt: skip
-def test_a_teacher_helps_on_four_of_five_seeds(taught, verdict):
-    assert claim(lines(taught), "teacher helps").endswith(verdict)
+@pytest.mark.parametrize(
+    "taught, said",
+    [((0.01, 0.011, 0.009, 0.01, 0.012), "holds"), ((0.01, -0.02, 0.01, 0.0, -0.01), "not shown"),
+     ((-0.01, -0.011, -0.009, -0.01, -0.012), "does not hold"), ((0.01,), "not shown")],
+)  # fmt: skip
+def test_a_teacher_helps_if_the_seeds_say_so(taught, said):
+    assert verdict_of(lines(taught), "A teacher makes it more accurate") == said
 
 
 def test_claims_of_budgets():
     done = lines((0.0,) * 5)
-    for words in ("grows with r", "cost at most 2 points", "last phase never", "are r H W"):
-        assert claim(done, words).endswith(": holds.")
+    for words in ("More products", "cost at most 2 points", "last phase costs", "are r H W"):
+        assert verdict_of(done, words) == "holds"
     for s in range(5):
         done["digits, r = 1 c", s] = network(0.85, ternary=0.86) | {"formula": 6}
-    for words in ("grows with r", "last phase never", "are r H W"):
-        assert claim(done, words).endswith(": does not hold.")
+    for words in ("More products", "last phase costs", "are r H W"):
+        assert verdict_of(done, words) == "does not hold"
     assert "| r = 0.5 c | 5 | 88.90 ± 0.00 | 90.00 ± 0.00 |" in report(done, FORMS)
 
 
 def test_one_seed_says_nothing_of_accuracies():
     done = lines((0.0,))
-    for words in ("grows with r", "cost at most 2 points", "last phase never"):
-        assert claim(done, words).endswith(": not shown.")
-    assert claim(done, "are r H W").endswith(": holds.")
+    for words in ("More products", "cost at most 2 points", "last phase costs"):
+        assert verdict_of(done, words) == "not shown"
+    assert verdict_of(done, "are r H W") == "holds"
 
 
 def test_claims_of_searches():

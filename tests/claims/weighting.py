@@ -12,9 +12,8 @@ were chosen on the validation pictures of other seeds (from 11 on).
 """
 
 import dataclasses
-import json
-import os
 import pathlib
+import sys
 import time
 
 import click
@@ -25,10 +24,11 @@ from sklearn import datasets
 
 from components.kinds.pictures.packed import pictures
 from models.contract import registry
-from models.records import pictures as picture_records
 from models.training import loop
 from models.weighting import law
 from models.weighting.inputs import clean_examples
+from tests.claims import packed_records
+from tests.claims.ledger import Ledger
 from tests.claims.weighting_report import RULES, report
 
 NOISE = 0.3
@@ -59,10 +59,10 @@ class Experiment:
 
     def __init__(self, name: str, npz: str, work: str, out: str, setting: Setting):
         self.name, self.npz, self.setting = name, npz, setting
-        self.work, self.out = pathlib.Path(work), pathlib.Path(out)
+        self.work = pathlib.Path(work)
         self.work.mkdir(parents=True, exist_ok=True)
-        lines = self.out.read_text().splitlines() if self.out.exists() else []
-        self.done = {(e["run"], e["seed"]): e for e in map(json.loads, lines)}
+        self.ledger = Ledger(out, ("run", "seed"), sys.modules[__name__])
+        self.done = self.ledger.done
 
     def pieces(self, seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Split -> pixels uint8 [N, S, S, 3], labels [N]; of digits another split for each seed."""
@@ -81,11 +81,7 @@ class Experiment:
         found = {s: self.work / f"{self.name}-{tag}-{s}.gz" for s in ("train", "validation", "test")}
         if not all(path.exists() for path in found.values()):
             for split, (x, y) in self.pieces(seed).items():
-                part = found[split].with_suffix(".part")
-                with tf.io.TFRecordWriter(str(part), "GZIP") as writer:
-                    for n, (pixels, label) in enumerate(zip(x, y, strict=True)):
-                        writer.write(_record(f"{split}/{n}", pixels, int(label)))
-                os.replace(part, found[split])
+                packed_records.write(found[split], split, x, y)
         return {split: str(path) for split, path in found.items()}
 
     def config(self, seed: int, weighting: str, **options) -> law.LawConfig:
@@ -110,16 +106,11 @@ class Experiment:
         config = self.config(seed, **options)
         model = loop.train(recipe, config, [files["train"]], [files["validation"]], work_dir=str(folder / "state"),
                            log_dir=str(folder / "logs"))  # fmt: skip
-        seconds = round(time.monotonic() - start, 1)
+        seconds = time.monotonic() - start
         accuracies = {split: self.accuracy(model, config, files[split]) for split in ("validation", "test")}
-        self.note({"run": name, "seed": seed, "seconds": seconds, **accuracies, **model.summary()})
-
-    def note(self, entry: dict) -> None:
-        """Writes a line."""
-        self.done[entry["run"], entry["seed"]] = entry
-        with self.out.open("a") as file:
-            file.write(json.dumps(entry) + "\n")
-        click.echo(" ".join(str(entry.get(k)) for k in ("run", "seed", "seconds", "validation", "test")))
+        figures = accuracies | model.summary()
+        self.ledger.add(dataclasses.asdict(config), seconds, run=name, seed=seed, **figures)
+        click.echo(f"{name} {seed} {seconds:.0f} s {accuracies}")
 
     def accuracy(self, model, config, file: str) -> float:
         """Share of right answers, with the records' own labels."""
@@ -134,6 +125,7 @@ class Experiment:
         if ("variance", seed) in self.done:
             return
         keras.utils.clear_session()
+        start = time.monotonic()
         files, config = [self.files(seed)["train"]], self.config(seed, "law", exploration=0.6)
         (phase, *_) = law.phases(config, None)
         config = phase.config(config)
@@ -148,17 +140,8 @@ class Experiment:
             scores.append(model.scores(*clean))
         target, reference = np.array(scores).T
         shared, apart = (target - np.roll(reference, n) for n in (0, 1))
-        self.note({"run": "variance", "seed": seed, "shared": float(shared.var(ddof=1)),
-                   "independent": float(apart.var(ddof=1))})  # fmt: skip
-
-
-def _record(key: str, pixels: np.ndarray, label: int) -> bytes:
-    encoded = tf.io.encode_png(pixels).numpy()
-    height, width, channels = pixels.shape
-    return picture_records.image_example(
-        encoded, key=key, format_name="png", height=height, width=width, channels=channels, size_bytes=len(encoded),
-        label=label, label_name=str(label),
-    ).SerializeToString()  # fmt: skip
+        found = {"shared": float(shared.var(ddof=1)), "independent": float(apart.var(ddof=1))}
+        self.ledger.add(dataclasses.asdict(config), time.monotonic() - start, run="variance", seed=seed, **found)
 
 
 @click.command()

@@ -3,29 +3,11 @@
 from collections.abc import Mapping
 
 import numpy as np
-from scipy import stats
+
+from tests.claims.verdicts import Difference, shown, verdicts
 
 RULES = ("uniform", "focal", "self_paced", "early_stopping", "meta", "law", "oracle")
 HIGH = 7  # the tenths of the loss from here on are "high"
-
-
-def interval(values) -> tuple[float, float, float]:
-    """Mean and the ends of its 95 % interval (Student's t); ends are infinite for one value."""
-    values = np.asarray(values, np.float64)
-    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values) if len(values) > 1 else np.inf
-    return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
-
-
-def verdict(values, least: float) -> str:
-    """Whether a number is at least so large: "holds" or "does not hold" if the interval says so, else "not shown"."""
-    _, low, high = interval(values)
-    return "holds" if low >= least else "does not hold" if high < least else "not shown"
-
-
-def shown(values) -> str:
-    """Mean and interval as text."""
-    mean, low, high = interval(values)
-    return f"{mean:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _by_seed(done: Mapping, run: str) -> dict[int, dict]:
@@ -44,8 +26,9 @@ def table(done: Mapping) -> list[str]:
     lines = ["| method | seeds | test accuracy | recovered | AUC of weights | seconds |", "| --- " * 6 + "|"]
     for run in (*RULES, "clean_uniform", "clean_law"):
         if entries := list(_by_seed(done, run).values()):
-            accuracy = shown([e["test"] for e in entries])
-            share = shown(recovered(done, run)) if run in RULES and recovered(done, run) else ""
+            accuracy = shown(Difference(np.array([e["test"] for e in entries])), 3).replace("+", "")
+            shares = recovered(done, run) if run in RULES else []
+            share = shown(Difference(np.array(shares)), 3) if shares else ""
             auc = [e["weights"]["auc_all"] for e in entries if e["weights"]["auc_all"] is not None]
             seconds = np.mean([e["seconds"] for e in entries])
             told = f"{np.mean(auc):.3f}" if auc else ""
@@ -68,7 +51,7 @@ def distance(entry: Mapping) -> float:
 
 
 def claims(done: Mapping) -> list[str]:
-    """A line a claim: what was found over the seeds, and whether it holds."""
+    """A line a claim: what was found over the seeds, whether it holds, and how far from its bound it could be seen."""
     noisy, clean, plain, one = (_by_seed(done, n) for n in ("law", "clean_law", "clean_uniform", "law_one_transition"))
     variances = _by_seed(done, "variance").values()
     late = [np.mean(np.array(e["search"]["errors"])[1:]) for e in noisy.values()]
@@ -84,8 +67,12 @@ def claims(done: Mapping) -> list[str]:
         ("critic's error with one transition a stage less that with all",
          [np.mean(np.array(one[s]["search"]["errors"])[1:]) - late[n] for n, s in enumerate(noisy) if s in one], 0.0),
     ]  # fmt: skip
-    lines = ["| claim | found | verdict |", "| --- | --- | --- |"]
-    return lines + [f"| {text} | {shown(v)} | {verdict(v, least)} |" for text, v, least in found if v]
+    asked = {text: Difference(np.array(values), least) for text, values, least in found if values}
+    lines = ["| claim | found (95 % interval) | visible | verdict |", "| --- | ---: | ---: | --- |"]
+    for (text, claim), said in zip(asked.items(), verdicts(list(asked.values())), strict=True):
+        seen = claim.visible(len(asked))
+        lines.append(f"| {text} | {shown(claim, 3)} | {'' if seen is None else f'{seen:.3f}'} | {said} |")
+    return lines
 
 
 def report(done: Mapping) -> str:
