@@ -84,12 +84,8 @@ class StepTimes(keras.callbacks.Callback):
 
 def of_history(judge: Judge, history: Sequence[Mapping[str, Any]], name: str) -> float:
     """A number of the epoch that the training gave back; NaN if it was not validated or has no such number."""
-    own = [e for e in history if {name, judge.name} <= set(e) and e.get("phase") == history[-1].get("phase")]
-    if not own:
-        return float("nan")
-    if judge.keep == "last":
-        return own[-1][name]
-    return (max if judge.better == "higher" else min)(own, key=lambda entry: entry[judge.name])[name]
+    place = judge.given_back(history)
+    return float("nan") if place is None else history[place].get(name, float("nan"))
 
 
 def of_model(

@@ -144,8 +144,5 @@ def best_epoch(history: Sequence[Mapping[str, float]], judge: Judge) -> dict[str
       "validation_f1": [step, value] of each.
     """
     curve = [(row["step"], row["val_f1"]) for row in history if row.get("val_f1") is not None]
-    last = history[-1].get("phase") if history else None
-    own = [n for n, row in enumerate(history) if row.get("phase") == last and "val_f1" in row]
-    if own and "averaged" not in history[-1]:
-        own = [max(own, key=lambda n: (judge.smoothed(history[: n + 1]), -n))]
-    return {"best_epoch": own[-1] + 1 if own else None, "validation_f1": curve}
+    place = judge.given_back(history)
+    return {"best_epoch": None if place is None else place + 1, "validation_f1": curve}

@@ -99,14 +99,20 @@ class Judge:
         """What every number is better than."""
         return -math.inf if self.better == "higher" else math.inf
 
+    def given_back(self, history: Sequence[Mapping[str, Any]]) -> int | None:
+        """Place in a history of the epoch that its training gave back; None if none of the last phase was validated."""
+        own = [n for n, e in enumerate(history) if self.name in e and e.get("phase") == history[-1].get("phase")]
+        if not own or self.keep == "last" or "averaged" in history[own[-1]]:
+            return own[-1] if own else None
+        return (max if self.better == "higher" else min)(own, key=lambda n: self.smoothed(history[: n + 1]))
+
     def value(self, history: Sequence[Mapping[str, Any]]) -> float:
         """Of the epoch that a training with this history gave back; NaN if it was not validated."""
-        own = [e for e in history if self.name in e and e.get("phase") == history[-1].get("phase")]
-        if not own:
+        if (place := self.given_back(history)) is None:
             return math.nan
-        if self.keep == "last" or "averaged" in own[-1]:
-            return own[-1][self.name]
-        return (max if self.better == "higher" else min)(self.smoothed(own[: n + 1]) for n in range(len(own)))
+        if self.keep == "last" or "averaged" in history[place]:
+            return history[place][self.name]
+        return self.smoothed(history[: place + 1])
 
     def smoothed(self, history: Sequence[Mapping[str, Any]]) -> float:
         """Of a history's last epoch: the mean over its phase's last `over`, or those there are; `worst` of none."""

@@ -40,6 +40,10 @@ def test_the_number_is_of_the_epoch_that_the_judge_gives_back():
     history = [{"val_loss": 3.0, "val_a": 1.0}, {"val_loss": 1.0, "val_a": 2.0}, {"val_loss": 2.0, "val_a": 3.0}]
     assert measure.of_history(Judge(), history, "val_a") == 3.0
     assert measure.of_history(Judge(keep="best"), history, "val_a") == 2.0
+    smooth = Judge(keep="best", over=2)  # means 3.0, 2.0, 1.5: of the last epoch, not of that with the least
+    assert measure.of_history(smooth, history, "val_a") == 3.0 and smooth.value(history) == 1.5
+    averaged = [history[0], history[1] | {"averaged": 1.0}, history[2] | {"averaged": 2.0}]
+    assert measure.of_history(Judge(keep="best"), averaged, "val_a") == 3.0
     phases = [entry | {"phase": "abb"[n]} for n, entry in enumerate(history)]
     assert measure.of_history(Judge(keep="best"), [phases[0], phases[2]], "val_a") == 3.0
     assert measure.of_history(Judge(), history, "val_b") != measure.of_history(Judge(), history, "val_b"), "NaN"
