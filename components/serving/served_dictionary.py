@@ -5,9 +5,8 @@ import os
 import numpy as np
 
 from components.native_model import NativeError
-from components.serving.loaded_model import LoadedModel
-from components.serving.served_codec import newest_version, one_line
-from components.serving.served_model import ServedModelError
+from components.serving.served_codec import one_line
+from components.serving.served_model import ServedModelError, opened
 
 WANTED = frozenset({"encode", "encode_vectors", "decode", "decode_vectors"})
 
@@ -20,11 +19,7 @@ class ServedDictionary:
     """
 
     def __init__(self, path: str | os.PathLike):
-        try:
-            self.directory = newest_version(path)
-            self._model = LoadedModel(self.directory)
-        except ValueError as error:
-            raise ServedModelError(one_line(error)) from error
+        self.directory, self._model = opened(path)
         if missing := WANTED - set(self._model.signatures):
             has = ", ".join(self._model.signatures) or "none"
             raise ServedModelError(f"{self.directory}: not a dictionary: no signature '{min(missing)}' (it has {has})")

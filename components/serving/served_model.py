@@ -3,6 +3,7 @@
 import abc
 import json
 import os
+import pathlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,6 +31,15 @@ def takes(path: str | os.PathLike) -> frozenset[str]:
     return frozenset(found["predict"].inputs if "predict" in found else ())
 
 
+def opened(path: str | os.PathLike) -> tuple[pathlib.Path, LoadedModel]:
+    """The folder of a pushed model, of several versions the newest, and the model. Raises ServedModelError: none."""
+    try:
+        directory = newest_version(path)
+        return directory, LoadedModel(directory)
+    except ValueError as error:
+        raise ServedModelError(one_line(error)) from error
+
+
 class ServedModel(abc.ABC):
     """Calls `predict` of a SavedModel, which says the probabilities of classes.
 
@@ -44,11 +54,7 @@ class ServedModel(abc.ABC):
     what = "model with the signature 'predict'"
 
     def __init__(self, path: str | os.PathLike):
-        try:
-            self.directory = newest_version(path)
-            self._model = LoadedModel(self.directory)
-        except ValueError as error:
-            raise ServedModelError(one_line(error)) from error
+        self.directory, self._model = opened(path)
         if "predict" not in self._model.signatures:
             has = ", ".join(self._model.signatures) or "none"
             raise ServedModelError(f"{self.directory}: not a {self.what}: no signature 'predict' (it has {has})")

@@ -18,10 +18,12 @@ class AverageWeights(keras.callbacks.Callback):
     Args:
       directory: of `average.npz`; exists when training begins.
       config: the phase's own; epochs that end behind `average_from` of its steps count.
+      writes: as of `models.training.callbacks.Backup`.
     """
 
-    def __init__(self, directory: str, config: Config):
+    def __init__(self, directory: str, config: Config, writes: bool = True):
         super().__init__()
+        self.writes = writes
         self.path, self.config = pathlib.Path(directory) / "average.npz", config
         self.epoch, self.count, self.sums, self.own = 0, 0, [], None
 
@@ -50,6 +52,8 @@ class AverageWeights(keras.callbacks.Callback):
         if not self.count:
             return
         logs["averaged"] = float(self.count)
+        if not self.writes:
+            return
         with replacing(self.path) as part:
             np.savez(part, epoch=self.epoch, count=self.count, **{f"{n:04}": s for n, s in enumerate(self.sums)})
 

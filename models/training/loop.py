@@ -193,7 +193,7 @@ class _Run:
             verbose=0,
             callbacks=[
                 *(
-                    [AverageWeights(files.work, config)] if config.average_from < 1 else []
+                    [AverageWeights(files.work, config, is_chief)] if config.average_from < 1 else []
                 ),  # first: history has its count
                 history,
                 backup,

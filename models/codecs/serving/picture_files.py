@@ -81,7 +81,8 @@ def png_header(content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """What a PNG begins with: (`PNG_START`, width and height int64 [2], five bytes for its kind); of anything else
     bytes that mean nothing, and zeros behind its end.
     """
-    padded = tf.strings.join([content, b"\0" * 29])
+    # A whole picture is not copied for its first bytes.
+    padded = tf.strings.join([tf.strings.substr(content, 0, tf.minimum(tf.strings.length(content), 29)), b"\0" * 29])
     start, sides, kind = (tf.strings.substr(padded, *part) for part in ((0, 16), (16, 8), (24, 5)))
     sides = tf.cast(tf.reshape(tf.io.decode_raw(sides, tf.uint8), (2, 4)), tf.int64)
     return start, tf.reduce_sum(sides * [1 << 24, 1 << 16, 1 << 8, 1], 1), kind

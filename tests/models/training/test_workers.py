@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from models.contract.recipe import ConfigError
-from models.training import workers
+from models.training import loop, workers
 
 TWO = {"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 1}}
 
@@ -40,3 +40,8 @@ def test_alone_there_is_nothing_to_share():
     batches = tf.data.Dataset.range(6).batch(4)
     assert workers.strategy() is None and workers.is_chief() and workers.shared(batches, 4) is batches
     workers.wait()
+
+
+def test_several_devices_can_be_insisted_on():
+    with pytest.raises(ConfigError, match="--distribute mirrored: TensorFlow sees one device here"):
+        loop.must_be_several()
