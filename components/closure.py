@@ -62,9 +62,13 @@ def files(*modules: str, names: Collection[str] = ()) -> list[str]:
         if not _file(module):
             raise FileNotFoundError(f"no module {module}")
     found: set[str] = set()
+    seen: set[str] = set()
     waiting = [package for module in modules for package in _prefixes(module)]
     while waiting:
         module = waiting.pop()
+        if module in seen:
+            continue
+        seen.add(module)
         path = _file(module)
         if path is None or path in found:
             continue

@@ -7,7 +7,7 @@ import pathlib
 from components import artifacts
 from models.contract import registry
 from models.contract.recipe import Config
-from models.publishing import pushed
+from models.publishing import pushed, released
 
 _OURS = (pushed.ABOUT, pushed.WEIGHTS, pushed.TABLES, pushed.POLICY)  # what is read of a model of ours
 
@@ -34,7 +34,9 @@ def recipes(name: str, config: Config) -> set[str]:
 
 
 def content_of(path: str) -> str:
-    """Digest of the model at a path, "" if nothing is there."""
+    """Digest of the model at a path or of released weights of that name, "" if nothing is there."""
+    if path in released.names():
+        return artifacts.tree_digest(str(released.path_of(path)))
     if not os.path.exists(path):
         return ""
     extra = pathlib.Path(pushed.newest(path)) / pushed.EXTRA
@@ -44,7 +46,7 @@ def content_of(path: str) -> str:
 
 
 def _paths(config: Config) -> dict[str, str]:
-    """The options that are paths of models, but where they are a recipe's name or empty."""
-    known = registry.modules().values()
+    """The options that are paths of models or names of released ones, but where they are another recipe's or empty."""
+    known = set(registry.modules().values()) - set(released.names())
     named = [f.name for f in dataclasses.fields(config) if f.metadata.get("is_model")]
     return {name: path for name in named if (path := getattr(config, name)) not in ("", *known)}

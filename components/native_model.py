@@ -42,10 +42,11 @@ class LibraryMissing(RuntimeError):
 
 
 class Argument(NamedTuple):
-    """An input or output of a signature: the graph's name for it, and the name of its dtype."""
+    """An input or output of a signature: the graph's name for it, the name of its dtype, its rank where it says one."""
 
     tensor: str
     dtype: str
+    rank: int | None = None
 
 
 class Signature(NamedTuple):
@@ -296,8 +297,9 @@ def library() -> ctypes.CDLL:
             if found is None:
                 raise OSError("TensorFlow is not installed")
             folder = pathlib.Path(found.submodule_search_locations[0])
-            ctypes.CDLL(str(folder / "libtensorflow_framework.so.2"), ctypes.RTLD_GLOBAL)
-            opened = ctypes.CDLL(str(folder / "libtensorflow_cc.so.2"), ctypes.RTLD_GLOBAL)
+            # Not global: its copy of upb would take the place of the one that Python's protobuf has, which dies of it.
+            ctypes.CDLL(str(folder / "libtensorflow_framework.so.2"), ctypes.RTLD_LOCAL)
+            opened = ctypes.CDLL(str(folder / "libtensorflow_cc.so.2"), ctypes.RTLD_LOCAL)
             for name, (result, arguments) in _PROTOTYPES.items():
                 function = getattr(opened, name)
                 function.restype, function.argtypes = result, arguments
@@ -349,13 +351,15 @@ def _array(c: ctypes.CDLL, tensor: int) -> np.ndarray:
 def _signatures_of(meta_graph: bytes) -> dict[str, Signature]:
     """The signatures that a serialised MetaGraphDef names, without what the loader itself calls.
 
-    Of protobuf's wire format four fields are read; the classes for it come with all of TensorFlow only.
+    Of protobuf's wire format a few fields are read; the classes for it come with all of TensorFlow only.
     """
 
     def arguments(infos):
-        """TensorInfo: 1 is the tensor's name, 2 its dtype."""
-        found = ((_text(entry[1]), dict(_fields(entry[2]))) for entry in infos)
-        return {name: Argument(_text(info[1]), _DTYPES.get(info.get(2), "?")) for name, info in sorted(found)}
+        """TensorInfo: 1 is the tensor's name, 2 its dtype, 3 its shape: 2 there is a side, 3 that none is known."""
+        found = {_text(entry[1]): dict(_fields(entry[2])) for entry in infos}
+        sides = {name: [field for field, _ in _fields(info.get(3, b"\x18\1"))] for name, info in found.items()}
+        ranks = {name: None if 3 in fields else len(fields) for name, fields in sides.items()}
+        return {n: Argument(_text(found[n][1]), _DTYPES.get(found[n].get(2), "?"), ranks[n]) for n in sorted(found)}
 
     signatures = {}
     for field, value in _fields(memoryview(meta_graph)):

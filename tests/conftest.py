@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests import pieces, quick
+from tests import pieces, quick, scheduling
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -17,19 +17,21 @@ def pytest_collection_modifyitems(items):
     items[:] = [items[n] for n in pieces.in_order([item.nodeid for item in items])]
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_teardown(item, nextitem):
+    """Behind a piece's last test, when its fixtures are gone."""
+    yield
+    if nextitem is None or pieces.piece(nextitem.nodeid) != pieces.piece(item.nodeid):
+        quick.collect_if_large()
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """With --dist loadfile: shares out `pieces` in the order of the tests."""
     if config.getoption("dist") != "loadfile":
         return None
-    from xdist.scheduler import LoadScopeScheduling
-
-    class Pieces(LoadScopeScheduling):
-        def _split_scope(self, nodeid):
-            return pieces.piece(nodeid)
-
     config.option.loadscopereorder = False  # it would put those of most tests first
-    return Pieces(config, log)
+    return scheduling.Pieces(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

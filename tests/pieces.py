@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 # Files of over a minute, longest first: what begins last must not be what takes longest.
 LONGEST = (
-    "models/training/test_replicas.py", "tuning/test_supervisor.py", "pipeline/runners/test_local_run.py",
-    "components/serving/test_released_model.py", "pipeline/runners/test_caches.py", "models/contract/test_recipes.py",
-    "pipeline/commands/test_cross_validate.py", "pipeline/runners/test_chain_run.py", "models/contract/test_jax.py",
+    "models/training/test_replicas.py", "components/training/test_worker.py", "models/contract/test_jax.py",
+    "tuning/test_supervisor.py", "pipeline/runners/test_local_run.py", "models/contract/test_recipes.py",
+    "pipeline/runners/test_compressed_run.py", "components/serving/test_released_model.py",
+    "models/codecs/test_soft_to_hard.py", "pipeline/runners/test_caches.py",
+    "pipeline/commands/test_cross_validate.py", "pipeline/runners/test_chain_run.py",
     "models/codecs/serving/test_server.py", "pipeline/commands/test_compress.py", "pipeline/commands/test_sweep.py",
     "pipeline/runners/test_interruption.py", "models/contract/test_toy_recipe.py", "components/server/test_server.py",
     "pipeline/client/test_remote.py", "models/codecs/serving/test_damaged_streams.py",

@@ -5,10 +5,11 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
 from tfx.dsl.io import fileio
+from tfx.types.standard_artifacts import Model
 from tfx.utils import io_utils
-from tfx.v1.dsl.components import InputArtifact, OutputArtifact, Parameter, component
-from tfx.v1.types.standard_artifacts import Model
 
 from components import artifacts
 from components.artifacts import PushedVersion, pushed_versions, saved_model_dir

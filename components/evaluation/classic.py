@@ -61,15 +61,24 @@ JPEG2000 = ClassicCodec(
 CODECS = (JPEG, WEBP, JPEG2000)
 
 
-def jpeg_of_size(picture: np.ndarray, size_bytes: int) -> bytes:
-    """The best JPEG of uint8 [H, W, 3] in at most `size_bytes`; where even quality 1 needs more, that one."""
-    low, high = 1, 96
-    best = JPEG.encode(picture, low)
+def of_size(codec: ClassicCodec, picture: np.ndarray, size_bytes: int, lowest: int = 1, highest: int = 95) -> bytes:
+    """The best file of uint8 [H, W, 3] in at most `size_bytes`; where even the lowest quality needs more, that one.
+
+    Args:
+      codec: whose setting is a whole quality. lowest, highest: of the qualities that are tried.
+    """
+    low, high = lowest, highest + 1
+    best = codec.encode(picture, low)
     while high - low > 1:
         middle = (low + high) // 2
-        encoded = JPEG.encode(picture, middle)
+        encoded = codec.encode(picture, middle)
         if len(encoded) <= size_bytes:
             low, best = middle, encoded
         else:
             high = middle
     return best
+
+
+def jpeg_of_size(picture: np.ndarray, size_bytes: int) -> bytes:
+    """The best JPEG of uint8 [H, W, 3] in at most `size_bytes`; where even quality 1 needs more, that one."""
+    return of_size(JPEG, picture, size_bytes)

@@ -1,6 +1,7 @@
 """The step that digests a folder of a cluster, which the maker of the pipeline does not see."""
 
-from tfx.v1.dsl.components import OutputDict, Parameter, component
+from tfx.dsl.component.experimental.annotations import OutputDict, Parameter
+from tfx.dsl.component.experimental.decorators import component
 
 from components.ingest.sources import dataset_digest
 

@@ -7,8 +7,9 @@ import os
 import pathlib
 from typing import Any
 
-from tfx.v1.dsl.components import InputArtifact, OutputArtifact, Parameter, component
-from tfx.v1.types.standard_artifacts import (
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types.standard_artifacts import (
     ExampleAnomalies,
     Examples,
     InfraBlessing,

@@ -1,6 +1,6 @@
 """A run's outcome in lines of text, side by side as a terminal or the log of a container shows them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.report import section
@@ -33,8 +33,14 @@ def text(page: Mapping[str, Any]) -> str:
     """All of it, with what became of the model."""
     pushed = page["pushed"]
     outcome = [("pushed model", pushed["path"])] if pushed["pushed"] else []
-    aligned = [f"{name:18}{value}" for name, value in (*outcome, *rows(page))]
-    return "\n".join((*aligned, *lines(page), *(f"not pushed: {reason}" for reason in pushed["reasons"]))) + "\n"
+    refused = [f"not pushed: {reason}" for reason in pushed["reasons"]]
+    return "\n".join([*aligned([*outcome, *rows(page)]), *lines(page), *refused]) + "\n"
+
+
+def aligned(pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Names and values as lines of two columns. No rich table: it cuts paths to the terminal's width, 80 in a pipe."""
+    width = max([16, *(len(name) for name, _ in pairs)]) + 2
+    return [f"{name:{width}}{value}" for name, value in pairs]
 
 
 def _sections(page: Mapping[str, Any]) -> list[tuple[section.Section, Any]]:

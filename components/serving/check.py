@@ -11,10 +11,11 @@ import tempfile
 
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
 from tfx.dsl.io import fileio
+from tfx.types.standard_artifacts import Examples, InfraBlessing, Model
 from tfx.utils import io_utils, path_utils
-from tfx.v1.dsl.components import InputArtifact, OutputArtifact, Parameter, component
-from tfx.v1.types.standard_artifacts import Examples, InfraBlessing, Model
 
 from components.artifacts import copy_within, saved_model_dir, split_files
 from components.kinds import registry
@@ -122,17 +123,19 @@ def inputs_of(files: list[str]) -> Inputs:
     """
     first = next(iter(picture_records.records(files)), None)
     features = tf.train.Example.FromString(first.numpy()).features.feature if first is not None else {}
-    for kind in registry.kinds().values():
-        if kind.records.content in features:
-            return kind.warm_up(files)
-    raise ServingError("the split holds no record to check with")
+    told = {kind: {kind.records.content, *kind.records.side_features} for kind in registry.kinds().values()}
+    # A face is a picture that says more: of the kinds whose features are all there the one with the most.
+    fitting = [kind for kind, names in told.items() if names <= features.keys()]
+    if not fitting:
+        raise ServingError("the split holds no record to check with")
+    return max(fitting, key=lambda kind: len(told[kind])).warm_up(files)
 
 
 def _request(call: dict, known: Inputs) -> predict_pb2.PredictRequest:
     request = predict_pb2.PredictRequest()
     request.model_spec.signature_name = call["signature"]
-    for name, dtype in call["inputs"].items():
-        request.inputs[name].CopyFrom(tf.make_tensor_proto(batch_of_one(known[name], dtype), tf.as_dtype(dtype)))
+    for name, (dtype, rank) in call["inputs"].items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(batch_of_one(known[name], dtype, rank), tf.as_dtype(dtype)))
     return request
 
 

@@ -1,7 +1,8 @@
 """Calls every signature of a SavedModel through the loader that servers have, in a process that has nothing else.
 
 Run as a file: `python -I probe.py MODEL_DIR WORK_DIR [FOLDER_OF_PACKAGES ...]`. WORK_DIR/inputs holds the one element
-of a batch for each known input: NAME has the bytes of a string, NAME.npy an array or a number. A signature is called
+of a batch for each known input: NAME has the bytes of a string, NAME.npy an array or a number. Where the rank of an
+input is that of the element, it takes this as it is, without a batch (groups of frames do). A signature is called
 once its inputs are known, and outputs become inputs of the next, strings always, numbers where some signature takes
 them by that name: `compress` gives the `bitstream_bytes` that `decompress` takes, `encode` the `weights` for `decode`.
 `height_and_width.npy` says what size pictures come back in. Results go to WORK_DIR/outputs and WORK_DIR/calls.json;
@@ -27,6 +28,8 @@ def main(model_dir: str, work_dir: str, *packages: str) -> None:
       ValueError: a signature cannot be fed, gives a wrong answer, or something of the project was imported.
     """
     sys.path += [folder for folder in packages if folder not in sys.path]
+    import numpy as np
+
     native_model = _by_path("native_model.py")
     work = pathlib.Path(work_dir)
     known = read_inputs(work / "inputs")
@@ -41,12 +44,13 @@ def main(model_dir: str, work_dir: str, *packages: str) -> None:
                 wanted = {name: sorted(taken.inputs) for name, taken in waiting.items()}
                 raise ValueError(f"signatures whose inputs nothing gives: {wanted}")
             name = ready[0]
-            inputs = {key: taken.dtype for key, taken in waiting.pop(name).inputs.items()}
+            inputs = {key: (taken.dtype, taken.rank) for key, taken in waiting.pop(name).inputs.items()}
             start = time.perf_counter()
-            outputs = model(name, **{key: batch_of_one(known[key], dtype) for key, dtype in inputs.items()})
+            outputs = model(name, **{key: batch_of_one(known[key], *form) for key, form in inputs.items()})
             calls.append({"signature": name, "inputs": inputs, "seconds": time.perf_counter() - start})
+            unbatched = any(rank and np.ndim(known[key]) == rank for key, (_, rank) in inputs.items())
             for key, value in outputs.items():
-                check(name, key, value)
+                check(name, key, value, unbatched or key in known and np.ndim(known[key]) == value.ndim)
                 if value.dtype != object and key in wanted_by_some and key not in known:
                     known[key] = value[0]
                     write_input(work / "inputs", key, value[0])
@@ -91,22 +95,30 @@ def read_inputs(folder: pathlib.Path) -> dict:
     return arrays | {p.name: p.read_bytes() for p in folder.iterdir() if p.suffix != ".npy"}
 
 
-def batch_of_one(element, dtype: str):
-    """An array or list [1, ...] of that dtype from bytes or an array.
+def batch_of_one(element, dtype: str, rank=None):
+    """An array or list [1, ...] of that dtype from bytes or an array; the element itself for an input of its own rank,
+    which takes no batch.
 
     Raises:
       TypeError: bytes where numbers are wanted, or the other way round.
     """
     if isinstance(element, bytes) != (dtype == "string"):
         raise TypeError(f"an input of {dtype} cannot be made of {type(element).__name__}")
-    return [element] if dtype == "string" else element[None].astype(dtype)
+    if dtype == "string":
+        return element if rank == 0 else [element]
+    return element.astype(dtype) if rank == element.ndim else element[None].astype(dtype)
 
 
-def check(name: str, key: str, value) -> None:
-    """Raises ValueError for an output that is not a batch of one, is empty text, or is not finite."""
+def check(name: str, key: str, value, is_whole: bool = False) -> None:
+    """Raises ValueError for an output that is not a batch of one, is empty text, or is not finite.
+
+    Args:
+      is_whole: whether it is an element without a batch, as texts of rank 0 are, as it went in or as a part of that.
+    """
     import numpy as np
 
-    if value.ndim < 1 or value.shape[0] != 1:
+    is_whole = is_whole or value.ndim == 0 and value.dtype == object
+    if not is_whole and (value.ndim < 1 or value.shape[0] != 1):
         raise ValueError(f"{name}: output '{key}' has shape {value.shape} for a batch of 1")
     if value.dtype == object:
         if not all(value.ravel()):

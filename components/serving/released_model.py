@@ -32,6 +32,11 @@ def folder_of(name: str) -> pathlib.Path:
     return cache / name / made_of.hexdigest()[:16]
 
 
+def is_prepared(name: str) -> bool:
+    """Whether the served form of released weights is there already. Raises ReleaseError as `folder_of`."""
+    return (folder_of(name) / "saved_model.pb").is_file()
+
+
 def directory_of(name: str, announce=lambda text: None) -> pathlib.Path:
     """The SavedModel of released weights; the first call makes it.
 

@@ -83,6 +83,8 @@ class ServedCodec:
             raise ServedCodecError(f"{self.directory}: cannot be loaded: {one_line(error)}") from error
         if not {"compress", "decompress"} & set(self._model.signatures):
             raise ServedCodecError(f"{self.directory}: not a codec: {self._has('compress')}")
+        if any("frames" in (*found.inputs, *found.outputs) for found in self._model.signatures.values()):
+            raise ServedCodecError(f"{self.directory}: codes clips; give clips or folders of frames")
 
     def _has(self, wanted: str) -> str:
         return f"no signature '{wanted}' (it has {', '.join(self._model.signatures) or 'none'})"
@@ -120,14 +122,30 @@ class ServedCodec:
         name = "compress_refined" if refine else "compress_at" if wanted else "compress"
         return self._call(name, image_bytes=image_bytes, **wanted)["bitstream_bytes"]
 
-    def decompress(self, bitstream_bytes: bytes) -> bytes:
-        """Decodes a stream to the bytes of a PNG file. Raises ServedCodecError: the model refused it."""
-        return self._call("decompress", bitstream_bytes=bitstream_bytes)["image_bytes"]
+    def decompress(self, bitstream_bytes: bytes, seed: int | None = None) -> bytes:
+        """Decodes a stream to the bytes of a PNG file.
+
+        Args:
+          bitstream_bytes: the stream.
+          seed: of what a generative model draws besides, below 2^63; None: the stream's own.
+
+        Raises:
+          ServedCodecError: the model refused it, or draws nothing.
+        """
+        if seed is None:
+            return self._call("decompress", bitstream_bytes=bitstream_bytes)["image_bytes"]
+        if "decompress_seeded" not in self._model.signatures:
+            raise ServedCodecError(f"{self.directory}: takes no seed: all its pictures follow from their streams")
+        return self._call("decompress_seeded", bitstream_bytes=bitstream_bytes, seed=seed)["image_bytes"]
+
+    def numbers(self, picture: np.ndarray) -> dict[str, float]:
+        """What the model measures of uint8 [H, W, 3], by the names of its metrics; no vectors that it gives beside."""
+        outputs = self._call("serving_default", examples=record_of(picture))
+        return {name: float(value.item()) for name, value in outputs.items() if np.size(value) == 1}
 
     def estimated_bpp(self, picture: np.ndarray) -> float:
         """What the model's own probabilities promise for uint8 [H, W, 3], in bits per pixel."""
-        outputs = self._call("serving_default", examples=record_of(picture))
-        return float(outputs["estimated_bpp"].item())
+        return self.numbers(picture)["estimated_bpp"]
 
     def measure(
         self, picture: np.ndarray, quality: int | None = None, refine: int = 0

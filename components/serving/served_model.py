@@ -18,8 +18,8 @@ class ServedModelError(KompaktError, ValueError):
     """No usable model at a path, or something that a model refused; the message is one line."""
 
 
-def takes(path: str | os.PathLike) -> frozenset[str]:
-    """What `predict` of a SavedModel takes, by name, read without loading the model; nothing where it has no `predict`.
+def takes(path: str | os.PathLike, signature: str = "predict") -> frozenset[str]:
+    """What a signature of a SavedModel takes, by name, read without loading the model; nothing where it has no such.
 
     Raises:
       ServedModelError: no model at the path, or a damaged one.
@@ -28,7 +28,7 @@ def takes(path: str | os.PathLike) -> frozenset[str]:
         found = signatures_at(newest_version(path))
     except ValueError as error:
         raise ServedModelError(one_line(error)) from error
-    return frozenset(found["predict"].inputs if "predict" in found else ())
+    return frozenset(found[signature].inputs if signature in found else ())
 
 
 def opened(path: str | os.PathLike) -> tuple[pathlib.Path, LoadedModel]:
@@ -41,7 +41,7 @@ def opened(path: str | os.PathLike) -> tuple[pathlib.Path, LoadedModel]:
 
 
 class ServedModel(abc.ABC):
-    """Calls `predict` of a SavedModel, which says the probabilities of classes.
+    """Calls `predict`, or another signature, of a SavedModel, which says the probabilities of classes.
 
     Attributes:
       names: of the classes; empty if the model does not say them.
@@ -50,27 +50,29 @@ class ServedModel(abc.ABC):
       ServedModelError: the folder holds no such model.
     """
 
+    signature = "predict"
     wanted: frozenset[str] = frozenset()  # what a subclass feeds
     what = "model with the signature 'predict'"
 
     def __init__(self, path: str | os.PathLike):
         self.directory, self._model = opened(path)
-        if "predict" not in self._model.signatures:
+        name = self.signature
+        if name not in self._model.signatures:
             has = ", ".join(self._model.signatures) or "none"
-            raise ServedModelError(f"{self.directory}: not a {self.what}: no signature 'predict' (it has {has})")
-        inputs = self._model.signatures["predict"].inputs
+            raise ServedModelError(f"{self.directory}: not a {self.what}: no signature '{name}' (it has {has})")
+        inputs = self._model.signatures[name].inputs
         if not self.wanted <= set(inputs):
-            raise ServedModelError(f"{self.directory}: not a {self.what}: 'predict' takes {', '.join(sorted(inputs))}")
+            raise ServedModelError(f"{self.directory}: not a {self.what}: '{name}' takes {', '.join(sorted(inputs))}")
         self.names = json.loads(describe(self.directory).get("config", {}).get("class_names") or "[]")
 
     def call(self, **inputs) -> np.ndarray:
-        """The probabilities, float32 [N, K], for a batch of what `predict` takes.
+        """The probabilities, float32 [N, K], for a batch of what the signature takes.
 
         Raises:
           ServedModelError: the model refused it.
         """
         try:
-            return self._model("predict", **inputs)["probabilities"]
+            return self._model(self.signature, **inputs)["probabilities"]
         except NativeError as error:
             raise ServedModelError(one_line(error)) from error
 
@@ -86,3 +88,39 @@ class ServedModel(abc.ABC):
         orders = np.argsort(-p, axis=1)[:, :count]
         names = self.names or [str(k) for k in range(p.shape[1])]
         return [[(names[k], float(row[k])) for k in order] for row, order in zip(p, orders, strict=True)]
+
+
+class Asked:
+    """Calls signatures of a SavedModel, one element at a time. Subclasses say which it must have, and what it then is.
+
+    Raises:
+      ServedModelError: the folder holds no such model.
+    """
+
+    wanted: frozenset[str] = frozenset()
+    what = "model"
+
+    def __init__(self, path: str | os.PathLike):
+        self.directory, self._model = opened(path)
+        if missing := self.wanted - set(self._model.signatures):
+            has = ", ".join(self._model.signatures) or "none"
+            raise ServedModelError(f"{self.directory}: not a {self.what}: no signature '{min(missing)}' (it has {has})")
+
+    def ask(self, signature: str, **inputs) -> dict[str, np.ndarray]:
+        """What a signature answers for one element: name -> that of the only row.
+
+        Raises:
+          ServedModelError: the model refused it.
+        """
+        try:
+            answers = self._model(signature, **{name: [value] for name, value in inputs.items()})
+        except NativeError as error:
+            raise ServedModelError(one_line(error)) from error
+        return {name: values[0] for name, values in answers.items()}
+
+
+class ServedGenerator(Asked):
+    """Calls the signatures of a model that draws pictures of nothing."""
+
+    wanted = frozenset({"sample"})
+    what = "generative model"

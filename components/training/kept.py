@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 from tfx.components.example_gen import write_split
 from tfx.components.util import examples_utils
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
-from tfx.v1.dsl.components import InputArtifact, OutputArtifact, Parameter, component
-from tfx.v1.types.standard_artifacts import Examples, Model
+from tfx.types.standard_artifacts import Examples, Model
 
 from components import artifacts
 from models.contract.recipe import ConfigError

@@ -1,12 +1,14 @@
 """Teachers as artifacts: a model of the user's own taken into the pipeline, and what a teacher says of pictures."""
 
+import dataclasses
 import json
 import os
 import shutil
 
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types.standard_artifacts import Examples, Model, ModelRun
 from tfx.utils import path_utils
-from tfx.v1.dsl.components import InputArtifact, OutputArtifact, Parameter, component
-from tfx.v1.types.standard_artifacts import Examples, Model, ModelRun
 
 from components import artifacts
 from components.training import kept
@@ -99,6 +101,41 @@ def TeacherOutputs(  # noqa: N802 (TFX components are nouns)
       ConfigError: the teacher does not fit the data, its answers are unusable, or a feature is missing.
     """
     write_outputs(examples, model, outputs, config)
+
+
+@component
+def TeacherEmbeddings(  # noqa: N802 (TFX components are nouns)
+    examples: InputArtifact[Examples],
+    model: InputArtifact[Model],
+    outputs: OutputArtifact[Examples],
+    range: Parameter[str],  # noqa: A002 (as the option's end is called)
+    size: Parameter[int],
+    central: Parameter[float],
+) -> None:
+    """Writes the training and validation records again, each with a teacher's embedding of its picture as it is.
+
+    Args:
+      examples: records. model: the teacher. outputs: the same records with the feature `teacher/embedding`.
+      range: of the pixels of a teacher that is not ours. size: of the pictures, if it has no size of its own.
+      central: share of their shorter side that a teacher sees that is not ours.
+
+    Raises:
+      ConfigError: it cannot be used as a teacher, gives no embedding, or has none of a picture.
+    """
+    write_embeddings(examples, model, outputs, range, size, central)
+
+
+def write_embeddings(examples, model, outputs, pixel_range: str, size: int, central: float) -> None:
+    """What `TeacherEmbeddings` does, with its artifacts."""
+    found = teacher.load(artifacts.saved_model_dir(model), range=pixel_range, output=teacher.EMBEDDING)
+    found.must_embed()
+    if not found.is_ours:
+        found = dataclasses.replace(found, central=central)
+    if found.network is not None and not (found.side or size):
+        raise ConfigError(f"teacher={found.path}: takes pictures of any size; set image_size")
+    kept.write(
+        examples, outputs, found.of_records([teacher.EMBEDDING], size), picture_records.SPLITS[:2], inputs.CACHED
+    )
 
 
 def write_outputs(examples, model, outputs, config: str) -> None:

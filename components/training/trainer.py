@@ -20,13 +20,15 @@ def options_of(fn_args) -> tuple[Recipe, Config]:
     """The recipe and the configuration of `custom_config`, with the values that the Tuner found.
 
     A search of another recipe's options, a student's for its teacher say, gives the values of the options that both
-    have, but of those that "settled" names. A base model is a student's teacher.
+    have, but of those that "settled" names. A base model is the codec whose codes are read (a student of codes has its
+    teacher in the records), a student's teacher, or the model that is compressed.
     """
     options = fn_args.custom_config
     recipe = registry.get(options["recipe"])
     config = recipe.config(**options["config"])
     if base := getattr(fn_args, "base_model", None):
-        config = dataclasses.replace(config, teacher=base)
+        name = next(name for name in ("codec", "teacher", "model") if hasattr(config, name))
+        config = dataclasses.replace(config, **{name: base})
     found = (getattr(fn_args, "hyperparameters", None) or {}).get("values", {})
     taken = {f.name for f in dataclasses.fields(config)} - set(options.get("settled", ()))
     return recipe, dataclasses.replace(config, **{name: value for name, value in found.items() if name in taken})

@@ -2,7 +2,7 @@
 
 import os
 
-from tfx.v1.components import TunerFnResult
+from tfx.components.tuner.component import TunerFnResult
 
 from components import artifacts
 from components.training.trainer import options_of, record_files, run_of

@@ -111,10 +111,10 @@ def norm_relu(x):
     return keras.layers.ReLU()(norm(x))
 
 
-def conv(x, filters: int, size: int = 3, strides: int = 1):
+def conv(x, filters: int, size: int = 3, strides: int = 1, dilation: int = 1):
     """Convolution without bias, as it stands before or behind a normalisation; He's initial weights."""
     return keras.layers.Conv2D(
-        filters, size, strides, padding="same", use_bias=False, kernel_initializer="he_normal"
+        filters, size, strides, padding="same", dilation_rate=dilation, use_bias=False, kernel_initializer="he_normal"
     )(x)  # fmt: skip
 
 
@@ -130,9 +130,13 @@ class Classifier(Configured):
 
     def __init__(self, config: ClassifierConfig, **kwargs):
         super().__init__(config, **kwargs)
-        pixels = keras.Input((config.image_size, config.image_size, 3), name="pixels")
-        self.network = replaced(keras.Model(pixels, self.logits(pixels, config), name="network"), config)
+        seen = self.entry(config)
+        self.network = replaced(keras.Model(seen, self.logits(seen, config), name="network"), config)
         self.trackers = [keras.metrics.Mean(name=n) for n in ("accuracy", "cross_entropy")]
+
+    def entry(self, config):
+        """What the network is given."""
+        return keras.Input((config.image_size, config.image_size, 3), name="pixels")
 
     def logits(self, pixels, config):
         """Pixels [B, S, S, 3] in [0, 1] -> logits [B, K] float32."""

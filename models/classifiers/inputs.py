@@ -69,30 +69,41 @@ def inputs(
         return examples.batch(config.batch_size).map(finished, tf.data.AUTOTUNE).prefetch(1)
     augment = augmentation(config)
     # One call after the other: the layers' random numbers follow a counter.
-    return _drawn(records, example, config).map(lambda b: finished(b, augment)).prefetch(tf.data.AUTOTUNE)
+    return drawn(records, example, config).map(lambda b: finished(b, augment)).prefetch(tf.data.AUTOTUNE)
 
 
 def read(record: tf.Tensor, config, beside: Mapping[str, kept.Output]) -> dict[str, tf.Tensor]:
     """One record: "pixels" uint8 [S, S, 3], "label" int64, "id" string, and the outputs `beside`."""
     features = picture_records.parse(record)
-    label = features[picture_records.LABEL]
-    known = tf.debugging.Assert(
-        tf.logical_and(label >= 0, label < config.classes),
-        ["the label of", features[picture_records.ID], "is", label, f"(-1: none); wanted is 0 to {config.classes - 1}"],
-    )
-    with tf.control_dependencies([known]):
-        example = {"pixels": prepare(features[picture_records.ENCODED], config.image_size), "label": tf.identity(label)}
+    label = known_label(features, config.classes)
+    example = {"pixels": prepare(features[picture_records.ENCODED], config.image_size), "label": label}
     return example | {"id": features[picture_records.ID]} | (kept.parse(record, beside) if beside else {})
 
 
-def prepare(encoded: tf.Tensor, size: int) -> tf.Tensor:
+def known_label(features: Mapping[str, tf.Tensor], classes: int) -> tf.Tensor:
+    """The label, int64 scalar, of a parsed record, whose reading fails unless it is one of the classes."""
+    label = features[picture_records.LABEL]
+    known = tf.debugging.Assert(
+        tf.logical_and(label >= 0, label < classes),
+        ["the label of", features[picture_records.ID], "is", label, f"(-1: none); wanted is 0 to {classes - 1}"],
+    )
+    with tf.control_dependencies([known]):
+        return tf.identity(label)
+
+
+def prepare(encoded: tf.Tensor, size: int, share: float = 1.0) -> tf.Tensor:
     """A picture as the classifiers see it, whoever asks: uint8 [size, size, 3].
 
     The central square, resized by linear interpolation with antialiasing; of the right size it stays as it is.
+
+    Args:
+      share: of the shorter side that the square takes.
     """
     pixels = picture_records.decode(encoded)
     shape = tf.shape(pixels)
     side = tf.minimum(shape[0], shape[1])
+    if share < 1:
+        side = tf.maximum(1, tf.cast(tf.round(share * tf.cast(side, tf.float32)), tf.int32))
     top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
     square = tf.image.resize(pixels[top : top + side, left : left + side], (size, size), antialias=True)
     return tf.ensure_shape(tf.cast(tf.round(tf.clip_by_value(square, 0.0, 255.0)), tf.uint8), (size, size, 3))
@@ -145,7 +156,7 @@ def augmentation(config):
     return apply
 
 
-def _drawn(records: tf.data.Dataset, example, config) -> tf.data.Dataset:
+def drawn(records: tf.data.Dataset, example, config) -> tf.data.Dataset:
     """Endless batches of what `example` makes of serialised records, as the sampler says."""
 
     def made(records):

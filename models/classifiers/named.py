@@ -1,6 +1,7 @@
 """Classifiers that another recipe's options name: a student, a teacher, a network whose examples are weighed."""
 
 import dataclasses
+import json
 
 from models.classifiers import classifier
 from models.contract import registry
@@ -40,3 +41,19 @@ def configured(recipe: Recipe, config: classifier.PicturesConfig, settings: str)
         f.name: getattr(config, f.name) for f in dataclasses.fields(classifier.PicturesConfig) if f.name != "init"
     }
     return recipe, recipe.make_config("small", shared | settings_of(settings, getattr(config, settings)))
+
+
+def check_classes(config, known: Config) -> None:
+    """Checks classes and their names, as the data of `config` have them, against those of the model that it names.
+
+    Raises:
+      ConfigError: the data have other classes than the model, or in another order.
+    """
+    if config.classes != known.classes:
+        raise ConfigError(
+            f"model={config.model}: it tells {known.classes} classes apart, the data have {config.classes}"
+        )
+    names = [classifier.json_list("class_names", c.class_names) for c in (config, known)]
+    if all(names) and names[0] != names[1]:
+        raise ConfigError(f"model={config.model}: its classes are {json.dumps(names[1])}, those of the data "
+                          f"{json.dumps(names[0])}")  # fmt: skip

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from models.layers.vector_quantizer import assigned, kmeans
+
 SAMPLERS = ("uniform", "class_uniform", "superclass_uniform")
 
 
@@ -84,27 +86,13 @@ def superclasses_of(
     present = np.unique(labels)
     means = np.stack([rows[labels == c].mean(0) for c in present])
     count = min(count or max(2, round(classes**0.5)), len(present))
-    random = np.random.default_rng(seed)
     found, best = None, np.inf
-    for _ in range(10):  # k-means ends where it starts badly
-        assigned, error = _k_means(means, count, random)
+    for start in range(10):  # k-means ends where it starts badly
+        centres = kmeans(means, count, seed + start)
+        groups = assigned(means, centres)
+        error = np.square(means - centres[groups]).sum()
         if error < best:
-            found, best = assigned, error
+            found, best = groups, error
     result = np.zeros(classes, np.int64)
     result[present] = found
     return result
-
-
-def _k_means(points: np.ndarray, count: int, random: np.random.Generator) -> tuple[np.ndarray, float]:
-    """Lloyd's algorithm from random points: cluster of each point and the sum of squared distances."""
-    centres = points[random.choice(len(points), count, replace=False)]
-    assigned = None
-    while True:
-        squares = ((points[:, None] - centres) ** 2).sum(-1)
-        nearest = squares.argmin(1)
-        if assigned is not None and (nearest == assigned).all():
-            return assigned, float(squares.min(1).sum())
-        assigned = nearest
-        centres = np.stack(
-            [points[assigned == c].mean(0) if (assigned == c).any() else centres[c] for c in range(count)]
-        )

@@ -47,7 +47,11 @@ class ClassifierServer(tf.Module):
         Returns:
           "probabilities": float32 [B, K]; "class": int64 [B], the likeliest; "class_name": string [B].
         """
-        probabilities = tf.nn.softmax(self._logits(image_bytes))
+        return self.answers(self._logits(image_bytes))
+
+    def answers(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What `predict` gives for logits [B, K]."""
+        probabilities = tf.nn.softmax(logits)
         best = tf.argmax(probabilities, axis=-1)
         return {"probabilities": probabilities, "class": best, "class_name": tf.gather(self.names, best)}
 
@@ -63,7 +67,10 @@ class ClassifierServer(tf.Module):
         1e-7.
         """
         features = picture_records.parse(examples)
-        labels, logits = features[picture_records.LABEL], self._logits(features[picture_records.ENCODED])
+        return self.numbers(features[picture_records.LABEL], self._logits(features[picture_records.ENCODED]))
+
+    def numbers(self, labels: tf.Tensor, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What `evaluate` gives for labels int64 [B] and logits [B, K]."""
         log_probabilities = tf.nn.log_softmax(logits)
         known = tf.logical_and(labels >= 0, labels < self.classes)
         places = tf.where(known, labels, 0)

@@ -21,9 +21,11 @@ from models.entropy.densities.factorized import FactorizedPrior
 class Factorized(codec.Codec):
     """y is coded with `prior`, position by position alike."""
 
+    PRIOR_SCALE = 10.0  # spread of the density at the start, in quantisation steps
+
     def __init__(self, config, **kwargs):
         super().__init__(config, **kwargs)
-        self.prior = FactorizedPrior(dtype="float32", name="prior")
+        self.prior = FactorizedPrior(init_scale=self.PRIOR_SCALE, dtype="float32", name="prior")
 
     def code(self, y, training):
         y_hat = self.discretize(y, training)

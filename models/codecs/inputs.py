@@ -1,7 +1,7 @@
 """Input pipeline of the image codecs: records -> random crops for training, central crops for validation."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -19,11 +19,7 @@ def inputs(files: Sequence[str], config, training: bool) -> tf.data.Dataset:
     Raises:
       FileNotFoundError: no files, or one is missing.
     """
-    examples, decoded = picture_records.records(files), lambda picture: picture
-    if _pixel_bytes(files) <= picture_records.KEPT:
-        examples = examples.map(_decode, tf.data.AUTOTUNE, deterministic=True).cache()
-    else:
-        decoded = _decode
+    examples, decoded = pictures(files)
     if not training:
         crops = examples.map(lambda e: crop(decoded(e), config.crop_size, tf.constant([0.5, 0.5])), tf.data.AUTOTUNE)
         return crops.map(to_float).batch(config.batch_size).prefetch(1)
@@ -34,6 +30,14 @@ def inputs(files: Sequence[str], config, training: bool) -> tf.data.Dataset:
         lambda e, s: augment(decoded(e), config.crop_size, s), tf.data.AUTOTUNE, deterministic=True
     )
     return crops.map(to_float).batch(config.batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+
+
+def pictures(files: Sequence[str]) -> tuple[tf.data.Dataset, Callable]:
+    """Pictures of record files, kept in memory if they fit, and what makes uint8 [H, W, 3] of such an example."""
+    examples = picture_records.records(files)
+    if _pixel_bytes(files) > picture_records.KEPT:
+        return examples, _decode
+    return examples.map(_decode, tf.data.AUTOTUNE, deterministic=True).cache(), lambda picture: picture
 
 
 def _decode(record: tf.Tensor) -> tf.Tensor:
@@ -59,7 +63,7 @@ def to_float(pixels: tf.Tensor) -> tf.Tensor:
 
 
 def crop(picture: tf.Tensor, side: int, place: tf.Tensor) -> tf.Tensor:
-    """Cuts [side, side, 3] out of a picture [H, W, 3]; `place` [2] in [0, 1) says where between the edges."""
+    """Cuts [side, side, C] out of a picture [H, W, C]; `place` [2] in [0, 1) says where between the edges."""
     shape = tf.shape(picture)[:2]
     start = tf.cast(tf.cast(tf.maximum(shape - side, 0) + 1, tf.float32) * place, tf.int32)
     start = tf.minimum(start, tf.maximum(shape - side, 0))
@@ -68,11 +72,11 @@ def crop(picture: tf.Tensor, side: int, place: tf.Tensor) -> tf.Tensor:
         length = tf.shape(picture)[axis]
         positions = tf.range(side) % (2 * length)
         picture = tf.gather(picture, tf.minimum(positions, 2 * length - 1 - positions), axis=axis)
-    return tf.ensure_shape(picture, (side, side, 3))
+    return tf.ensure_shape(picture, (side, side, picture.shape[-1]))
 
 
 def augment(picture: tf.Tensor, side: int, seed: tf.Tensor) -> tf.Tensor:
-    """A random crop [side, side, 3], mirrored half of the time, determined by `seed` (int64 [2])."""
+    """A random crop [side, side, C], mirrored half of the time, determined by `seed` (int64 [2])."""
     draw = tf.random.stateless_uniform([3], seed)
     pixels = crop(picture, side, draw[:2])
     return tf.cond(draw[2] < 0.5, lambda: pixels, lambda: pixels[:, ::-1])

@@ -29,8 +29,8 @@ TEACHER_SEED = 10_000  # a teacher's seed less that of its first student: furthe
 
 
 @dataclasses.dataclass(frozen=True)
-class StudentConfig(classifier.PicturesConfig):
-    """Options of a distillation."""
+class TaughtConfig(Config):
+    """Options of whatever learns from a classifier by a sum of terms."""
 
     teacher: str = option(
         "resnet", "recipe that is trained as the teacher, or path of a teacher that exists", is_model=True
@@ -38,27 +38,17 @@ class StudentConfig(classifier.PicturesConfig):
     teacher_settings: str = option("", "options of the teacher's recipe: KEY=VALUE,KEY=VALUE")
     teacher_range: str = option("0..1", "pixels that a given teacher takes", choices=tuple(teachers.RANGES))
     teacher_output: str = option("auto", "what a given teacher's last layer gives", choices=teachers.OUTPUTS)
-    student: str = option("small_cnn", "recipe of the student")
-    student_settings: str = option("", "options of the student's recipe: KEY=VALUE,KEY=VALUE")
     terms: str = option(
         "0.1*ce + alpha*logits(temperature=temperature)", "the objective, a sum of WEIGHT*TERM(KEY=VALUE, ...)"
     )
-    hint_terms: str = option("", "objective of a first stage, hint(layer=stage2) as in FitNets; empty: there is none")
-    hint_share: float = option(0.3, "share of the steps of that stage", low=0.0, high=0.9)
     alpha: float = option(0.9, "weight that the terms may name", search=Search(0.1, 2.0), low=0.0)
     beta: float = option(1.0, "weight that the terms may name", search=Search(1e-2, 1e3, log=True), low=0.0)
     temperature: float = option(4.0, "of the logits, where the terms name it", search=Search(1.0, 10.0), low=0.01)
     cached: str = option("", "the teacher's outputs in the records, JSON; filled in by the pipeline")
-    control: bool = option(True, "whether the student is also trained on labels alone, at equal cost, to compare")
-    seeds: int = option(1, "how many students (and controls) are trained, with seeds from `seed` on", low=1, high=10)
 
     def __post_init__(self):
         super().__post_init__()
-        for terms in filter(None, (self.terms, self.hint_terms)):
-            parse(terms, dataclasses.asdict(self), self.known_terms)
-        if self.budget and self.hint_terms:
-            raise ConfigError("hint_terms: a budget of multiplications has phases of its own; leave one out")
-        student_recipe(self)
+        parse(self.terms, dataclasses.asdict(self), self.known_terms)
 
     @property
     def known_terms(self) -> Mapping[str, type[Term]]:
@@ -74,6 +64,26 @@ class StudentConfig(classifier.PicturesConfig):
     def teacher_names(self) -> set[str]:
         """Names of all that the terms ask a teacher for; none if no term needs one."""
         return {w.loss.layer_names[0] or LOGITS for w in self.objective if w.loss.needs_teacher}
+
+
+@dataclasses.dataclass(frozen=True)
+class StudentConfig(TaughtConfig, classifier.PicturesConfig):
+    """Options of a distillation."""
+
+    student: str = option("small_cnn", "recipe of the student")
+    student_settings: str = option("", "options of the student's recipe: KEY=VALUE,KEY=VALUE")
+    hint_terms: str = option("", "objective of a first stage, hint(layer=stage2) as in FitNets; empty: there is none")
+    hint_share: float = option(0.3, "share of the steps of that stage", low=0.0, high=0.9)
+    control: bool = option(True, "whether the student is also trained on labels alone, at equal cost, to compare")
+    seeds: int = option(1, "how many students (and controls) are trained, with seeds from `seed` on", low=1, high=10)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.hint_terms:
+            parse(self.hint_terms, dataclasses.asdict(self), self.known_terms)
+        if self.budget and self.hint_terms:
+            raise ConfigError("hint_terms: a budget of multiplications has phases of its own; leave one out")
+        student_recipe(self)
 
 
 def student_recipe(config: StudentConfig) -> tuple[Recipe, Config]:
@@ -112,11 +122,12 @@ class Student(keras.Model):
     have a loss for each.
     """
 
-    def __init__(self, config: StudentConfig, **kwargs):
+    config_class = StudentConfig
+
+    def __init__(self, config: TaughtConfig, **kwargs):
         super().__init__(**kwargs)
         self.config = config
-        recipe, student_config = student_recipe(config)
-        self.student = recipe.build(student_config)
+        self.student = self.made(config)
         self.objective = config.objective
         self.teacher, shapes = self._teacher(config)
         check_features(self.objective, shapes, self.student.feature_names)
@@ -130,6 +141,11 @@ class Student(keras.Model):
             except ValueError as error:
                 raise ConfigError(f"terms: {weighted.name}: {error}") from error
         self.trackers = [keras.metrics.Mean(name=n) for n in ("accuracy", *(w.name for w in self.objective))]
+
+    def made(self, config) -> keras.Model:
+        """The student alone."""
+        recipe, student_config = student_recipe(config)
+        return recipe.build(student_config)
 
     def _teacher(self, config) -> tuple[keras.Model | None, dict]:
         """The frozen teacher (None if its outputs are cached or nothing needs it) and shapes of its outputs by name."""
@@ -183,20 +199,20 @@ class Student(keras.Model):
         self.trackers[0].update_state(classifier.hits(labels, y_pred[LOGITS]))
         return self.get_metrics_result()
 
+    def run_once(self) -> None:
+        """Makes every variable."""
+        self(ops.zeros((1, self.config.image_size, self.config.image_size, 3), "float32"))
+
     def get_config(self):
-        own = {f.name: getattr(self.config, f.name) for f in dataclasses.fields(StudentConfig)}  # not a subclass's
+        own = {f.name: getattr(self.config, f.name) for f in dataclasses.fields(self.config_class)}
         return {"config": own, "name": self.name}
 
     @classmethod
     def from_config(cls, config):
-        """The inverse of `get_config`; the teacher must still lie where it lay."""
-        model = cls(StudentConfig(**config["config"]), name=config["name"])
-        _run_once(model)
+        """The inverse of `get_config`; what the options name must still lie where it lay."""
+        model = cls(cls.config_class(**config["config"]), name=config["name"])
+        model.run_once()
         return model
-
-
-def _run_once(model: Student) -> None:
-    model(ops.zeros((1, model.config.image_size, model.config.image_size, 3), "float32"))
 
 
 def build(config: StudentConfig) -> Student:
@@ -207,7 +223,7 @@ def build(config: StudentConfig) -> Student:
     """
     classifier.check_known(config)
     model = Student(config)
-    _run_once(model)
+    model.run_once()
     return model
 
 

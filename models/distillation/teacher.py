@@ -1,4 +1,4 @@
-"""Teachers: a model of ours, or one of the user's own (a `.keras` file or a SavedModel), brought to one form.
+"""Teachers: a model of ours, one of the user's own (a `.keras` file or a SavedModel), or embeddings that any tool made.
 
     record --the teacher's own view of it--> its input --> {"logits" or "embedding", the features asked for}
 
@@ -40,6 +40,7 @@ class Teacher:
       names: features that can be asked for. range: of its pixels, a key of RANGES. output: what it gives, one of
         OUTPUTS. is_ours: whether this project made it, so that range and output are known.
       answer: of a teacher that takes serialised records, string [B] -> {name: [B, ...]}.
+      central: share of a picture's shorter side that it sees, around the centre.
     """
 
     path: str
@@ -49,6 +50,7 @@ class Teacher:
     output: str = "logits"
     is_ours: bool = False
     answer: Callable | None = None
+    central: float = 1.0
 
     @property
     def last(self) -> str:
@@ -69,6 +71,11 @@ class Teacher:
     def classes(self) -> int | None:
         """How many classes it tells apart; None if it gives no logits, or one that takes records."""
         return self.network.outputs[0].shape[-1] if self.network is not None and LOGITS in self.known else None
+
+    def must_embed(self) -> None:
+        """Raises ConfigError unless it gives embeddings."""
+        if EMBEDDING not in self.known:
+            raise ConfigError(f"teacher={self.path}: gives no embedding, but {', '.join(self.known) or 'nothing'}")
 
     def features(self, names: Collection[str] = ()) -> keras.Model:
         """The frozen model from pixels in [0, 1] to {"logits" or "embedding", each of `names`}, float32.
@@ -102,7 +109,7 @@ class Teacher:
 
         def say(records):
             encoded = picture_records.parse(records)[picture_records.ENCODED]
-            pixels = np.stack([np.array(classifier_inputs.prepare(e, side)) for e in encoded])
+            pixels = np.stack([np.array(classifier_inputs.prepare(e, side, self.central)) for e in encoded])
             said = network(pixels.astype("float32") / np.float32(255.0), training=False)
             return {name: np.array(value) for name, value in said.items()}
 
@@ -123,7 +130,8 @@ def given(config) -> Teacher:
 
 
 def load(path: str, *, range: str = "0..1", output: str = "auto") -> Teacher:
-    """Finds the teacher at a path: a pushed model of ours, a folder of versions, a `.keras` file, or a SavedModel.
+    """Finds the teacher at a path: a pushed model of ours, a folder of versions, a `.keras` file, a SavedModel, or
+    embeddings (`.npz` with `ids` [N], of the records, and `embeddings` [N, D]).
 
     Args:
       range: of the pixels that a model of the user's own takes; ours take [0, 1] whatever is said.
@@ -134,16 +142,18 @@ def load(path: str, *, range: str = "0..1", output: str = "auto") -> Teacher:
     """
     place = pathlib.Path(path)
     if place.is_dir() and not (place / "saved_model.pb").exists():
-        place = next(iter(sorted(place.glob("*.keras"))), pushed.newest(path))
+        place = next(iter([*sorted(place.glob("*.keras")), *sorted(place.glob("*.npz"))]), pushed.newest(path))
     if (place / pushed.EXTRA / pushed.ABOUT).is_file():
         return _ours(place)
+    if place.suffix == ".npz":
+        return _of_file(place)
     try:
         if place.suffix == ".keras" and place.is_file():
             model = keras.models.load_model(place)
         elif (place / "saved_model.pb").is_file():
             model = _saved_model(place)
         else:
-            raise ConfigError(f"teacher={path}: no pushed model, .keras file or SavedModel there")
+            raise ConfigError(f"teacher={path}: no pushed model, .keras file, SavedModel or .npz of embeddings there")
     except ConfigError:
         raise
     except Exception as error:
@@ -161,6 +171,31 @@ def load(path: str, *, range: str = "0..1", output: str = "auto") -> Teacher:
     if network is not model:  # one of our classifiers
         return Teacher(path, network, model.feature_names, is_ours=True)
     return Teacher(path, network, names, range, _output_of(network) if output == "auto" else output)
+
+
+def _of_file(place: pathlib.Path) -> Teacher:
+    """Embeddings of pictures by the ids of their records: for faces and folders the paths below the folder."""
+    try:
+        with np.load(place, allow_pickle=False) as file:
+            ids, rows = file["ids"].astype(str), np.asarray(file["embeddings"], np.float32)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise ConfigError(f"teacher={place}: no .npz with ids [N] and embeddings [N, D]") from error
+    if ids.ndim != 1 or rows.ndim != 2 or len(ids) != len(rows) or not len(ids):
+        raise ConfigError(
+            f"teacher={place}: ids {list(ids.shape)} and embeddings {list(rows.shape)}; wanted is a row an id"
+        )
+    if len(places := {name: n for n, name in enumerate(ids)}) < len(ids):
+        raise ConfigError(f"teacher={place}: {len(ids) - len(places)} of {len(ids)} ids stand there twice")
+
+    def answer(records):
+        wanted = [i.decode("utf-8", "replace") for i in picture_records.parse(records)[picture_records.ID].numpy()]
+        if missing := [name for name in wanted if name not in places]:
+            raise ConfigError(
+                f"teacher={place}: no embedding of {missing[0]!r}, nor of {len(missing) - 1} others beside it"
+            )
+        return {EMBEDDING: rows[[places[name] for name in wanted]]}
+
+    return Teacher(str(place), None, [EMBEDDING], output=EMBEDDING, answer=answer)
 
 
 def _own_layers(place: pathlib.Path) -> list[str]:
@@ -191,9 +226,11 @@ def _own_layers(place: pathlib.Path) -> list[str]:
 def _ours(place: pathlib.Path) -> Teacher:
     """A model that this project exported, with its named features."""
     recipe = registry.get(pushed.describe(str(place))["recipe"])
-    if recipe.shape != "classifier":
-        raise ConfigError(f"teacher={place}: {recipe.name}, which is no classifier of pictures")
-    _, _, model = pushed.load(str(place))
+    if recipe.shape not in ("classifier", "face"):
+        raise ConfigError(f"teacher={place}: {recipe.name}, which is neither a classifier nor a network for faces")
+    _, config, model = pushed.load(str(place))
+    if recipe.shape == "face":
+        return Teacher(str(place), model.network, [], output=EMBEDDING, is_ours=True, central=config.central)
     return Teacher(str(place), model.network, model.feature_names, is_ours=True)
 
 

@@ -1,8 +1,10 @@
-"""Convolutions of the transforms: strided, transposed, sub-pixel, causally masked."""
+"""Convolutions: strided, transposed, sub-pixel, causally masked in two and three dimensions, in residual blocks."""
 
 import keras
 import numpy as np
 from keras import ops
+
+_SLOPE = 0.2  # of the leaky rectifier in residual blocks
 
 
 def downsample(filters: int, kernel: int = 5, **kwargs) -> keras.layers.Layer:
@@ -83,3 +85,54 @@ class MaskedConv2D(keras.layers.Conv2D):
 
     def convolution_op(self, inputs, kernel):
         return super().convolution_op(inputs, kernel * ops.cast(self.mask, kernel.dtype))
+
+
+@keras.saving.register_keras_serializable("kompakt")
+class MaskedConv3D(keras.layers.Conv3D):
+    """Convolution over volumes that sees what comes before in the order depth, row, column (arXiv:1801.04260, 3.2).
+
+    Of the kernel's last slice it sees the rows above and what is to the left, and the position itself only where
+    `sees_centre` is true; the slices before are seen whole. Nothing is padded: [B, D, H, W, C] -> [B, D - d + 1,
+    H - h + 1, W - w + 1, filters] for a kernel of d x h x w, whose output belongs to the last slice's centre.
+    """
+
+    def __init__(self, filters: int, kernel_size=(2, 3, 3), sees_centre: bool = True, **kwargs):
+        super().__init__(filters, kernel_size, **({"padding": "valid", "data_format": "channels_last"} | kwargs))
+        _, height, width = self.kernel_size
+        mask = np.ones((*self.kernel_size, 1, 1), "float32")
+        mask[-1, height // 2, width // 2 + int(sees_centre) :] = 0
+        mask[-1, height // 2 + 1 :] = 0
+        self.sees_centre, self.mask = sees_centre, mask
+
+    @property
+    def taps(self) -> list[tuple[int, int, int]]:
+        """(slice, row, column) offsets of the positions it sees, relative to the output's; in the kernel's order."""
+        depth, height, width = self.kernel_size
+        offsets = np.argwhere(self.mask[..., 0, 0]) - (depth - 1, height // 2, width // 2)
+        return [(int(s), int(r), int(c)) for s, r, c in offsets]
+
+    def convolution_op(self, inputs, kernel):
+        return super().convolution_op(inputs, kernel * ops.cast(self.mask, kernel.dtype))
+
+    def get_config(self):
+        return super().get_config() | {"sees_centre": self.sees_centre}
+
+
+@keras.saving.register_keras_serializable("kompakt")
+class ResidualBlock(keras.layers.Layer):
+    """x + conv(leaky(conv(x))), 3x3, of as many channels: [B, H, W, C] -> [B, H, W, C] (arXiv:1703.00395, figure 2).
+
+    The second convolution starts small, so that a new block hardly changes what passes it.
+    """
+
+    def build(self, input_shape):
+        common = {"padding": "same", "data_format": "channels_last", "dtype": self.dtype_policy}
+        self.first = keras.layers.Conv2D(input_shape[-1], 3, **common)
+        self.second = keras.layers.Conv2D(
+            input_shape[-1], 3, kernel_initializer=keras.initializers.RandomNormal(stddev=1e-3), **common
+        )
+        self.first.build(input_shape)
+        self.second.build(input_shape)
+
+    def call(self, x):
+        return x + self.second(keras.activations.leaky_relu(self.first(x), _SLOPE))

@@ -13,15 +13,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from models.layers.conv import MaskedConv2D
+from models.layers.conv import MaskedConv2D, MaskedConv3D
 
 VALUE_BITS = 12  # fraction bits of values between layers
 WEIGHT_BITS = 14  # fraction bits of weights
 _LIMIT = 2.0**24  # values, in units of 2^-VALUE_BITS
 _LARGEST_SUM = 2.0**53
-_CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, MaskedConv2D)  # and no subclass: it may differ
+# And no subclass of these: it may differ.
+_CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, MaskedConv2D, MaskedConv3D)
 # What `apply` computes, by the names that Keras has for it.
-_OPTIONS = {"data_format": "channels_last", "dilation_rate": (1, 1), "groups": 1,
+_OPTIONS = {"data_format": "channels_last", "groups": 1,
             "output_padding": None, "activation": keras.activations.linear, "lora_enabled": False}  # fmt: skip
 
 
@@ -42,7 +43,7 @@ def from_fixed(values):
 def fixed_weights(layer) -> tuple:
     """Kernel and bias (zeros if it has none) of a convolution as integers in float64, in units of 2^-14 and 2^-26."""
     kernel = ops.round(ops.cast(layer.kernel, "float64") * 2.0**WEIGHT_BITS)
-    if isinstance(layer, MaskedConv2D):
+    if isinstance(layer, (MaskedConv2D, MaskedConv3D)):
         kernel = kernel * ops.cast(layer.mask, "float64")
     if not layer.use_bias:
         return kernel, ops.zeros((layer.filters,), "float64")
@@ -51,7 +52,12 @@ def fixed_weights(layer) -> tuple:
 
 def rescale(sums):
     """Sums in units of 2^-26 back to values in units of 2^-VALUE_BITS, rounded and clipped."""
-    return ops.clip(ops.round(sums * 2.0**-WEIGHT_BITS), -_LIMIT, _LIMIT)
+    return clip(ops.round(sums * 2.0**-WEIGHT_BITS))
+
+
+def clip(values):
+    """Values in units of 2^-VALUE_BITS, clipped to what a layer may be given."""
+    return ops.clip(values, -_LIMIT, _LIMIT)
 
 
 def leaky(sums, slope: float):
@@ -80,14 +86,24 @@ def check_convolution(layer: keras.layers.Layer) -> None:
     """`check` of a single convolution. Raises ValueError likewise."""
     if type(layer) not in _CONVOLUTIONS:
         raise ValueError(f"{layer.name}: {type(layer).__name__} has no exact form")
-    for option, wanted in _OPTIONS.items():
+    dense = {"dilation_rate": (1,) * len(layer.kernel_size)}
+    for option, wanted in (_OPTIONS | dense).items():
         if (value := getattr(layer, option, wanted)) != wanted:
             value, wanted = (getattr(v, "__name__", v) for v in (value, wanted))
             raise ValueError(f"{layer.name}: {option}={value} has no exact form; it must be {wanted}")
+    check_sums(layer)
+
+
+def check_sums(layer: keras.layers.Layer) -> None:
+    """Makes sure that the sums of a convolution or a dense layer are exact.
+
+    Raises:
+      ValueError: its weights are too large, or not finite.
+    """
     # In NumPy: other backends than TensorFlow's may have no float64.
     kernel, bias = (np.asarray(ops.convert_to_numpy(w), np.float64) for w in fixed_weights(layer))
-    outputs = 2 if isinstance(layer, keras.layers.Conv2DTranspose) else 3
-    axes = tuple(a for a in range(4) if a != outputs)
+    outputs = kernel.ndim - (2 if isinstance(layer, keras.layers.Conv2DTranspose) else 1)
+    axes = tuple(a for a in range(kernel.ndim) if a != outputs)
     if not (abs(kernel).sum(axes) * _LIMIT + abs(bias)).max() < _LARGEST_SUM:
         raise ValueError(f"{layer.name}: its weights are too large for exact sums (or not finite)")
 

@@ -73,6 +73,8 @@ def _write(recipe: Recipe, config: Config, model: keras.Model, temporary: pathli
     more = {"trained_by": trained_by} if trained_by else {}
     if reads := getattr(module, "reads", ()):
         more["reads"] = [f"{fingerprint:08x}" for fingerprint in reads]
+    if (lossless := getattr(module, "lossless", None)) is not None:  # of a codec
+        more["lossless"] = lossless
     tables = getattr(module, "tables", None)
     pushed.save(temporary, recipe, config, model, tables, fingerprint=f"{module.fingerprint:08x}", **more)
 

@@ -38,8 +38,8 @@ def write(directory: str | os.PathLike) -> None:
         (folder / f"{name}.pb.gz").write_bytes(gzip.compress(part.SerializeToString(), mtime=0))
 
 
-def inlined(saved: saved_model_pb2.SavedModel) -> saved_model_pb2.SavedModel:
-    """The same SavedModel with its functions in the places where they are called; else nothing is rewritten."""
+def inlining() -> config_pb2.ConfigProto:
+    """Has a session put functions in the places where they are called, and rewrite nothing else."""
     config, off = config_pb2.ConfigProto(), rewriter_config_pb2.RewriterConfig.OFF
     rewriting = config.graph_options.rewrite_options
     rewriting.meta_optimizer_iterations = rewriting.ONE
@@ -48,12 +48,17 @@ def inlined(saved: saved_model_pb2.SavedModel) -> saved_model_pb2.SavedModel:
     for rewrite in ("arithmetic_optimization", "common_subgraph_elimination", "constant_folding", "layout_optimizer",
                     "loop_optimization", "remapping", "shape_optimization"):  # fmt: skip
         setattr(rewriting, rewrite, off)
+    return config
+
+
+def inlined(saved: saved_model_pb2.SavedModel) -> saved_model_pb2.SavedModel:
+    """The same SavedModel with its functions in the places where they are called; else nothing is rewritten."""
     result = saved_model_pb2.SavedModel()
     result.CopyFrom(saved)
     meta = meta_graph_pb2.MetaGraphDef()
     meta.CopyFrom(saved.meta_graphs[0])
     meta.collection_def["train_op"].node_list.value.extend(filter(None, _ends(meta)))  # what the optimiser keeps
-    result.meta_graphs[0].graph_def.CopyFrom(tf_optimizer.OptimizeGraph(config, meta, verbose=False))
+    result.meta_graphs[0].graph_def.CopyFrom(tf_optimizer.OptimizeGraph(inlining(), meta, verbose=False))
     return result
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.contract import registry
-from models.contract.recipe import Config, Recipe
+from models.contract.recipe import Config, ConfigError, Recipe
 
 if TYPE_CHECKING:
     import keras  # takes seconds, which who only reads a folder need not wait
@@ -70,6 +70,22 @@ def describe(directory: str) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def chosen(option: str, path: str) -> tuple[dict[str, Any], Recipe, Config]:
+    """What an option that names a pushed model stands for: as of `describe`, with its recipe and configuration.
+
+    Raises:
+      ConfigError: there is none, or it cannot be understood; with the option's name.
+    """
+    try:
+        about = describe(str(newest(path)))
+        recipe = registry.get(about["recipe"])
+        return about, recipe, recipe.config(**about["config"])
+    except FileNotFoundError as error:
+        raise ConfigError(f"{option}={path}: neither a recipe's name nor a pushed model") from error
+    except (ValueError, KeyError, TypeError, LookupError) as error:
+        raise ConfigError(f"{option}={path}: of another version of this project: {error}") from error
+
+
 def versions(folder: str | os.PathLike) -> dict[int, pathlib.Path]:
     """The complete models of a serving folder by their version, the oldest first; an absent folder holds none."""
     found = [p for p in pathlib.Path(folder).glob("*") if p.name.isdecimal() and (p / "saved_model.pb").is_file()]
@@ -91,8 +107,11 @@ def newest(directory: str) -> pathlib.Path:
     return max(found, key=lambda p: int(p.name), default=pathlib.Path(directory))
 
 
-def load(directory: str) -> "tuple[Recipe, Config, keras.Model]":
+def load(directory: str, precision: str = "") -> "tuple[Recipe, Config, keras.Model]":
     """Builds a pushed model again: its recipe, its configuration, and the model with its weights and tables.
+
+    Args:
+      precision: arithmetic of its layers, if not what its configuration says.
 
     Raises:
       FileNotFoundError: no model of ours there.
@@ -100,7 +119,7 @@ def load(directory: str) -> "tuple[Recipe, Config, keras.Model]":
     """
     about = describe(directory)
     recipe = registry.get(about["recipe"])
-    config = recipe.config(**about["config"])
+    config = recipe.config(**about["config"] | ({"precision": precision} if precision else {}))
     model = recipe.build(config)
     extra = pathlib.Path(directory) / EXTRA
     model.load_weights(extra / WEIGHTS)

@@ -105,8 +105,11 @@ def _assign(model: "keras.Model", weights: Sequence[np.ndarray]) -> None:
         variable.assign(values.astype(variable.dtype))
 
 
-def unpack(path: str | os.PathLike) -> "tuple[Recipe, Config, keras.Model]":
+def unpack(path: str | os.PathLike, precision: str = "") -> "tuple[Recipe, Config, keras.Model]":
     """The recipe, the configuration and the model, its weights rounded to half precision, with its tables.
+
+    Args:
+      precision: arithmetic of its layers, if not what its configuration says.
 
     Raises:
       ReleaseError: the file is missing, damaged or not of this version's models.
@@ -117,7 +120,7 @@ def unpack(path: str | os.PathLike) -> "tuple[Recipe, Config, keras.Model]":
             weights = [file[key] for key in sorted(file.files) if key.isdecimal()]
             tables = {k.removeprefix(_TABLE): file[k] for k in file.files if k.startswith(_TABLE)}
         recipe = registry.get(about["recipe"])
-        config = recipe.config(**about["config"])
+        config = recipe.config(**about["config"] | ({"precision": precision} if precision else {}))
         model = recipe.build(config)
         _assign(model, weights)
         if tables:

@@ -140,10 +140,15 @@ def shuffled(examples: tf.data.Dataset, most: int, seed: int) -> tf.data.Dataset
     Args:
       examples: serialised records (scalar strings), or what a cache holds anyway.
     """
+    return examples.shuffle(held(examples, most), seed=seed, reshuffle_each_iteration=True)
+
+
+def held(examples: tf.data.Dataset, most: int) -> int:
+    """How many of these examples, `most` at most, `shuffled` keeps in memory."""
     if examples.element_spec == tf.TensorSpec([], tf.string):
         longest = max((len(record) for record in examples.take(8).as_numpy_iterator()), default=1)
         most = max(1, min(most, KEPT // longest))
-    return examples.shuffle(most, seed=seed, reshuffle_each_iteration=True)
+    return most
 
 
 def steady(dataset: tf.data.Dataset) -> tf.data.Dataset:

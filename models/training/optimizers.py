@@ -5,7 +5,8 @@
             Group(optimizer(config), model.critic), Group(optimizer(config), model.generator, every=2)))
 
 The losses of a game go into one `compute_loss`: what one side must not learn from is held still by `frozen` (a network)
-or `ops.stop_gradient` (what it made), so that each weight sees the gradient of its own loss alone.
+or `ops.stop_gradient` (what it made), so that each weight sees the gradient of its own loss alone. Where each step is
+one side's turn (`models.generative.game`) groups have `every=ON_ITS_TURN`.
 """
 
 import dataclasses
@@ -16,6 +17,8 @@ from keras import ops
 
 from models.contract.recipe import Config
 from models.training import replicas
+
+ON_ITS_TURN = 0  # `Group.every`: at the steps whose loss depends on the group's part
 
 
 def schedule(config: Config) -> keras.optimizers.schedules.LearningRateSchedule:
@@ -30,8 +33,12 @@ def schedule(config: Config) -> keras.optimizers.schedules.LearningRateSchedule:
     )
 
 
-def optimizer(config: Config, learning_rate: float | None = None) -> keras.optimizers.Optimizer:
-    """Adam, or SGD with Nesterov's momentum, on the schedule of the configuration or at a rate that can be assigned."""
+def optimizer(config: Config, learning_rate: float | None = None, **of_adam) -> keras.optimizers.Optimizer:
+    """Adam, or SGD with Nesterov's momentum, on the schedule of the configuration or at a rate that can be assigned.
+
+    Args:
+      of_adam: what Adam is given besides: beta_1, say. SGD is not.
+    """
     common = {
         "learning_rate": schedule(config) if learning_rate is None else learning_rate,
         "global_clipnorm": config.gradient_clip_norm / replicas.count() or None,  # Keras sums what is clipped
@@ -39,7 +46,7 @@ def optimizer(config: Config, learning_rate: float | None = None) -> keras.optim
     }
     if config.optimizer == "sgd":
         return keras.optimizers.SGD(momentum=config.momentum, nesterov=config.momentum > 0, **common)
-    return keras.optimizers.Adam(**common)
+    return keras.optimizers.Adam(**common, **of_adam)
 
 
 def compile_model(model: keras.Model, config: Config) -> None:
@@ -52,13 +59,14 @@ class Group:
     """An optimizer and the part of the model that it trains.
 
     Attributes:
-      optimizer: with its own schedule, whose steps are the updates of this group. part: a layer.
-      every: at which of the training's steps the part is updated: every one, every second, ... Gradients are computed
-        at each; they must be dense.
+      optimizer: with its own schedule, whose steps are the updates of this group.
+      part: a layer; None for all that belongs to no other group.
+      every: at which of the training's steps the part is updated: every one, every second, ...; or `ON_ITS_TURN`, where
+        not all its gradients are zeros. Gradients are computed at each; they must be dense.
     """
 
     optimizer: keras.optimizers.Optimizer
-    part: keras.Layer
+    part: keras.Layer | None
     every: int = 1
 
 
@@ -76,8 +84,9 @@ class Optimizers(keras.optimizers.Optimizer):
     def __init__(self, *groups: Group, name: str = "optimizers"):
         super().__init__(learning_rate=0.0, name=name)
         self.groups = groups
+        self._reached = {}  # while they are applied: id of a group -> whether any of its gradients is not zero
         for group in groups:
-            if group.every > 1:
+            if group.every != 1:
                 self._skip(group)
 
     def _skip(self, group: Group) -> None:
@@ -97,13 +106,15 @@ class Optimizers(keras.optimizers.Optimizer):
         one.assign_sub = functools.partial(change, one.assign_sub)
 
     def _is_due(self, group: Group):
+        if group.every == ON_ITS_TURN:
+            return self._reached[id(group)]
         return (self.iterations + 1) % group.every == 0
 
-    @staticmethod
-    def _own(group: Group, variables) -> list[int]:
+    def _own(self, group: Group, variables) -> list[int]:
         """Places of a group's variables."""
-        own = {id(v) for v in group.part.trainable_variables}
-        return [n for n, variable in enumerate(variables) if id(variable) in own]
+        parts = [group.part] if group.part is not None else [g.part for g in self.groups if g.part is not None]
+        own = {id(v) for part in parts for v in part.trainable_variables}
+        return [n for n, variable in enumerate(variables) if (id(variable) in own) == (group.part is not None)]
 
     def build(self, variables):
         """Makes the variables of all optimizers."""
@@ -126,8 +137,13 @@ class Optimizers(keras.optimizers.Optimizer):
             self.build(variables)
         for group in self.groups:
             if own := self._own(group, variables):
-                group.optimizer.apply([grads[n] for n in own], [variables[n] for n in own])
-                if group.every > 1:
+                its = [grads[n] for n in own]
+                if group.every == ON_ITS_TURN:
+                    if not (found := [ops.any(g != 0) for g in its if g is not None]):
+                        continue  # run eagerly, the loss knows nothing of the other side
+                    self._reached[id(group)] = ops.any(ops.stack(found))
+                group.optimizer.apply(its, [variables[n] for n in own])
+                if group.every != 1:
                     group.optimizer.iterations.assign_sub(ops.where(self._is_due(group), 0, 1))
         self.iterations.assign_add(1)
 

@@ -1,7 +1,6 @@
 """What is trained on which data: the options that say it, checked, and the pipeline that follows from them."""
 
 import contextlib
-import importlib
 import pathlib
 import sys
 
@@ -44,12 +43,14 @@ def recipe_options(command):
             recipe_argument,
             click.option(
                 "--data", type=PATH,
-                help="Folder of pictures or of class folders, or a packed .npz file; folder or archive of recordings.",
+                help="Folder of pictures or of class folders, or a packed .npz file; folder or archive of recordings; "
+                "folder of persons, or a table of pairs; folder of scenes with label maps; folder of clips.",
             ),
             click.option(
                 "--dataset",
                 help="TFDS data set instead; cinc2017 or wfdb_folder: how to read recordings at --data. "
-                "[default: sample_photos; digits for classifiers; ecg_sample (simulated) for electrocardiograms]",
+                "[default: sample_photos; digits for classifiers; ecg_sample (simulated) for electrocardiograms; "
+                "sample_faces (simulated) for faces; sample_shapes (simulated) for scenes; sample_clips for clips]",
             ),
             preset_option,
             set_option,
@@ -120,8 +121,11 @@ def options_of(recipe, config, data, chosen, **places):
 
 
 def pipeline_of(options):
-    """The pipeline of the recipe's shape: `create_pipeline` of the module pipeline/shapes/<shape>.py."""
-    return importlib.import_module(f"pipeline.shapes.{options.recipe.shape}").create_pipeline(options)
+    """The pipeline of the recipe's shape: `create_pipeline` of its module in `pipeline.shapes`."""
+    import pipeline.shapes as shapes
+    from components import found
+
+    return found.find(shapes, options.recipe.shape, "shape").create_pipeline(options)
 
 
 @contextlib.contextmanager

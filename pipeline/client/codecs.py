@@ -11,9 +11,14 @@ from pipeline.arguments.paths import PATH
 from pipeline.client.urls import must_be_url
 
 STREAM_SUFFIX = ".kmp"
-_RELEASED = {"codec": "edic", "ecg": "ecg_crnn"}  # of `models.publishing.released`, what is used without a model
+_RELEASED = {
+    "codec": "edic",
+    "lossless": "lossless",
+    "ecg": "ecg_crnn",
+}  # of `models.publishing.released`, what is used without a model
 
 _SERVER_OPTIONS = (
+    click.option("--url", help="A served model instead: http://HOST:8501/v1/models/NAME, or grpc://HOST:8500/..."),
     click.option("--wait", default=60.0, show_default=True, type=click.FloatRange(0), metavar="S",
                  help="With --url: ask a server that is away or busy again for S seconds."),
     click.option("--parallel", default=1, show_default=True, type=click.IntRange(1, 256), metavar="N",
@@ -31,7 +36,6 @@ def server_options(command: Callable) -> Callable:
 def model_options(command: Callable) -> Callable:
     """The options that say which codec is used."""
     for option in (
-        click.option("--url", help="A served model instead: http://HOST:8501/v1/models/NAME, or grpc://HOST:8500/..."),
         *_SERVER_OPTIONS,
         click.option(
             "--model",
@@ -79,7 +83,7 @@ def wish(models: Sequence[pathlib.Path], url: str | None, **wanted: float | None
 
 
 def released_folder(kind: str) -> pathlib.Path:
-    """The folder of the released model of a kind, "codec" or "ecg"; the first call makes it.
+    """The folder of the released model of a kind, "codec", "lossless" or "ecg"; the first call makes it.
 
     Raises:
       UserError: there are no released weights, the file is damaged, or the cache cannot be written.
@@ -120,3 +124,41 @@ def open_codec(
     process_memory.be_frugal()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     return CodecFamily(models, refine) if family else ServedCodec(newest_version(models[0]))
+
+
+def open_lossless(models: Sequence[pathlib.Path], url: str | None, wait: float | None = None):
+    """A codec without loss: the one at a folder or a URL, or the released one.
+
+    Raises:
+      KompaktError: there is no codec, or it is one with loss.
+    """
+    if url is None:
+        from components.serving.served_codec import describe, newest_version
+
+        models = models or (released_folder("lossless"),)
+        if len(models) > 1:
+            raise UserError("--lossless takes one model")
+        about = describe(newest_version(models[0]))
+        if not about.get("lossless", "lmbda" not in about.get("config", {})):  # earlier exports do not say it
+            raise UserError(f"{models[0]}: a codec with loss; --lossless takes one without")
+    return open_codec(models, url, False, wait=wait)
+
+
+def open_reader(models: Sequence[pathlib.Path], url: str | None, wait: float | None = None):
+    """What decodes streams: the models given, or whichever released codec wrote one.
+
+    Raises:
+      KompaktError: there is no codec.
+    """
+    if models or url is not None:
+        return open_codec(models, url, len(models) > 1, wait=wait)
+    from components import process_memory
+    from components.serving import released_model
+    from components.serving.released_codecs import ReleasedCodecs
+    from models.publishing import released
+
+    kinds = [kind for kind in ("codec", "lossless") if _RELEASED[kind] in released.names()]
+    kinds.sort(key=lambda kind: not released_model.is_prepared(_RELEASED[kind]))  # who asks first waits for none
+    process_memory.be_frugal()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    return ReleasedCodecs(kinds or ["codec"], released_folder)

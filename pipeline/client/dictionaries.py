@@ -17,7 +17,6 @@ SUFFIX = ".npz"
 def dictionary_options(command: Callable) -> Callable:
     """The options that say which dictionary is used."""
     for option in (
-        click.option("--url", help="A served model instead: http://HOST:8501/v1/models/NAME, or grpc://HOST:8500/..."),
         server_options,
         click.option("--model", type=PATH, help="A pushed dictionary, or a folder of its versions."),
     ):
@@ -31,18 +30,27 @@ def open_dictionary(model: pathlib.Path | None, url: str | None, wait: float, pa
     Raises:
       KompaktError: there is no dictionary, or not one place of it was said.
     """
+    from components.serving.served_dictionary import ServedDictionary
+
+    return open_asked(ServedDictionary, model, url, wait, parallel)
+
+
+def open_asked(kind: type, model: pathlib.Path | None, url: str | None, wait: float, parallel: int) -> Callable:
+    """What asks a model of a `kind`, a subclass of `components.serving.served_model.Asked`, as `open_dictionary` says.
+
+    Raises:
+      KompaktError: there is no such model, or not one place of it was said.
+    """
     must_be_one([model] if model else [], url, parallel)
     if not (model or url):
         raise UserError("give --model DIR or --url http://HOST:PORT/v1/models/NAME")
-    from components.serving.served_dictionary import WANTED, ServedDictionary
-
     if not url:
-        return ServedDictionary(model).ask
+        return kind(model).ask
     from pipeline.client.remote import RemoteError, open_model
 
     remote = open_model(url, wait)
-    if missing := WANTED - set(remote.signatures()):
-        raise UserError(f"{url}: not a dictionary: no signature '{min(missing)}'")
+    if missing := kind.wanted - set(remote.signatures()):
+        raise UserError(f"{url}: not a {kind.what}: no signature '{min(missing)}'")
 
     def ask(signature: str, **inputs) -> dict:
         rows = {name: [v if isinstance(v, bytes) else np.asarray(v).tolist()] for name, v in inputs.items()}

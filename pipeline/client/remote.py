@@ -91,9 +91,13 @@ class RemoteCodec:
         name = "compress_refined" if refine else "compress_at"
         return self._call(name, "bitstream_bytes", image_bytes=image_bytes, **wanted)
 
-    def decompress(self, bitstream_bytes: bytes) -> bytes:
-        """Decodes a stream to the bytes of a PNG file. Raises RemoteError."""
-        return self._call("decompress", "image_bytes", bitstream_bytes=bitstream_bytes)
+    def decompress(self, bitstream_bytes: bytes, seed: int | None = None) -> bytes:
+        """Decodes a stream to the bytes of a PNG file; `seed` as of `ServedCodec.decompress`. Raises RemoteError."""
+        if seed is None:
+            return self._call("decompress", "image_bytes", bitstream_bytes=bitstream_bytes)
+        if not self._has("decompress_seeded"):
+            raise Refused(f"{self._model.url}: takes no seed: all its pictures follow from their streams")
+        return self._call("decompress_seeded", "image_bytes", bitstream_bytes=bitstream_bytes, seed=seed)
 
     def is_variable(self) -> bool:
         """Whether the model has rates to choose from. Raises RemoteError."""
@@ -114,18 +118,21 @@ class RemoteCodec:
 
 
 class RemotePredictor:
-    """Calls `predict` of a served model of classes."""
+    """Calls `predict` of a served model of classes, or `predict_streams` with streams in place of pictures."""
 
-    def __init__(self, model: RemoteModel):
+    def __init__(self, model: RemoteModel, streams: bool = False):
         self._model = model
+        self._signature, self._argument = ("predict", "image_bytes")
+        if streams:
+            self._signature, self._argument = ("predict_streams", "bitstream_bytes")
         self._names: list[str] = []
 
     def takes(self) -> frozenset[str]:
-        """Names of what `predict` takes; nothing where the model has no such signature. Raises RemoteError."""
-        return frozenset(self._model.signatures().get("predict", ()))
+        """Names of what the signature takes; nothing where the model has none. Raises RemoteError."""
+        return frozenset(self._model.signatures().get(self._signature, ()))
 
     def best(self, batch: Sequence, count: int = 1) -> list[list[tuple[str, float]]]:
-        """The likeliest classes of each picture (bytes) or signal (millivolts at 300 Hz): (name, probability).
+        """The likeliest classes of each picture, stream (bytes) or signal (millivolts at 300 Hz): (name, probability).
 
         The names come by the signature `predict_names`, once; of a model without it only the likeliest class has a
         name, and the others their numbers.
@@ -135,7 +142,8 @@ class RemotePredictor:
         """
         if not len(batch):
             return []
-        answers = self._model.predict("predict", _pictures(batch) if isinstance(batch[0], bytes) else _signals(batch))
+        given = {self._argument: batch} if isinstance(batch[0], bytes) else _signals(batch)
+        answers = self._model.predict(self._signature, given)
         try:
             return self._named(answers, count)
         except (KeyError, TypeError, IndexError, ValueError) as error:
@@ -158,10 +166,6 @@ class RemotePredictor:
                 names = answer.get("class_name", answer.get("", ()))
                 self._names = [name.decode() if isinstance(name, bytes) else str(name) for name in names]
         return self._names
-
-
-def _pictures(batch: Sequence[bytes]) -> dict[str, Sequence]:
-    return {"image_bytes": batch}
 
 
 def _signals(batch: Sequence) -> dict[str, Sequence]:

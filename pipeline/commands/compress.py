@@ -1,10 +1,12 @@
-"""The command that codes pictures: `compress`."""
+"""The command that codes pictures, or clips where the model is one of clips: `compress`."""
 
 import click
 
 from components.kinds.pictures.extensions import EXTENSIONS
+from pipeline.arguments.errors import UserError
 from pipeline.arguments.paths import PATH, must_be_writable
-from pipeline.client.codecs import STREAM_SUFFIX, model_options, must_be_one, open_codec, wish
+from pipeline.client.clips.asked import are_clips, asked_of_clips
+from pipeline.client.codecs import STREAM_SUFFIX, model_options, must_be_one, open_codec, open_lossless, wish
 from pipeline.client.files import gather, output_options, plan, process, tell_left_out
 
 
@@ -24,25 +26,42 @@ from pipeline.client.files import gather, output_options, plan, process, tell_le
     "--refine",
     type=click.IntRange(0, 100),
     default=0,
-    help="Passes that search for better latents; 16 take some seconds, for 9 % fewer bits at equal PSNR (Kodak).",
+    help="Passes that search for better latents; 16 take some seconds, for 9 % fewer bits at equal PSNR (Kodak). With "
+    "--lossless: that adapt weights to the picture.",
 )
-def command(pictures, models, url, wait, parallel, out, overwrite, psnr, refine, **wanted):
+@click.option(
+    "--lossless", is_flag=True, help="Keep every value: the released lossless codec, or one given by --model or --url."
+)
+def command(pictures, models, url, wait, parallel, out, overwrite, psnr, refine, lossless, **wanted):
     """Compress PICTURES (files, or folders searched through) to OUT/<path below the folder>.kmp.
 
-    What is hidden or no picture is left out of folders, and counted.
+    With --model of a codec of clips: clips (files, or folders searched through for files and folders of frames) to
+    OUT/<path below the folder>.kmv. What was stopped goes on at the next group of frames.
+
+    What is hidden or no picture is left out of folders, and counted. With --lossless a PNG's values come back as they
+    are, of 16 bits too; other formats as their decoded pixels.
     """
     must_be_one(models, url, parallel)
-    choice = wish(models, url, **wanted)
+    if are_clips(pictures, models, url):
+        from pipeline.client.clips import coding
+
+        quality = asked_of_clips(models, url, refine, lossless, **wanted)
+        return coding.compress(pictures, models[0], out, overwrite, quality, psnr)
+    if lossless and any(value is not None for value in wanted.values()):
+        raise UserError("--lossless has one rate: leave out --quality and the targets")
+    choice = None if lossless else wish(models, url, **wanted)
     files, left_out = gather(pictures, EXTENSIONS)
     pairs = plan(files, out, STREAM_SUFFIX, overwrite)
     must_be_writable("--out", out)
-    codec = open_codec(models, url, choice is not None, refine, wait)
+    codec = open_lossless(models, url, wait) if lossless else open_codec(models, url, choice is not None, refine, wait)
     from components.evaluation import classic, rate_distortion
     from components.kinds.pictures.pictures import normalize
     from models.entropy.coder import header
 
     def work(content: bytes) -> tuple[bytes, str]:
         picture = normalize(content)
+        if lossless and picture.format == "png":  # its very values: 16 bits, and no profile is applied to them
+            picture = picture._replace(encoded=content)
         if choice:
             stream, _, bound, setting = codec.compress(picture.encoded, choice)
         else:
@@ -60,4 +79,4 @@ def command(pictures, models, url, wait, parallel, out, overwrite, psnr, refine,
         return stream, line
 
     tell_left_out(left_out)
-    process(pairs, out, "compressing", work, parallel)
+    return process(pairs, out, "compressing", work, parallel)

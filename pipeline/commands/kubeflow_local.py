@@ -40,7 +40,7 @@ def command(file, out, claims, parameters, kfp_python, verbose) -> None:
     for name, value in told.items():
         if not isinstance(compiled.parameters[name], str):
             told[name] = _whole(name, value)
-    results = kubeflow_local.run(file, out, kfp_python or kubeflow_local.environment(), folders, told, verbose)
+    results = kubeflow_local.run(file, out, kubeflow_local.environment(kfp_python), folders, told, verbose)
     pushed = kubeflow_local.pushed(results, out, file, folders)
     click.echo(f"pushed model  {pushed}" if pushed else "not pushed: see the report, or no claim keeps what was pushed")
     raise SystemExit(0 if pushed else 1)

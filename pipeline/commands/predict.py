@@ -8,10 +8,10 @@ import click
 
 from components.kinds.pictures.extensions import EXTENSIONS
 from pipeline.arguments.errors import UserError
-from pipeline.arguments.paths import PATH
+from pipeline.arguments.paths import PATH, shown
 from pipeline.client import recordings
 from pipeline.client.answers import answers, show
-from pipeline.client.codecs import must_be_one, released_folder, server_options
+from pipeline.client.codecs import STREAM_SUFFIX, must_be_one, released_folder, server_options
 from pipeline.client.files import gather, tell_left_out
 
 
@@ -19,7 +19,6 @@ from pipeline.client.files import gather, tell_left_out
 @click.argument("inputs", nargs=-1, required=True, type=PATH)
 @click.option("--model", type=PATH, help="A pushed classifier, or a folder of its versions. [default: the released "
               "model of electrocardiograms]")  # fmt: skip
-@click.option("--url", help="A served model instead: http://HOST:8501/v1/models/NAME, or grpc://HOST:8500/...")
 @server_options
 @click.option("--top", default=1, show_default=True, type=click.IntRange(1), help="Classes shown for each.")
 @click.option("--lead", type=click.IntRange(0), help="Lead of the recordings. [default: the first named ECG, I or II]")
@@ -29,8 +28,8 @@ def command(inputs, model, url, wait, parallel, top, lead, window, overlap) -> N
     """Say what INPUTS show: a line each with the likeliest classes and their probabilities.
 
     INPUTS are files or folders of pictures, or of electrocardiograms (.hea with .dat or .mat, or .mat alone); which of
-    the two, the model says. With --window there is a line for every window, with its start in seconds, and then the
-    share of windows of each class.
+    the two, the model says. A classifier of codes takes streams of its codec (.kmp) beside pictures. With --window
+    there is a line for every window, with its start in seconds, and then the share of windows of each class.
 
     A file that cannot be read is named on the error output; the others are answered all the same, and the exit code is
     then 1.
@@ -44,12 +43,7 @@ def command(inputs, model, url, wait, parallel, top, lead, window, overlap) -> N
     if pictures:
         if window or lead is not None:
             raise UserError("--window, --overlap and --lead are for models of electrocardiograms; this is not one")
-        from components.kinds.pictures.pictures import normalize
-
-        files, left_out = gather(inputs, EXTENSIONS)
-        tell_left_out(left_out)
-        read = {file.path: lambda file=file: normalize(file.path.read_bytes()).encoded for file in files}
-        whole = show(answers(read.items(), predictor, top, parallel))
+        whole = _pictures_and_streams(inputs, predictor, _of_streams(model, url, wait), top, parallel)
     else:
         whole = recordings.run(inputs, predictor, top, lead, window, step, parallel)
     if not whole:
@@ -86,6 +80,42 @@ def _default(inputs: Sequence[pathlib.Path]) -> pathlib.Path:
         raise UserError("give --model DIR or --url http://HOST:PORT/v1/models/NAME: only recordings "
                            f"({', '.join(recordings.SUFFIXES)}) are answered without")  # fmt: skip
     return released_folder("ecg")
+
+
+def _pictures_and_streams(inputs, predictor, of_streams, count: int, parallel: int) -> bool:
+    """Prints what pictures show, then what streams do; returns whether there was no error.
+
+    Args:
+      of_streams: makes what takes streams; None where the model reads none. Others as of `answers`.
+
+    Raises:
+      UserError: a path does not exist, a folder holds nothing of use, or a stream is given to a model that reads none.
+    """
+    from components.kinds.pictures.pictures import normalize
+
+    files, left_out = gather(inputs, (*EXTENSIONS, STREAM_SUFFIX) if of_streams else EXTENSIONS)
+    streams = [file.path for file in files if file.path.suffix.lower() == STREAM_SUFFIX]
+    if streams and not of_streams:
+        raise UserError(f"{shown(streams[0])}: the model reads pictures, no streams (it has no 'predict_streams')")
+    tell_left_out(left_out)
+    pictures = [file.path for file in files if file.path not in set(streams)]
+    read = {path: lambda path=path: normalize(path.read_bytes()).encoded for path in pictures}
+    whole = show(answers(read.items(), predictor, count, parallel))
+    if streams:
+        whole &= show(answers([(path, path.read_bytes) for path in streams], of_streams(), count, parallel))
+    return whole
+
+
+def _of_streams(model: pathlib.Path | None, url: str | None, wait: float):
+    """What makes the predictor of a model's streams; None where it reads none. Raises UserError, RemoteError."""
+    from components.serving.served_classifier import ServedStreams
+    from components.serving.served_model import takes
+    from pipeline.client.remote import RemotePredictor, open_model
+
+    if url:
+        served = RemotePredictor(open_model(url, wait), streams=True)
+        return (lambda: served) if ServedStreams.wanted <= served.takes() else None
+    return (lambda: ServedStreams(model)) if ServedStreams.wanted <= takes(model, ServedStreams.signature) else None
 
 
 def _open(model: pathlib.Path | None, url: str | None, wait: float):

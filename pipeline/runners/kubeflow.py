@@ -11,9 +11,9 @@ import pathlib
 from typing import Any
 
 import yaml
+from tfx import components as tfx_components
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
-from tfx.v1 import components as tfx_components
-from tfx.v1.types.standard_artifacts import Model
+from tfx.types.standard_artifacts import Model
 
 from models.files import replacing
 from pipeline.runners import kubeflow_entry

@@ -59,18 +59,26 @@ def read(file: pathlib.Path) -> Compiled:
     return Compiled(steps, claims, {name: p.get("defaultValue") for name, p in parameters.items()})
 
 
-def environment() -> pathlib.Path:
-    """The Python that has the SDK, made on first use in the user's cache, or in KOMPAKT_CACHE.
+def environment(given: pathlib.Path | None = None) -> pathlib.Path:
+    """The Python that has the SDK: the one given, else one made on first use in the user's cache, or in KOMPAKT_CACHE.
+
+    The latter links to the Python that made it: each has one of its own, made again where it no longer runs, as in a
+    copy of a cache that lacks links.
 
     Raises:
-      LocalError: it cannot be made.
+      LocalError: it cannot be made, or the one given does not run or has no SDK.
     """
+    if given:
+        if not _runs(given):
+            raise LocalError(f"{given}: is no Python that has kfp 2.16")
+        return given
     cache = pathlib.Path(os.environ.get("KOMPAKT_CACHE") or platformdirs.user_cache_dir("kompakt"))
-    folder = cache / f"kfp-{hashlib.sha256(_LOCK.read_bytes()).hexdigest()[:16]}"
+    made_of = hashlib.sha256(_LOCK.read_bytes() + f"{sys.base_prefix} {sys.version}".encode())
+    folder = cache / f"kfp-{made_of.hexdigest()[:16]}"
     python, done = folder / "bin" / "python", folder / "complete"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with held(f"{folder}.lock", "another process installs the KFP SDK; waiting for it"):
-        if not done.exists():
+        if not (done.exists() and _runs(python)):
             print(f"installing the KFP SDK into {folder} (100 MB) ...", flush=True)
             shutil.rmtree(folder, ignore_errors=True)
             install = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "-r", _LOCK]
@@ -81,6 +89,15 @@ def environment() -> pathlib.Path:
                     raise LocalError(f"the KFP SDK cannot be installed ({said}); give its Python as --kfp-python")
             done.touch()
     return python
+
+
+def _runs(python: pathlib.Path) -> bool:
+    """Whether a Python is there and has the SDK; that of TFX itself is too old."""
+    check = "import sys, kfp.local; sys.exit([int(n) for n in kfp.__version__.split('.')[:2]] < [2, 16])"
+    try:
+        return not subprocess.run([python, "-I", "-c", check], capture_output=True).returncode
+    except OSError:
+        return False
 
 
 def namespace() -> list[str]:

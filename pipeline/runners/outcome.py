@@ -31,8 +31,8 @@ def finish(steps: list[Step], options: Options, out: pathlib.Path, console: Cons
         rows += [("pushed model", path), ("for a server", str(configuration.write_beside(pathlib.Path(path).parent)))]
     page = build.load(report.parent)
     rows += [*table.rows(page), ("report", str(report))]
-    for name, value in rows:  # no rich table: it cuts paths to the terminal's width, which is 80 in a pipe
-        console.print(f"{name:18}{escape(value)}", soft_wrap=True)
+    for line in table.aligned(rows):
+        console.print(escape(line), soft_wrap=True)
     for line in table.lines(page):
         console.print(escape(line), soft_wrap=True)
     for reason in reasons:

@@ -4,7 +4,7 @@ TfdsExampleGen -> Generation-0 -> Generation-1 -> ... -> Trainer [-> Ensemble] -
               \\-> Control, Control-2, ... (the same seeds on labels alone) -> Comparison
 """
 
-from tfx.v1 import dsl
+from tfx.orchestration.pipeline import Pipeline
 
 from components import artifacts
 from components.training.ensemble import Ensemble
@@ -14,7 +14,7 @@ from pipeline.shapes import line
 from pipeline.shapes.student import compare, numbered
 
 
-def create_pipeline(options: line.Options) -> dsl.Pipeline:
+def create_pipeline(options: line.Options) -> Pipeline:
     """The DAG of one chain.
 
     Raises:

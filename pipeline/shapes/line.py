@@ -7,13 +7,15 @@ TfdsExampleGen -> StatisticsGen -> SchemaGen -> ExampleValidator
 
 import dataclasses
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from tfx import components as tfx_components
 from tfx.dsl.placeholder.placeholder import Placeholder
+from tfx.orchestration import metadata
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto import pusher_pb2, trainer_pb2
 from tfx.types import channel_utils
-from tfx.v1 import components as tfx_components
-from tfx.v1 import dsl, orchestration, proto
 
 from components import artifacts, closure, given
 from components.artifacts import LOCAL_BEAM
@@ -104,7 +106,7 @@ class Options:
         return {self.dataset, self.recipe.data, "photos"}
 
 
-def create_pipeline(options: Options) -> dsl.Pipeline:
+def create_pipeline(options: Options) -> Pipeline:
     """The plain DAG, for the local runner and for Kubeflow alike."""
     ingest = ingest_of(options)
     examples = ingest.outputs["examples"]
@@ -148,7 +150,9 @@ def judge(options: Options, examples, validation: tuple, training, model=None, c
         eval_config=eval_config(options.recipe.evaluation),
     )
     check = ServingCheck(model=model, examples=examples, split=TEST)
-    destination = proto.PushDestination(filesystem=proto.PushDestination.Filesystem(base_directory=options.push_dir))
+    destination = pusher_pb2.PushDestination(
+        filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=options.push_dir)
+    )
     pusher = Pusher(
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=check.outputs["blessing"],
@@ -169,13 +173,13 @@ def judge(options: Options, examples, validation: tuple, training, model=None, c
     return [baseline, evaluator, check, pusher, report]
 
 
-def assemble(options: Options, components: list) -> dsl.Pipeline:
+def assemble(options: Options, components: list) -> Pipeline:
     """The pipeline of these components, and of those whose values they take; each with its code's digest."""
     components = [*_makers_of_values(components), *components]
     for component in components:
         sign(component, _names(component, options))
-    sqlite = orchestration.metadata.sqlite_metadata_connection_config
-    return dsl.Pipeline(
+    sqlite = metadata.sqlite_metadata_connection_config
+    return Pipeline(
         pipeline_name=options.name,
         pipeline_root=options.root,
         components=components,
@@ -234,6 +238,24 @@ def tuned(options: Options, examples) -> tuple:
     return found, *train(options, examples, found=found)
 
 
+def behind(options: Options, before: Callable[[Options, Any], tuple], by: str) -> Pipeline:
+    """The pipeline of a training with steps before it, the last model of which it is given.
+
+    Args:
+      before: of options and the channel of the records: (steps, channel of the model, that of what is trained on).
+      by: the module that makes these records.
+    """
+    learned = dataclasses.replace(options, records_by=(*options.records_by, by))
+    ingest = ingest_of(options)
+    examples = ingest.outputs["examples"]
+    validation = validate(examples, options.recipe)
+    first, model, records = before(options, examples)
+    found = search(learned, records, model) if options.tune else None
+    (training,) = train(learned, records, teacher=model, found=found)
+    judged = judge(learned, examples, validation, training)
+    return assemble(learned, [ingest, *validation, *first, *([found] if found else []), training, *judged])
+
+
 def search(options: Options, examples, teacher=None):
     """A Tuner of the run's own model; `teacher` is the channel of the model that it learns from."""
     custom, common = _training(options, options.recipe, options.config, examples, teacher)
@@ -290,8 +312,8 @@ def _training(options: Options, recipe: Recipe, config: Config, examples, teache
     }
     if options.elsewhere:
         custom["data"] = options.data_digest
-    return custom, {"examples": examples, "base_model": teacher, "train_args": proto.TrainArgs(splits=[TRAIN]),
-                    "eval_args": proto.EvalArgs(splits=[VALIDATION])}  # fmt: skip
+    return custom, {"examples": examples, "base_model": teacher, "train_args": trainer_pb2.TrainArgs(splits=[TRAIN]),
+                    "eval_args": trainer_pb2.EvalArgs(splits=[VALIDATION])}  # fmt: skip
 
 
 def _baseline(options: Options, model):

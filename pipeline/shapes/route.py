@@ -5,7 +5,7 @@ TfdsExampleGen -> Teacher (keeps its route) -> Anchors -> Trainer [, Trainer-2, 
 
 import dataclasses
 
-from tfx.v1 import dsl
+from tfx.orchestration.pipeline import Pipeline
 
 from components.training.teacher import Anchors
 from models.contract.recipe import ConfigError
@@ -14,7 +14,7 @@ from pipeline.shapes import line
 from pipeline.shapes.student import compare, numbered
 
 
-def create_pipeline(options: line.Options) -> dsl.Pipeline:
+def create_pipeline(options: line.Options) -> Pipeline:
     """The DAG of one run along a route.
 
     Raises:

@@ -11,7 +11,7 @@ import dataclasses
 import json
 from typing import NamedTuple
 
-from tfx.v1 import dsl
+from tfx.orchestration.pipeline import Pipeline
 
 from components.evaluation.comparison import Comparison
 from components.training import teacher
@@ -20,7 +20,7 @@ from models.distillation import stages, student
 from pipeline.shapes import line
 
 
-def create_pipeline(options: line.Options) -> dsl.Pipeline:
+def create_pipeline(options: line.Options) -> Pipeline:
     """The DAG of one distillation. A picture that is augmented is shown to the teacher anew each time it is drawn."""
     config = options.config
     taught = dataclasses.replace(options, records_by=(*options.records_by, teacher.__name__))
@@ -79,19 +79,19 @@ class _Lesson(NamedTuple):
 def _lesson(options: line.Options, examples, suffix: str = "", found=None) -> _Lesson:
     """What students learn from: a teacher and the records, with its outputs if the pictures stay as they are."""
     config = options.config
-    instructor = _teacher(options, examples, suffix, found)
+    instructor = teacher_of(options, examples, suffix, found)
     model = instructor.outputs["model"]
     if config.is_augmented or not stages.both(config).teacher_names:
         return _Lesson([instructor], model, examples)
     cached = teacher.TeacherOutputs(
         examples=examples,
         model=model,
-        config=json.dumps(_without_training(config), sort_keys=True),
+        config=of_teacher(config),
     ).with_id("TeacherOutputs" + suffix)
     return _Lesson([instructor, cached], model, cached.outputs["outputs"])
 
 
-def _teacher(options: line.Options, examples, suffix: str, found):
+def teacher_of(options: line.Options, examples, suffix: str = "", found=None):
     """The step that makes the teacher, or brings the one that was given."""
     config = options.config
     if student.is_trained_here(config):
@@ -103,8 +103,8 @@ def _teacher(options: line.Options, examples, suffix: str, found):
     return teacher.GivenTeacher(path=config.teacher, content=teacher.digest(config.teacher))
 
 
-def _without_training(config) -> dict:
-    """The options on which the teacher's outputs depend: which features, which pictures."""
+def of_teacher(config) -> str:
+    """The options on which the teacher's outputs depend, as far as a recipe has them, JSON: features and pictures."""
     kept = ("classes", "class_names", "image_size", "teacher_range", "teacher_output", "terms", "hint_terms",
             "student", "student_settings", "alpha", "beta", "temperature")  # fmt: skip
-    return {name: getattr(config, name) for name in kept}
+    return json.dumps({name: getattr(config, name) for name in kept if hasattr(config, name)}, sort_keys=True)

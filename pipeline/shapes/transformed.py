@@ -8,8 +8,9 @@ The served model takes ingest records as they are, so evaluation, serving check 
 
 import dataclasses
 
-from tfx.v1 import components as tfx_components
-from tfx.v1 import dsl, proto
+from tfx import components as tfx_components
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto import transform_pb2
 
 from components.kinds.recordings.transform import RecordSchema
 from models.records import pictures as picture_records
@@ -18,7 +19,7 @@ from pipeline.shapes import line
 TRANSFORM_FN = "components.kinds.recordings.transform.preprocessing_fn"
 
 
-def create_pipeline(options: line.Options) -> dsl.Pipeline:
+def create_pipeline(options: line.Options) -> Pipeline:
     """The DAG of a recipe whose records are transformed before training."""
     options = dataclasses.replace(options, records_by=(*options.records_by, TRANSFORM_FN.rpartition(".")[0]))
     ingest = line.ingest_of(options)
@@ -29,7 +30,7 @@ def create_pipeline(options: line.Options) -> dsl.Pipeline:
         examples=examples,
         schema=schema.outputs["schema"],
         preprocessing_fn=TRANSFORM_FN,
-        splits_config=proto.SplitsConfig(analyze=[line.TRAIN], transform=list(picture_records.SPLITS)),
+        splits_config=transform_pb2.SplitsConfig(analyze=[line.TRAIN], transform=list(picture_records.SPLITS)),
         disable_analyzer_cache=True,
         disable_statistics=True,  # they would hold every signal in memory; StatisticsGen has the side features
     )

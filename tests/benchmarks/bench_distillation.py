@@ -13,46 +13,19 @@ import argparse
 import importlib.util
 import json
 import pathlib
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 
 import numpy as np
-import tensorflow as tf
 
 from models.contract import registry
 from models.distillation import route
 from models.training.callbacks import KeepRoute
-from models.training.loop import compiled_model
+from tests.benchmarks.turns import Peer, seconds, step
 from tests.claims.distillation import METHODS
 
-ROUNDS = 5
 MORE = {"born_again": "born_again", "cwtm": "cwtm", "dkpp": "dkpp", "rbf": METHODS["kd"] + " + 50*cckd(kernel=rbf)"}
-
-
-def step(recipe_name: str, options: dict, batch) -> Callable[[], None]:
-    """One training step of a recipe on a batch, compiled and run once."""
-    recipe = registry.get(recipe_name)
-    model = compiled_model(recipe, recipe.make_config("small", options))
-    model.make_train_function()
-    # The iterator is endless; each call takes one batch of it and waits for the loss.
-    iterator = iter(tf.data.Dataset.from_tensors(batch).repeat())
-    model.train_function(iterator)
-    return lambda: model.train_function(iterator)
-
-
-def seconds(steps: dict[str, Callable], count: int) -> dict[str, float]:
-    """Median over the rounds of the seconds that one step takes."""
-    taken: dict[str, list] = {name: [] for name in steps}
-    for _ in range(ROUNDS):
-        for name, call in steps.items():
-            start = time.perf_counter()
-            for _ in range(count):
-                call()
-            taken[name].append((time.perf_counter() - start) / count)
-    return {name: float(np.median(values)) for name, values in taken.items()}
 
 
 def methods(batch_size: int, folder: str) -> dict[str, Callable]:
@@ -84,30 +57,6 @@ def methods(batch_size: int, folder: str) -> dict[str, Callable]:
     return found
 
 
-class Peer:
-    """PyTorch's training step, in a process of its own, whose Python may be another one's."""
-
-    def __init__(self, python: str, batch_size: int):
-        """
-        Raises:
-          RuntimeError: that Python cannot do it.
-        """
-        command = [python, str(pathlib.Path(__file__).with_name("peer_torch.py")), str(batch_size)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.version = self._answer()
-
-    def __call__(self) -> None:
-        """One step, waited for."""
-        self.process.stdin.write("step\n")
-        self.process.stdin.flush()
-        self._answer()
-
-    def _answer(self) -> str:
-        if not (line := self.process.stdout.readline()):
-            raise RuntimeError("the peer has ended")
-        return line.strip()
-
-
 def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -127,7 +76,7 @@ def main() -> None:
     x = random.uniform(size=(128, 32, 32, 3)).astype("float32")
     y = np.eye(10, dtype="float32")[random.integers(0, 10, 128)]
     steps = {"ours": step("resnet", {"classes": 10, "image_size": 32, "batch_size": 128}, (x, y))}
-    peer = given.peer and Peer(given.peer, 128)
+    peer = given.peer and Peer(given.peer, "peer_torch.py", "128")
     if peer:
         steps[f"PyTorch {peer.version}"] = peer
     for name, value in seconds(steps, max(1, given.steps // 6)).items():

@@ -7,7 +7,8 @@ Every set is ingested in a fresh process, which scans it and runs the pipeline's
 on Beam's in-process runner; with `--workers` on its runner of several processes, whose own memory is told besides (the
 largest one's). The sets are made here: `pictures` are PNGs of noise of 256x256 pixels (0.2 MB each) in
 class folders; `recordings` are matrices of 60 s with headers and a table of labels, `archive` the same in a tar; `tfds`
-is a data set of two splits that is prepared before, of such pictures; `packed` a packed file of 64x64 pixels each.
+is a data set of two splits that is prepared before, of such pictures; `packed` a packed file of 64x64 pixels each;
+`clips` one film of 1920x1080 pixels, of whose frames there are so many, in H.264.
 """
 
 import json
@@ -27,7 +28,7 @@ import tensorflow_datasets as tfds
 BEAM_ARGS = ["--sdk_container_image=none"]
 IN_MEMORY = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
 DATASETS = {"pictures": "class_folders", "recordings": "cinc2017", "archive": "cinc2017", "tfds": "noise_pictures",
-            "packed": "packed"}  # fmt: skip
+            "packed": "packed", "clips": "clips"}  # fmt: skip
 
 
 def _noise(seed: int, side: int) -> np.ndarray:
@@ -97,6 +98,27 @@ class NoisePictures(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, first, last):
         for n in range(first, last):
             yield n, {"image": _noise(n, 256), "label": n % 2}
+
+
+def make_clips(place: pathlib.Path, count: int) -> pathlib.Path:
+    """A folder with one film, and two clips of two small frames for the other splits."""
+    import itertools
+
+    import av
+
+    place.mkdir(parents=True)
+    wall = np.kron(_noise(0, 120), np.ones((18, 18, 1), np.uint8))
+    for name, frames, height, width in (("film", count, 1080, 1920), ("a", 2, 64, 64), ("b", 2, 96, 64)):
+        with av.open(str(place / f"{name}.mp4"), "w") as container:
+            stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast", "crf": "30"})
+            stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
+            for number, shift in zip(range(frames), itertools.cycle(range(100)), strict=False):
+                pixels = np.ascontiguousarray(wall[shift : shift + height, shift : shift + width])
+                frame = av.VideoFrame.from_ndarray(pixels, "rgb24")
+                frame.pts = number
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+    return place
 
 
 def make_tfds(place: pathlib.Path, count: int) -> pathlib.Path:

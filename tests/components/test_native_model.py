@@ -4,6 +4,7 @@ import gzip
 import os
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -202,6 +203,25 @@ def test_needs_nothing_of_tensorflows_python(directory):
     done = subprocess.run(command, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "[[24.0]]\n"
+
+
+BEFORE = """
+import sys
+from components.native_model import NativeModel
+
+model = NativeModel(sys.argv[1])
+import tensorflow as tf
+
+assert tf.reduce_sum(tf.ones([3])).numpy() == 3
+print(tf.saved_model.load(sys.argv[1]).signatures.keys() == model.signatures.keys())
+"""
+
+
+def test_tensorflows_python_can_be_imported_behind_it(directory):
+    command = [sys.executable, "-c", BEFORE, str(directory)]
+    done = subprocess.run(command, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip().endswith("True")
 
 
 def test_a_model_is_split_by_what_its_signatures_do(directory, tmp_path):

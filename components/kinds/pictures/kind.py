@@ -75,7 +75,7 @@ class Pictures(Kind):
         encoded = picture_records.parse(tf.constant(record))[picture_records.ENCODED].numpy()
         sides = np.array(picture_records.decode(encoded).shape[:2])
         return {"examples": record, "image_bytes": encoded, "quality": np.array(50), "passes": np.array(1),
-                "index": np.array(0), "height_and_width": sides}  # fmt: skip
+                "index": np.array(0), "seed": np.array(0), "height_and_width": sides}  # fmt: skip
 
 
 KIND = Pictures()

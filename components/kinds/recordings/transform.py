@@ -15,10 +15,11 @@ import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx.dsl.component.experimental.annotations import OutputArtifact
+from tfx.dsl.component.experimental.decorators import component
 from tfx.dsl.io import fileio
+from tfx.types.standard_artifacts import Schema
 from tfx.utils import io_utils
-from tfx.v1.dsl.components import OutputArtifact, component
-from tfx.v1.types.standard_artifacts import Schema
 from tfx_bsl.coders import example_coder
 from tfx_bsl.public import tfxio
 

@@ -29,8 +29,8 @@ from models.layers import fixed_point
 from models.layers.hyper import STRIDE
 
 # What a squared error of one quantisation step is worth in bits. By high-rate theory 6 / ln 2 = 8.7, where the step is
-# optimal for rounding; measured on photographs it is about twice that, at low and at high rates (docs/decisions.md).
-ERROR_BITS = 18.0
+# optimal for rounding; whole curves are best at several times that (docs/decisions.md).
+ERROR_BITS = 60.0
 # What integers are coded for latents, any shape, less their means, given what integers of that shape would cost each.
 Choice = Callable[[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]], tf.Tensor]
 Tables = Mapping[str, np.ndarray]  # all integers that a latent coder looks up, by name

@@ -85,19 +85,20 @@ class Payload(Protocol):
 class PictureServer(tf.Module):
     """Holds a payload codec and the served functions in `functions`.
 
-    With `store`, pictures of which a PNG is hardly larger than the payload's stream are coded as that.
+    With `store`, pictures of which a PNG is hardly larger than the payload's stream are coded as that. A `lossless`
+    payload decodes the very pixels: then only a smaller PNG is taken, and any of 16 bits as it came, stored or not.
     """
 
-    def __init__(self, payload: Payload, store: bool = False):
+    def __init__(self, payload: Payload, store: bool = False, lossless: bool = False):
         super().__init__(name="codec")
-        self.payload, self.variable, self.store = payload, payload.variable, store
+        self.payload, self.variable, self.store, self.lossless = payload, payload.variable, store, lossless
         self.fingerprint, self.reads, self.tables = payload.fingerprint, payload.reads, payload.tables
         # One trace of each, whichever signature calls it; nothing here needs AutoGraph, which is slow to trace.
         graph = functools.partial(tf.function, autograph=False)
         # Nothing large is an argument: who calls a function holds its arguments until it is done.
         scalar, number = tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int32)
         self._code = graph(self.code_picture, [scalar, number])
-        self._write = graph(self.write_stream, [scalar, number]) if store else self._code
+        self._write = graph(self.write_stream, [scalar, number]) if store or lossless else self._code
         self._read = graph(self.read_payload, [scalar])
         self.functions = {
             "compress": graph(self.compress, [tf.TensorSpec([None], tf.string, "image_bytes")]),
@@ -113,14 +114,25 @@ class PictureServer(tf.Module):
         if payload.chooses:
             # A trace of its own: the search's gradients would take memory from who does not ask for them.
             self._code_refined = graph(self.code_picture, [scalar, number, number])
-            self._write_refined = graph(self.write_stream, [scalar, number, number]) if store else self._code_refined
+            writes = store or lossless
+            self._write_refined = graph(self.write_stream, [scalar, number, number]) if writes else self._code_refined
             wanted = [images, passes, *([quality] if self.variable else [])]
             self.functions["compress_refined"] = graph(self.compress_refined, wanted)
 
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Names of the numbers of `serving_default`."""
+        return "bpp", "psnr_db", "ms_ssim", *self.payload.measures
+
     def write_stream(self, encoded: tf.Tensor, step: tf.Tensor, passes: tf.Tensor | None = None) -> tf.Tensor:
-        """As `code_picture`, or the picture as it is where that is hardly larger."""
-        stream = self._code(encoded, step) if passes is None else self._code_refined(encoded, step, passes)
-        return stored.instead(encoded, stream, tf.cast(step, tf.float32) / LAST_STEP)
+        """As `code_picture`, or the picture as it is where that is hardly larger (of a lossless codec: smaller)."""
+
+        def code():
+            return self._code(encoded, step) if passes is None else self._code_refined(encoded, step, passes)
+
+        if self.lossless:
+            return stored.whole(encoded, code, self.store)
+        return stored.instead(encoded, code(), tf.cast(step, tf.float32) / LAST_STEP)
 
     def code_picture(self, encoded: tf.Tensor, step: tf.Tensor, passes: tf.Tensor | None = None) -> tf.Tensor:
         """Codes one picture by the payload.
@@ -181,7 +193,7 @@ class PictureServer(tf.Module):
     def compress(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """image_bytes string [B] (PNG, JPEG, BMP) -> {"bitstream_bytes": string [B]}."""
 
-        return {"bitstream_bytes": _each(lambda encoded: self._write(encoded, DEFAULT_STEP), image_bytes)}
+        return {"bitstream_bytes": each(lambda encoded: self._write(encoded, DEFAULT_STEP), image_bytes)}
 
     def compress_at(self, image_bytes: tf.Tensor, quality: tf.Tensor) -> dict[str, tf.Tensor]:
         """`compress` at a quality of its own for each picture: int32 [B], 0 (small files) to 100.
@@ -190,7 +202,7 @@ class PictureServer(tf.Module):
           tf.errors.InvalidArgumentError: a quality lies outside.
         """
         pairs = image_bytes, steps_of(quality)
-        return {"bitstream_bytes": _each(lambda pair: self._write(*pair), pairs)}
+        return {"bitstream_bytes": each(lambda pair: self._write(*pair), pairs)}
 
     def compress_refined(
         self, image_bytes: tf.Tensor, passes: tf.Tensor, quality: tf.Tensor | None = None
@@ -206,7 +218,7 @@ class PictureServer(tf.Module):
             passes = tf.identity(passes)
 
         wanted = image_bytes, steps, passes
-        return {"bitstream_bytes": _each(lambda one: self._write_refined(*one), wanted)}
+        return {"bitstream_bytes": each(lambda one: self._write_refined(*one), wanted)}
 
     def decompress(self, bitstream_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """bitstream_bytes string [B] -> {"image_bytes": string [B]}, PNG."""
@@ -215,7 +227,7 @@ class PictureServer(tf.Module):
             coded = functools.partial(lambda s: pictures.write_picture(*self.read_stream(s)), stream)
             return tf.cond(stored.is_stored(stream), functools.partial(stored.read, stream), coded)
 
-        return {"image_bytes": _each(one, bitstream_bytes)}
+        return {"image_bytes": each(one, bitstream_bytes)}
 
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Really codes and decodes pictures: serialised records, string [B] -> numbers, each float32 [B, 1].
@@ -224,7 +236,7 @@ class PictureServer(tf.Module):
         payload that is measured, whatever a PNG would take. A codec of variable quality is measured at `DEFAULT_STEP`.
         """
         encoded = picture_records.parse(examples)[picture_records.ENCODED]
-        names = ("bpp", "psnr_db", "ms_ssim", *self.payload.measures)
+        names = self.measures
         spec = tf.TensorSpec([len(names)], tf.float32)
         numbers = tf.map_fn(
             lambda e: tf.stack(self._measure(e)), encoded, fn_output_signature=spec, parallel_iterations=1
@@ -232,11 +244,23 @@ class PictureServer(tf.Module):
         return {name: numbers[:, i : i + 1] for i, name in enumerate(names)}
 
     def _measure(self, encoded: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return self.measure(*self.compared(encoded))
+
+    def compared(self, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Really codes and decodes one picture file, string scalar.
+
+        Returns:
+          (pixels of the original, uint8 [H, W, 3]; what `Payload.decode` gives; what is drawn from it, of the shape of
+          the pixels; bits a pixel of the stream, float32 scalar).
+        """
         stream, (pixels, _, _) = self._code(encoded, DEFAULT_STEP), pictures.read_picture(encoded)
         decoded, sides, flags, _ = self._read(stream)
-        drawn = self.draw(decoded, sides, flags)
         area = tf.cast(tf.shape(pixels)[0] * tf.shape(pixels)[1], tf.float32)
         bpp = 8.0 * tf.cast(tf.strings.length(stream), tf.float32) / area
+        return pixels, decoded, self.draw(decoded, sides, flags), bpp
+
+    def measure(self, pixels: tf.Tensor, decoded: tf.Tensor, drawn: tf.Tensor, bpp: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """The numbers of `measures` of what `compared` gives, float32 scalars."""
         psnr, similarity = distortion.psnr_db(pixels[None], drawn[None]), distortion.ms_ssim(pixels[None], drawn[None])
         more = self.payload.measure(pixels, decoded, drawn, bpp, tf.constant(DEFAULT_STEP))
         return bpp, psnr[0], similarity[0], *more
@@ -284,7 +308,7 @@ def _first(numbers: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.bitcast(tf.fingerprint(numbers[None])[0, :4], tf.uint32), tf.int64)
 
 
-def _each(function: Callable, values) -> tf.Tensor:
+def each(function: Callable, values) -> tf.Tensor:
     """Strings [B] that a function makes of each element, one after the other: memory is that of one picture.
 
     `tf.map_fn` copies all elements in and all results out. Here the only picture of a request is not copied.

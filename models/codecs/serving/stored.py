@@ -4,6 +4,8 @@ Icons, diagrams and screenshots are such pictures: a codec for photographs spend
 blurs them. On photographs a PNG is ten to eighty times as large as a stream, on graphics one to four times.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from models.codecs.serving.picture_files import PNG_START, png_header
@@ -49,6 +51,39 @@ def instead(encoded: tf.Tensor, stream: tf.Tensor, quality: tf.Tensor) -> tf.Ten
         return tf.cond(tf.cast(tf.strings.length(packed), tf.float32) <= most, lambda: packed, lambda: stream)
 
     return tf.cond(guess <= _WORTH_A_TRY * most, smaller, lambda: stream)
+
+
+def whole(encoded: tf.Tensor, code: Callable[[], tf.Tensor], smaller: bool) -> tf.Tensor:
+    """A picture's stream without any loss: a PNG of 16 bits as it came, else the smaller one of two.
+
+    Args:
+      encoded: string scalar, the picture file.
+      code: gives the stream that a lossless codec of 8 bits makes of it.
+      smaller: whether a PNG is taken where that is smaller; a large one is not written anew.
+
+    Returns:
+      string scalar.
+    """
+    start, sides, kind = png_header(encoded)
+    is_png, is_deep = tf.equal(start, PNG_START), tf.equal(tf.strings.substr(kind, 0, 1), b"\x10")
+
+    def packed(content):
+        width, height = tf.unstack(png_header(content)[1])
+        return container.pack(height, width, 0, 0, 0, [content], STORED)
+
+    def shortest():
+        stream = code()
+        large = tf.reduce_prod(tf.shape(stream_pixels(encoded))[:2]) > _LARGE_PNG
+        anew = tf.cond(large, lambda: encoded, lambda: tf.io.encode_png(stream_pixels(encoded), compression=_LEVEL))
+        as_it_came = is_png & (tf.strings.length(encoded) <= tf.strings.length(anew))
+        content = tf.cond(as_it_came, lambda: encoded, lambda: anew)
+        fits = (is_png | ~large) & (tf.strings.length(content) < tf.strings.length(stream))
+        return tf.cond(fits, lambda: packed(content), lambda: stream)
+
+    def stream_pixels(content):
+        return picture_records.decode(content, channels=0)
+
+    return tf.cond(is_png & is_deep, lambda: packed(encoded), shortest if smaller else code)
 
 
 def _guess(encoded: tf.Tensor) -> tf.Tensor:

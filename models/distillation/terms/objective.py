@@ -18,6 +18,7 @@ from models.contract.recipe import ConfigError
 from models.distillation.terms.attention import AttentionTransfer
 from models.distillation.terms.born_again import BornAgain, ConfidenceWeighted, PermutedDarkKnowledge
 from models.distillation.terms.correlation import Correlation
+from models.distillation.terms.embeddings import FeatureConsistency, MutualRelations
 from models.distillation.terms.hint import Hint
 from models.distillation.terms.labels import CrossEntropy
 from models.distillation.terms.logits import DecoupledLogits, LogitRegression, Logits
@@ -35,6 +36,8 @@ TERMS: Mapping[str, type[Term]] = {
     "rkd_distance": RelationalDistance,
     "rkd_angle": RelationalAngle,
     "cckd": Correlation,
+    "fcd": FeatureConsistency,
+    "coupleface": MutualRelations,
     "born_again": BornAgain,
     "cwtm": ConfidenceWeighted,
     "dkpp": PermutedDarkKnowledge,

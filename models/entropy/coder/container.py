@@ -93,6 +93,14 @@ def version_of(stream: tf.Tensor) -> tf.Tensor:
 
 
 @tf.autograph.experimental.do_not_convert
+def sides_of(stream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Height and width in pixels, int32 scalars, that a stream (string scalar) which was read says."""
+    data = bit_fields.string_to_bytes(tf.strings.substr(stream, CHECKED, FIXED - CHECKED))
+    _, _, height, width, _ = _numbers(data)
+    return tf.cast(height, tf.int32), tf.cast(width, tf.int32)
+
+
+@tf.autograph.experimental.do_not_convert
 def unpack(
     stream: tf.Tensor, model_fingerprints: tf.Tensor, section_count: int, versions: Sequence[int] = READ
 ) -> tuple[Header, list[tf.Tensor]]:

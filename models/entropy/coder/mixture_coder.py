@@ -5,15 +5,16 @@ ordered by the size of their alphabets so that symbols of one row take the same 
 (`MixtureCdf.searches`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
 
 from models.entropy.coder import bit_fields
 from models.entropy.coder.bit_fields import require
+from models.entropy.coder.chunked import ChunkedCoder
 from models.entropy.coder.rans_reader import decode_all, end_checks, open_stream, take_escapes
-from models.entropy.coder.rans_stream import DAMAGED, MAX_SYMBOL, encode_all, escape_values, join_chunks, split_chunks
+from models.entropy.coder.rans_stream import DAMAGED, MAX_SYMBOL, encode_all, escape_values
 from models.entropy.densities.mixture_cdf import MOST_BITS, PRECISION, MixtureCdf, Mixtures
 from models.entropy.lanes import const, shift_left
 
@@ -21,8 +22,8 @@ CHUNK = 3 << 17  # symbols coded at a time: their temporary numbers take some 40
 _plain = tf.autograph.experimental.do_not_convert
 
 
-class MixtureCoder(tf.Module):
-    """Codes symbols; `cdf` makes the distributions. All runs on the CPU, in a `tf.function` or eagerly."""
+class MixtureCoder(ChunkedCoder):
+    """Codes symbols with magnitudes up to 2^30; `cdf` makes the distributions."""
 
     def __init__(self, tables: Mapping[str, np.ndarray] | None = None, name: str = "mixture_coder"):
         """Args:
@@ -32,46 +33,10 @@ class MixtureCoder(tf.Module):
         super().__init__(name=name)
         self.cdf = MixtureCdf(tables)
 
-    @_plain
-    def encode(self, symbols: tf.Tensor, means: tf.Tensor, levels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        """One string for all symbols.
-
-        Args:
-          symbols: int32 [N], magnitudes up to 2**30.
-          means, levels, logits: int32 or int64 [K, N], see `MixtureCdf.mixtures`.
-
-        Raises:
-          tf.errors.InvalidArgumentError: on a symbol out of range.
-        """
-
-        def one(begin, end, state):
-            return self.encode_chunk(symbols[begin:end], *_cut(begin, end, means, levels, logits)), state
-
-        with tf.device("CPU:0"):
-            return join_chunks(one, tf.size(symbols), CHUNK)[0]
-
-    @_plain
-    def decode(self, stream: tf.Tensor, means: tf.Tensor, levels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        """The symbols, int32 [N], of a string written by `encode` with the same parameters.
-
-        Raises:
-          tf.errors.InvalidArgumentError: if the string does not fit them, or is damaged.
-        """
-
-        def one(part, begin, end, state):
-            return self.decode_chunk(part, *_cut(begin, end, means, levels, logits)), state
-
-        with tf.device("CPU:0"):
-            return split_chunks(one, stream, tf.shape(means)[1], CHUNK)
-
     @property
     def chunk(self) -> int:
         """Symbols of a chunk at most."""
         return CHUNK
-
-    def decoder(self) -> Callable[..., tf.Tensor]:
-        """What undoes `encode_chunk`: (string, means, levels, logits) -> symbols int32 [n]."""
-        return self.decode_chunk
 
     @_plain
     def encode_chunk(self, symbols: tf.Tensor, means: tf.Tensor, levels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -142,10 +107,6 @@ class MixtureCoder(tf.Module):
         with tf.control_dependencies(end_checks(state)):
             symbols = tf.tensor_scatter_nd_update(mixtures.centres, places[:, None], found)
         return tf.cast(symbols, tf.int32)
-
-
-def _cut(begin: tf.Tensor, end: tf.Tensor, *parameters: tf.Tensor) -> list[tf.Tensor]:
-    return [values[:, begin:end] for values in parameters]
 
 
 def _gather(mixtures: Mixtures, places: tf.Tensor) -> Mixtures:

@@ -9,9 +9,18 @@ import numpy as np
 import tensorflow as tf
 
 from models.entropy.coder.bit_fields import require
-from models.entropy.coder.rans_reader import DecoderState, advance, decode_all, end_checks, open_stream, take_escapes
+from models.entropy.coder.rans_reader import (
+    DecoderState,
+    advance,
+    begin_steps,
+    decode_all,
+    end_checks,
+    finish_steps,
+    lanes_of_step,
+    open_stream,
+    take_escapes,
+)
 from models.entropy.coder.rans_stream import (
-    DAMAGED,
     MAX_SYMBOL,
     encode_all,
     encode_steps,
@@ -152,9 +161,7 @@ class RansCoder(tf.Module):
         the stream is a constant of the graph.
         """
         with tf.device("CPU:0"):
-            state, counts = open_stream(stream, self._table(), steps=True)
-            # Counted from the front, lane count i ends after the steps of counts 0 to i.
-            return state._replace(ends=tf.cumsum(counts))
+            return begin_steps(stream, self._table())
 
     @_plain
     def pull(
@@ -172,13 +179,11 @@ class RansCoder(tf.Module):
             The next state, and the symbols, int32 [n], zero where invalid.
         """
         with tf.device("CPU:0"):
-            level = tf.reduce_sum(tf.cast(state.ends <= state.step, tf.int64))
-            lanes = state.plan[tf.minimum(level, tf.size(state.plan, tf.int64) - 1)]
             # Indexes are not checked as ``decode`` does it, which takes as long as decoding some hundred symbols; the
             # look-up itself refuses what lies outside the tables.
             chosen = indexes if valid is None else tf.where(valid, indexes, self.table_count)
             bases = shift_left(tf.cast(chosen, tf.int64), const(self.precision))
-            state, entries = advance(state, bases, lanes, *self._look_up(state.table))
+            state, entries = advance(state, bases, lanes_of_step(state), *self._look_up(state.table))
             state, symbols = self._symbols(state, entries, indexes)
             return state._replace(step=state.step + 1), symbols
 
@@ -190,8 +195,7 @@ class RansCoder(tf.Module):
             tf.errors.InvalidArgumentError: if steps were left out, or the stream is damaged.
         """
         with tf.device("CPU:0"):
-            steps = require(tf.equal(state.step, state.ends[-1]), DAMAGED + "its number of steps is another")
-            return tf.group(steps, *end_checks(state))
+            return finish_steps(state)
 
     def _decode_chunk(self, stream: tf.Tensor, indexes: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
         """Symbols, int32 [n], of what ``encode_all`` wrote."""

@@ -158,3 +158,22 @@ def end_checks(state: DecoderState) -> list[tf.Operation]:
     consumed = tf.logical_and(tf.equal(state.pointer, state.limit), tf.equal(state.escaped, escapes - 1))
     message = DAMAGED + "its symbols do not end where their encoder began"
     return [require(tf.reduce_all([state.good, all_back, consumed]), message)]
+
+
+def begin_steps(stream: tf.Tensor, table: tf.Tensor) -> DecoderState:
+    """The state before the first step of a string that ``encode_steps`` wrote."""
+    state, counts = open_stream(stream, table, steps=True)
+    # Counted from the front, lane count i ends after the steps of counts 0 to i.
+    return state._replace(ends=tf.cumsum(counts))
+
+
+def lanes_of_step(state: DecoderState) -> tf.Tensor:
+    """How many lanes the next step is coded on, int64 scalar."""
+    level = tf.reduce_sum(tf.cast(state.ends <= state.step, tf.int64))
+    return state.plan[tf.minimum(level, tf.size(state.plan, tf.int64) - 1)]
+
+
+def finish_steps(state: DecoderState) -> tf.Operation:
+    """What holds after the last step of every undamaged stream."""
+    steps = require(tf.equal(state.step, state.ends[-1]), DAMAGED + "its number of steps is another")
+    return tf.group(steps, *end_checks(state))

@@ -34,6 +34,7 @@ LENGTH_BITS = 5
 ESCAPE_PAYLOAD = 3  # bits a nibble: most escapes lie close to their alphabet's edge
 _MAX_STEP_LANES = 256
 _GROWING_PAIRS = 8
+LANE_BITS = 1300
 UNROLL = 4  # pairs a turn of the loop; more gains nothing
 
 
@@ -47,17 +48,23 @@ def _ideal_bits(precision: int, frequencies: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.cast(costs, tf.int64)) // 256
 
 
-def _lanes_for(bits: tf.Tensor, symbols: tf.Tensor, limit: int) -> tf.Tensor:
-    """How many lanes a stream of so many bits bears: each costs about five bits, 0.39 % in all.
+def _lanes_for(bits: tf.Tensor, symbols: tf.Tensor, limit: int, lane_bits: int = LANE_BITS) -> tf.Tensor:
+    """How many lanes a stream of so many bits bears: each costs about five bits, by default 0.39 % in all.
 
     Many cheap symbols take long on few lanes: they get ten at least, which cost some seven bytes.
     """
-    return tf.clip_by_value(tf.maximum(bits // 1300, tf.minimum(symbols // 1200, 10)), 1, limit)
+    return tf.clip_by_value(tf.maximum(bits // lane_bits, tf.minimum(symbols // 1200, 10)), 1, limit)
 
 
-def encode_all(precision: int, frequencies: tf.Tensor, starts: tf.Tensor, escapes: tf.Tensor) -> tf.Tensor:
-    """The string of all symbols (int64 [N] each): lanes grow over the last ones, then code the rest in one go."""
-    plan = lane_plan(_lanes_for(_ideal_bits(precision, frequencies), tf.size(frequencies, tf.int64), MAX_LANES))
+def encode_all(
+    precision: int, frequencies: tf.Tensor, starts: tf.Tensor, escapes: tf.Tensor, lane_bits: int = LANE_BITS
+) -> tf.Tensor:
+    """The string of all symbols (int64 [N] each): lanes grow over the last ones, then code the rest in one go.
+
+    There is a lane for each `lane_bits` of it.
+    """
+    bits, count = _ideal_bits(precision, frequencies), tf.size(frequencies, tf.int64)
+    plan = lane_plan(_lanes_for(bits, count, MAX_LANES, lane_bits))
     final = tf.size(plan, tf.int64) - 1
 
     def one_level(level, end, states, words, counts, _):

@@ -11,7 +11,10 @@ import tensorflow as tf
 import tensorflow_data_validation as tfdv
 import tensorflow_datasets as tfds
 from tensorflow_metadata.proto.v0 import anomalies_pb2
-from tfx import v1 as tfx
+from tfx import components
+from tfx.orchestration import metadata
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
 
 from components.artifacts import LOCAL_BEAM
@@ -83,16 +86,16 @@ def _records(folder: pathlib.Path) -> dict[str, list[dict]]:
     return parsed
 
 
-def _pipeline(root: pathlib.Path, folder: pathlib.Path, validate: bool) -> tfx.dsl.Pipeline:
+def _pipeline(root: pathlib.Path, folder: pathlib.Path, validate: bool) -> Pipeline:
     ingest = TfdsExampleGen("photos", str(folder), sources.dataset_digest("photos", str(folder)), max_unreadable=0.1)
-    statistics = tfx.components.StatisticsGen(ingest.outputs["examples"], stats_options=side_feature_options())
-    schema = tfx.components.SchemaGen(statistics.outputs["statistics"], infer_feature_shape=True)
-    validator = tfx.components.ExampleValidator(statistics.outputs["statistics"], schema.outputs["schema"])
-    return tfx.dsl.Pipeline(
+    statistics = components.StatisticsGen(ingest.outputs["examples"], stats_options=side_feature_options())
+    schema = components.SchemaGen(statistics.outputs["statistics"], infer_feature_shape=True)
+    validator = components.ExampleValidator(statistics.outputs["statistics"], schema.outputs["schema"])
+    return Pipeline(
         pipeline_name="ingest",
         pipeline_root=str(root / "pipeline"),
         components=[ingest, statistics, schema, validator] if validate else [ingest],
-        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(str(root / "m.db")),
+        metadata_connection_config=metadata.sqlite_metadata_connection_config(str(root / "m.db")),
         enable_cache=True,
         beam_pipeline_args=BEAM_ARGS,
     )
@@ -105,7 +108,7 @@ def test_a_run_writes_records_statistics_and_is_cached_until_a_file_comes(tmp_pa
     (folder / "deep.png").write_bytes(grey16(9, 10)[1])
     (folder / "again.png").write_bytes((folder / "003.png").read_bytes())
     (folder / "broken.jpg").write_bytes(encoded(noise(20, 20, 8), "JPEG")[:300])
-    runner = tfx.orchestration.LocalDagRunner()
+    runner = LocalDagRunner()
     runner.run(_pipeline(tmp_path, folder, validate=True))
     runs = tmp_path / "pipeline" / "TfdsExampleGen" / "examples"
     (first,) = runs.iterdir()

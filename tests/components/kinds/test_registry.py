@@ -116,10 +116,11 @@ def test_a_kind_of_data_is_a_folder(tmp_path):
 
 
 def test_the_kinds_know_their_data_sets():
-    assert set(registry.kinds()) == {"matrices", "pictures", "recordings"}
+    assert set(registry.kinds()) == {"clips", "faces", "matrices", "pictures", "recordings", "scenes"}
     assert all(isinstance(kind, Kind) for kind in registry.kinds().values())
     assert registry.kind_of("wfdb_folder").noun == "recordings" and registry.kind_of("cifar10") is None
-    with pytest.raises(DataError, match="no kind of data is called 'words'; there are matrices, pictures, recordings"):
+    known = "clips, faces, matrices, pictures, recordings, scenes"
+    with pytest.raises(DataError, match=f"no kind of data is called 'words'; there are {known}"):
         registry.get("words")
 
 
@@ -129,6 +130,9 @@ def test_the_kinds_know_their_data_sets():
         ("pictures", "", False, "sample_photos"), ("pictures", "", True, "digits"),
         ("pictures", "/data", False, "photos"), ("pictures", "/data", True, "class_folders"),
         ("pictures", "/data/set.npz", True, "packed"), ("recordings", "", True, "ecg_sample"),
+        ("faces", "", False, "sample_faces"), ("faces", "/data", False, "face_folders"),
+        ("clips", "", False, "sample_clips"), ("clips", "/data", False, "clips"),
+        ("scenes", "", False, "sample_shapes"), ("scenes", "/data", False, "scene_folders"),
     ],
 )  # fmt: skip
 def test_what_is_meant_without_a_name(noun, place, labelled, name):

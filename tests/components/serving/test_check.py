@@ -13,7 +13,7 @@ from tfx.types import standard_artifacts
 from components.serving import check as serving_check
 from components.serving import probe
 from models.records import recordings as ecg_records
-from tests.components import toy_model, untrained_ecg
+from tests.components import toy_model, untrained_ecg, untrained_faces
 from tests.models.kinds import write_records
 
 SIZES = [(3, 5), (40, 30), (2000, 1000)]
@@ -153,3 +153,10 @@ def test_packages_that_came_by_the_path_are_found_and_the_project_is_not(tmp_pat
         said[name] = done.stderr.strip().splitlines()[-1]
     assert said["without"] == "ModuleNotFoundError: No module named 'numpy'"
     assert said["with"].startswith("NativeError"), "TensorFlow's library was there, and refused an empty record"
+
+
+def test_a_network_for_faces_is_asked_for_a_pair(tmp_path):
+    """Its records are pictures that say more, which decides what it is warmed up with."""
+    found = warmup(tmp_path, check(tmp_path, untrained_faces.save, untrained_faces.records))
+    assert set(found) == {"embed", "verify", "serving_default"}
+    assert set(found["verify"]) == {"first_bytes", "second_bytes"}

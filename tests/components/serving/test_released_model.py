@@ -27,21 +27,31 @@ from models.entropy.coder import header
 from models.publishing import released
 from pipeline import cli
 from tests.components.recordings_on_disk import real_recordings
-from tests.models.kinds import KINDS, photograph, png
+from tests.models.kinds import photograph, png, tiny
 
 
 @pytest.fixture
-def weights(tmp_path, monkeypatch):
-    recipe = registry.get("factorized")
-    model = recipe.build(recipe.make_config("small", KINDS["codec"].tiny))
-    released.pack(recipe, model.config, model, tmp_path / "tiny.npz")
+def pack(tmp_path, monkeypatch):
+    """Name of a recipe -> the file of its released model, "tiny"."""
     monkeypatch.setattr(released, "FOLDER", tmp_path)
     monkeypatch.setenv("KOMPAKT_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "tiny.npz"
+
+    def of(name: str) -> pathlib.Path:
+        recipe = registry.get(name)
+        model = recipe.build(recipe.make_config("small", tiny(recipe)))
+        released.pack(recipe, model.config, model, tmp_path / "tiny.npz")
+        return tmp_path / "tiny.npz"
+
+    return of
 
 
-def test_is_made_once_and_codes(weights):
-    said = []
+@pytest.fixture
+def weights(pack):
+    return pack("small_cnn")
+
+
+def test_is_made_once_and_codes(pack):
+    said, weights = [], pack("factorized")
     directory = released_model.directory_of("tiny", said.append)
     assert directory.is_relative_to(weights.parent / "cache" / "tiny") and len(said) == 1
     assert released_model.directory_of("tiny", said.append) == directory and len(said) == 1
@@ -83,7 +93,7 @@ def test_the_folder_follows_the_code_that_makes_the_model_and_no_other(weights, 
         shutil.copytree(closure.ROOT / folder, tmp_path / "code" / folder, ignore=shutil.ignore_patterns("weights"))
     monkeypatch.setattr(closure, "ROOT", tmp_path / "code")
     folders = [released_model.folder_of("tiny")]
-    for edited in ("models/ecg/ecg.py", "models/codecs/edic.py", "models/codecs/factorized.py"):
+    for edited in ("models/ecg/ecg.py", "models/classifiers/resnet.py", "models/classifiers/small_cnn.py"):
         with open(tmp_path / "code" / edited, "a") as file:
             file.write("\n")
         folders.append(released_model.folder_of("tiny"))

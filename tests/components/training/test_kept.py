@@ -9,11 +9,15 @@ import tensorflow as tf
 from tfx.types import channel_utils, standard_artifacts
 
 from components.training import kept as step
+from components.training import teacher
+from models.classifiers.inputs import prepare
 from models.contract import registry
 from models.contract.recipe import ConfigError
+from models.publishing import pushed
 from models.records import kept
 from models.records import pictures as picture_records
 from tests.components import tiny_codec
+from tests.models.examples import png
 from tests.models.kinds import photograph, picture_record, tiny, write_records
 
 SIZES = {"train": [(64, 80), (32, 48), (64, 64)], "test": [(16, 16)]}
@@ -97,3 +101,32 @@ def test_latents_of_pictures_of_several_sizes_are_kept_as_they_are(examples, out
     for values, (height, width) in zip(told(outputs, "train").values(), SIZES["train"], strict=True):
         assert values["codec/latents"].shape == (height // 16, width // 16, channels)
         np.testing.assert_array_equal(values["codec/latents"], latents(photograph(height, width)))
+
+
+def test_embeddings_of_any_tool_and_of_a_network_are_kept_for_students(tmp_path):
+    """The step TeacherEmbeddings: by ids of a file, and by a network for faces as it sees a picture."""
+    artifact = standard_artifacts.Examples()
+    artifact.uri, artifact.split_names = str(tmp_path / "examples"), '["train", "validation"]'
+    ids = []
+    for split, count in (("train", 3), ("validation", 2)):
+        (folder := tmp_path / "examples" / f"Split-{split}").mkdir(parents=True)
+        records = [picture_record(photograph(24, 30, 9 * n), f"{split} {n}", label=n) for n in range(count)]
+        write_records(folder / "r.gz", records)
+        ids += [f"{split} {n}" for n in range(count)]
+    (given := tmp_path / "given" / "Format-Serving").mkdir(parents=True)
+    rows = np.random.default_rng(1).normal(size=(5, 4))
+    np.savez(given / "any.npz", ids=np.array(ids), embeddings=rows)
+    recipe = registry.get("face")
+    config = recipe.make_config("small", tiny(recipe) | {"central": 0.5})
+    network = recipe.build(config)
+    pushed.save(tmp_path / "face" / "Format-Serving", recipe, config, network, fingerprint="1")
+    found = []
+    for name in ("given", "face"):
+        model, outputs = standard_artifacts.Model(), standard_artifacts.Examples()
+        model.uri, outputs.uri = str(tmp_path / name), str(tmp_path / f"outputs of {name}")
+        teacher.write_embeddings(artifact, model, outputs, "0..1", 0, 1.0)
+        said = {key: value for split in ("train", "validation") for key, value in told(outputs, split).items()}
+        found.append([said[key]["teacher/embedding"].numpy() for key in ids])
+    np.testing.assert_allclose(found[0], rows, rtol=1e-6)
+    pixels = np.stack([prepare(tf.constant(png(photograph(24, 30, 9 * n))), 16, 0.5) for n in (0, 1, 2, 0, 1)])
+    np.testing.assert_allclose(found[1], np.array(network.network(pixels / np.float32(255.0))), atol=1e-4)

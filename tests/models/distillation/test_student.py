@@ -154,7 +154,7 @@ def test_teachers_that_do_not_fit_are_refused(saved, seen, tmp_path):
     refused(broken, "18 of 18 answers are not finite numbers")
     one = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3)])
     refused(one, "wanted is \\[B, H, W, 3\\] to \\[B, K\\]")
-    with pytest.raises(ConfigError, match="no pushed model, .keras file or SavedModel there"):
+    with pytest.raises(ConfigError, match="no pushed model, .keras file, SavedModel or .npz of"):
         teacher.load(str(tmp_path / "none"))
     (tmp_path / "bad.keras").write_bytes(b"nothing")
     with pytest.raises(ConfigError, match="bad.keras: cannot be loaded"):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.layers.conv import MaskedConv2D, SubPixelConv2D, depth_to_space, downsample, upsample
+from models.layers.conv import MaskedConv2D, MaskedConv3D, SubPixelConv2D, depth_to_space, downsample, upsample
 
 RNG = np.random.default_rng(0)
 
@@ -77,6 +77,25 @@ def test_masked_convolution_round_trips_and_trains_no_masked_weight():
     x = tf.constant(RNG.normal(size=(1, 7, 7, 2)), tf.float32)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(tf.square(layer(x)))
+    g = np.array(tape.gradient(loss, layer.kernel.value))
+    hidden = np.broadcast_to(layer.mask == 0, g.shape)
+    assert not g[hidden].any() and (g[~hidden] != 0).all()
+
+
+@pytest.mark.parametrize("sees_centre", [False, True])
+def test_a_masked_convolution_over_volumes_sees_what_its_taps_say(sees_centre):
+    layer = MaskedConv3D(2, sees_centre=sees_centre, bias_initializer="normal")
+    x = RNG.normal(size=(1, 4, 6, 7, 3)).astype("float32")
+    y = np.array(layer(x))
+    assert y.shape == (1, 3, 4, 5, 2) and len(layer.taps) == 13 + sees_centre
+    assert all(s == -1 or (r, c) <= (0, 0 if sees_centre else -1) for s, r, c in layer.taps)
+    kernel = np.array(layer.kernel)
+    expected = sum(x[0, 2 + s, 3 + r, 4 + c] @ kernel[1 + s, 1 + r, 1 + c] for s, r, c in layer.taps)
+    np.testing.assert_allclose(y[0, 1, 2, 3], expected + np.array(layer.bias), atol=1e-5)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert isinstance(again, MaskedConv3D) and again.get_config() == layer.get_config()
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.square(layer(tf.constant(x))))
     g = np.array(tape.gradient(loss, layer.kernel.value))
     hidden = np.broadcast_to(layer.mask == 0, g.shape)
     assert not g[hidden].any() and (g[~hidden] != 0).all()

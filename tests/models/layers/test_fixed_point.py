@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from models.layers import fixed_point
-from models.layers.conv import MaskedConv2D, upsample
+from models.layers.conv import MaskedConv2D, MaskedConv3D, upsample
 from models.layers.hyper import LEAK, hyper_analysis, hyper_synthesis
 
 RNG = np.random.default_rng(0)
@@ -264,3 +264,18 @@ def test_other_models_than_sequences_are_refused():
     inputs = keras.Input((None, None, 3))
     with pytest.raises(ValueError, match="^f: Functional has no exact form"):
         fixed_point.check(keras.Model(inputs, inputs + convolution()(inputs), name="f"))
+
+
+def test_a_masked_convolution_over_volumes_has_an_exact_form():
+    layer = MaskedConv3D(4)
+    layer.build((None, None, None, None, 3))
+    layer.kernel.assign(RNG.normal(size=layer.kernel.shape))
+    fixed_point.check_convolution(layer)
+    kernel, bias = (np.array(w) for w in fixed_point.fixed_weights(layer))
+    assert np.array_equal(kernel, np.rint(np.float64(layer.kernel) * layer.mask * 2**14)) and bias.shape == (4,)
+    layer.kernel.assign(1e7 * np.ones(layer.kernel.shape))
+    with pytest.raises(ValueError, match="its weights are too large for exact sums"):
+        fixed_point.check_convolution(layer)
+    (dilated := MaskedConv3D(2, dilation_rate=(1, 2, 2))).build((None, None, None, None, 3))
+    with pytest.raises(ValueError, match="dilation_rate"):
+        fixed_point.check_convolution(dilated)

@@ -22,6 +22,13 @@ STEPS = {
 MORE = {
     "transformed": {"RecordSchema", "Transform"},
     "student": {"Teacher", "TeacherOutputs", "Control", "Comparison"},
+    "compressed": {"Original"},
+    "aligned": {"Original"},
+    "joint": {"GivenCodec", "Codes", "Original"},
+    "face_student": {"Teacher", "TeacherEmbeddings"},
+    "codes": {"GivenCodec", "Codes"},
+    "code_student": {"GivenCodec", "Codes", "Teacher", "TeacherOutputs"},
+    "scenes": {"GivenCodec", "Codes"},
     "route": {"Teacher", "Anchors", "Control", "Comparison"},
     "born_again": {*(f"Generation-{k}" for k in range(3)), "Control", "Control-2", "Control-3", "Comparison"},
 }

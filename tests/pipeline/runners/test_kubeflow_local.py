@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 
 import pytest
 import yaml
@@ -18,7 +19,8 @@ STEP = "tests.pipeline.runners.container_step"
 def python():
     """The Python with the KFP SDK, which is installed in the user's cache for the first test that wants it."""
     try:
-        return pathlib.Path(os.environ.get("KOMPAKT_KFP_PYTHON") or kubeflow_local.environment())
+        given = os.environ.get("KOMPAKT_KFP_PYTHON")
+        return kubeflow_local.environment(pathlib.Path(given) if given else None)
     except kubeflow_local.LocalError as error:
         pytest.skip(str(error))  # no package registry can be reached
 
@@ -137,12 +139,28 @@ for path in sys.argv[1:]:
     assert all(steps == mounted and steps >= 10 and told == ["output", "steps"] for steps, mounted, told in lines)
 
 
+def test_an_environment_whose_python_has_gone_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("KOMPAKT_CACHE", str(tmp_path))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")  # so that the installation, which has its own tests above, ends here
+    with pytest.raises(kubeflow_local.LocalError, match="the KFP SDK cannot be installed"):
+        kubeflow_local.environment()
+    (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    (folder / "complete").touch()
+    (folder / "bin" / "python").unlink()
+    (folder / "bin" / "python").symlink_to(tmp_path / "gone")
+    with pytest.raises(kubeflow_local.LocalError, match="the KFP SDK cannot be installed"):
+        kubeflow_local.environment()
+    assert (folder / "bin" / "python").exists() and not (folder / "complete").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         ([], "is no file that `compile` writes"),
         (["--claim", "other=/x"], "the file mounts volume"),
         (["--claim", "volume"], "wanted is NAME=VALUE"),
+        (["--kfp-python", "/nowhere/python"], "/nowhere/python: is no Python that has kfp"),
+        (["--kfp-python", sys.executable], "is no Python that has kfp"),
         (["--parameter", "steps=3"], "the file has number"),
         (["--parameter", "number=three"], "wanted is a whole number"),
     ],

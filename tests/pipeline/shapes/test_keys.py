@@ -31,6 +31,7 @@ ALL = {"TfdsExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Trai
 MODEL = {"Trainer", "Baseline", "Evaluator", "ServingCheck", "Pusher", "Report"}
 STUDENTS = {"Comparison", *MODEL}
 TEACHER = {"Teacher", "TeacherOutputs", *STUDENTS}
+CODES = {"Codes", *MODEL}
 CASES = [
     # recipe, settings, file that is edited, steps that are done again
     ("small_cnn", {}, "models/classifiers/new.py", set()),
@@ -63,6 +64,15 @@ CASES = [
     ("distill", {"teacher": "resnet"}, "components/training/teacher.py", {"TeacherOutputs", *STUDENTS}),
     ("distill", {"teacher": "resnet"}, "components/evaluation/comparison.py", {"Comparison", "Report"}),
     ("route", {}, "components/training/teacher.py", {"Anchors", *STUDENTS}),
+    ("code_classifier", {}, "components/training/codes.py", {"GivenCodec", *CODES}),
+    ("code_classifier", {}, "models/codecs/edic.py", {"GivenCodec", *CODES}),
+    ("code_classifier", {}, "models/codecs/factorized.py", set()),
+    ("code_classifier", {"codec": "factorized"}, "models/codecs/factorized.py", {"Codec", *CODES}),
+    ("joint_codes", {}, "models/understanding/code_classifier.py", {"GivenCodec", "Codes", "Original", *MODEL}),
+    ("code_classifier", {}, "models/understanding/joint.py", set()),
+    ("code_student", {}, "models/understanding/code_student.py", {"TeacherOutputs", *MODEL}),
+    ("code_student", {"teacher": "densenet"}, "models/classifiers/densenet.py", {"Teacher", "TeacherOutputs", *MODEL}),
+    ("joint_codes", {}, "models/understanding/balance.py", MODEL),
     ("born_again", {"push": "ensemble"}, "components/training/ensemble.py",
      {"Ensemble", "Evaluator", "ServingCheck", "Pusher", "Report"}),
 ]  # fmt: skip
@@ -136,7 +146,8 @@ def test_an_edit_is_answered_by_the_steps_that_it_concerns(edit, recipe, setting
     assert (run_of(before) != run_of(after)) == ("Trainer" in wanted)
 
 
-GREETING = """from tfx.v1.dsl.components import Parameter, component
+GREETING = """from tfx.dsl.component.experimental.annotations import Parameter
+from tfx.dsl.component.experimental.decorators import component
 
 @component
 def Greeting(words: Parameter[str]) -> None:

@@ -17,7 +17,7 @@ from tests.claims import damage
 from tests.models.kinds import photograph
 
 
-@pytest.mark.parametrize("name", ["mean_scale_hyperprior", "autoregressive"])
+@pytest.mark.parametrize("name", ["mean_scale_hyperprior", "autoregressive", "conditional_probability"])
 def test_every_damaged_stream_is_refused_or_decoded_exactly(name, trained, tmp_path):
     pixels = photograph(70, 90)
     alpha = (np.indices(pixels.shape[:2]).sum(0) % 256).astype(np.uint8)

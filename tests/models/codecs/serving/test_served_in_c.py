@@ -31,7 +31,7 @@ def program(tmp_path_factory):
     subprocess.run(command, check=True)
 
     def run(directory, signature, source, result):
-        ((given, _),), ((answer, _),) = (part.values() for part in signatures_at(directory)[signature])
+        (given,), (answer,) = ([spec.tensor for spec in part.values()] for part in signatures_at(directory)[signature])
         environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
         command = [target, directory, given, answer, source, result]
         return subprocess.run(command, env=environment, capture_output=True, text=True)

@@ -40,6 +40,7 @@ def test_what_was_packed_comes_back(height, width, flags):
     header, sections = unpack(stream)
     assert [int(number) for number in header] == [height, width, flags, LATENTS, 2]
     assert sections.numpy().tolist() == SECTIONS
+    assert [int(side) for side in container.sides_of(stream)] == [height, width]
     assert describe(stream.numpy()) == {
         "version": 2,
         "height": height,

@@ -7,7 +7,15 @@ import pytest
 import tensorflow as tf
 
 from models.entropy.densities import gaussian
-from models.entropy.densities.mixture_cdf import FEWEST_BITS, MOST_BITS, PRECISION, MixtureCdf, integer_tables
+from models.entropy.densities.mixture_cdf import (
+    FEWEST_BITS,
+    LOGISTIC,
+    MOST_BITS,
+    NORMAL,
+    PRECISION,
+    MixtureCdf,
+    integer_tables,
+)
 from tests.models.entropy.mixtures import draw, real
 
 
@@ -16,12 +24,19 @@ def cdf() -> MixtureCdf:
     return MixtureCdf()
 
 
-def test_given_tables_are_used_as_they_are():
-    tables = integer_tables()
-    tables["mixture.exp"][7] += 1
-    cdf = MixtureCdf(tables)
-    for name, values in tables.items():
-        assert values.dtype == np.int64 and np.array_equal(getattr(cdf, f"_{name.partition('.')[2]}"), values)
+@pytest.mark.parametrize("distribution", [NORMAL, LOGISTIC])
+def test_given_tables_are_used_as_they_are(distribution):
+    tables = integer_tables(distribution)
+    tables[distribution.name("exp")][7] += 1
+    cdf = MixtureCdf(tables, distribution)
+    for table in ("cumulative", "inverse", "reach", "exp", "bits"):
+        values = tables[distribution.name(table)]
+        assert values.dtype == np.int64 and np.array_equal(getattr(cdf, f"_{table}"), values)
+
+
+def test_the_names_in_released_weights_are_the_old_ones():
+    names = {"mixture.normal", "mixture.inverse", "mixture.reach", "mixture.exp", "mixture.bits"}
+    assert set(integer_tables()) == names and not names & set(integer_tables(LOGISTIC))
 
 
 @pytest.mark.parametrize("damage", [
