@@ -1,0 +1,1 @@
+"""Lossless codecs of pictures, a file each, and how they are served."""
