@@ -1,0 +1,1 @@
+"""Faces: folders of persons, tables of pairs, and a simulated sample."""

@@ -1,0 +1,1 @@
+"""The shapes of networks for faces."""

@@ -1,0 +1,40 @@
+"""The pipeline of an alignment: a network for faces that is given or trained first, and what aligns its scores.
+
+TfdsExampleGen -> Original | GivenModel -> Trainer -> as in `pipeline.shapes.line`
+"""
+
+from tfx.orchestration.pipeline import Pipeline
+
+from components.training import teacher
+from models.classifiers.named import settings_of
+from models.faces import bank, original
+from pipeline.shapes import line
+
+
+def create_pipeline(options: line.Options) -> Pipeline:
+    """The DAG of one alignment.
+
+    Raises:
+      ConfigError: the given model is no network for faces, or the given bank another's.
+    """
+    return line.behind(options, _before, teacher.__name__)
+
+
+def _before(options: line.Options, examples) -> tuple:
+    """As `line.behind` wants it."""
+    first = _original(options, examples)
+    return (first,), first.outputs["model"], examples
+
+
+def _original(options: line.Options, examples):
+    """The step that trains the network, or brings the one that was given."""
+    config = options.config
+    if original.is_trained_first(config):
+        recipe, own = original.recipe_to_train(config)
+        settled = {"learning_rate", *settings_of("model_settings", config.model_settings)}
+        (step,) = line.train(options, examples, recipe=recipe, config=own, name="Original", settled=settled)
+        return step
+    found = original.described(config.model)
+    if config.bank:
+        bank.read(config.bank, found.fingerprint, found.config.embedding)
+    return teacher.GivenTeacher(path=config.model, content=teacher.digest(config.model)).with_id("GivenModel")
