@@ -1,0 +1,1 @@
+"""Scenes: pictures with a label map each."""

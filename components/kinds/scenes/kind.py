@@ -1,0 +1,51 @@
+"""Scenes as a kind of data: pictures with a class for each pixel."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from components.kinds.files import DataError
+from components.kinds.kind import Inputs, Kind, Source
+from components.kinds.pictures.kind import KIND as PICTURES
+from models.records import scenes as scene_records
+
+_SAMPLE = "sample_shapes"
+
+
+def _build(key: str, example: dict[str, Any]) -> tf.train.Example:
+    picture = PICTURES.records.build(key, example)
+    return scene_records.scene_example(picture, example["label_map"], example["class_names"])
+
+
+class Scenes(Kind):
+    """Scenes: a folder of pictures and one of label maps, or the simulated sample."""
+
+    noun = "scenes"
+    datasets = ("sample_shapes",)
+    places = ("scene_folders",)
+    records = PICTURES.records._replace(
+        build=_build,
+        side_features=(*PICTURES.records.side_features, scene_records.SEEN, scene_records.VOID_PIXELS),
+        integers=(*PICTURES.records.integers, scene_records.SEEN, scene_records.VOID_PIXELS),
+    )
+
+    def open(self, dataset: str, place: str = "") -> Source:
+        from components.kinds.scenes import source
+
+        if dataset != _SAMPLE:
+            return source.SceneSource(place)
+        if place:
+            raise DataError(f"{place!r} goes with the data set {self.places[0]}, not with {dataset!r}")
+        return source.SampleSource()
+
+    def default_dataset(self, place: str, labelled: bool) -> str:
+        return self.places[0] if place else _SAMPLE
+
+    def warm_up(self, files: Sequence[str]) -> Inputs:
+        inputs = PICTURES.warm_up(files)
+        label_map = scene_records.parse(tf.constant(inputs["examples"]))[scene_records.LABEL_MAP].numpy()
+        return inputs | {"label_map_bytes": label_map, "mask_bytes": label_map}  # one class is not preserved
+
+
+KIND = Scenes()

@@ -1,0 +1,1 @@
+"""Classifiers whose kernels have few distinct values, and the archives that hold them."""

@@ -1,0 +1,1 @@
+"""Understanding pictures from their codes: networks that read what a codec's stream holds, without drawing it."""

@@ -1,0 +1,1 @@
+"""The DAGs of what learns from codes, a file each."""
