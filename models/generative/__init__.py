@@ -1,0 +1,1 @@
+"""Generative systems: trained against a critic or by what they draw, and judged by distributions."""
