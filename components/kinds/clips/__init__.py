@@ -1,0 +1,1 @@
+"""Clips: files of video, folders of frames and raw YUV, as short runs of frames."""

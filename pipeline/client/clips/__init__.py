@@ -1,0 +1,1 @@
+"""Clips in, coded clips out, and back."""
