@@ -47,5 +47,5 @@ def test_commands_of_the_readme_exist():
 
 def test_released_weights_say_what_they_were_trained_on():
     page = (ROOT / "docs" / "released_weights.md").read_text(encoding="utf-8")
-    weights = sorted((ROOT / "models" / "weights").glob("*.npz"))
-    assert weights and all(f"`models/weights/{path.name}`" in page for path in weights)
+    weights = sorted((ROOT / "models").rglob("*.npz"))
+    assert weights and all(f"`{path.relative_to(ROOT)}`" in page for path in weights)

@@ -7,6 +7,7 @@ import numpy as np
 
 from components.report import plots
 from models.pursuit.pursuit import ALGORITHMS
+from tests.claims.verdicts import DOES_NOT, HOLDS
 
 LEAST = 20  # seeds without which nothing is said to hold
 
@@ -17,15 +18,16 @@ def found(lines: Sequence[dict], part: str) -> list[dict]:
 
 
 def claims(lines: Sequence[dict]) -> str:
-    """A line for each claim: its number, the verdict, the figures."""
-    rows = []
-    for number, (part, judge) in enumerate(JUDGES, 1):
+    """A Markdown table: each claim, its verdict, the figures."""
+    rows = ["| | claim | verdict | found |", "| ---: | --- | --- | --- |"]
+    for number, (text, part, judge) in enumerate(JUDGES, 1):
         seeds = found(lines, part)
         if len(seeds) < LEAST:
-            rows.append(f"{number}  not shown       {len(seeds)} of {LEAST} seeds are there")
-            continue
-        holds, said = judge(seeds, lines)
-        rows.append(f"{number}  {'holds' if holds else 'does not hold':14}  {said}")
+            said, figures = "not shown", f"{len(seeds)} of {LEAST} seeds are there"
+        else:
+            holds, figures = judge(seeds, lines)
+            said = HOLDS if holds else DOES_NOT
+        rows.append(f"| {number} | {text} | {said} | {figures} |")
     return "\n".join(rows)
 
 
@@ -58,9 +60,8 @@ def _good_steps(seeds, lines):
     both = [s for part in ("open", "inside", "low") for s in found(lines, part)]
     share = [1 - s["amp"]["drops"] / max(1, s["amp"]["steps"]) for s in both]
     most = max(s["amp"]["drops"] for s in both)
-    return min(
-        share
-    ) >= 0.5, f"least share of good steps of AMP {min(share):.3f} on {len(both)} runs, at most {most} drops"
+    said = f"least share of good steps of AMP {min(share):.3f} on {len(both)} runs, at most {most} drops"
+    return min(share) >= 0.5, said
 
 
 def _convex(seeds, lines):
@@ -94,15 +95,22 @@ def _sparsity(seeds, lines):
     for k in counts:
         mean = {n: statistics.fmean(s[k][n] for s in seeds) for n in seeds[0][k]}
         others = [v for n, v in mean.items() if n not in ALGORITHMS]
-        holds &= mean["fcmp"] <= min(others)
+        holds &= mean["fcmp"] <= min(others) * (1 + 1e-9)  # the first atoms are the same, but for rounding
         said.append(f"{k} atoms: " + ", ".join(f"{n} {v:.4f}" for n, v in mean.items()))
     whole = statistics.fmean(s["NNLS"]["error"] for s in seeds), statistics.fmean(s["NNLS"]["atoms"] for s in seeds)
-    return holds, "; ".join(said) + f"; NNLS {whole[0]:.5f} with {whole[1]:.1f} (judged: FCMP has the least error)"
+    return holds, "; ".join(said) + f"; NNLS {whole[0]:.5f} with {whole[1]:.1f}"
 
 
-# The part that each claim is judged by.
-JUDGES = (("open", _rates), ("open", _order), ("open", _optimum), ("open", _good_steps), ("low", _convex),
-          ("factors", _factors), ("garrote", _garrote), ("sparsity", _sparsity))  # fmt: skip
+JUDGES = (  # each claim, the part that it is judged by, and how
+    ("AMP and PWMP converge linearly (R^2 of log error at least 0.98), NNMP as 1/t", "open", _rates),
+    ("Steps to 1e-6: FCMP < PWMP < AMP < NNMP on 18 of 20 seeds", "open", _order),
+    ("All come to the optimum of NNLS: 1e-6, NNMP 1e-2", "open", _optimum),
+    ("At least half of AMP's steps are good ones", "open", _good_steps),
+    ("Merely convex: every algorithm is O(1/t)", "low", _convex),
+    ("Greedy rank-one factorisation is no worse than multiplicative updates", "factors", _factors),
+    ("The garrote is as accurate as coordinate descent's, within the spread", "garrote", _garrote),
+    ("Nothing has less error than FCMP at equal numbers of atoms", "sparsity", _sparsity),
+)
 
 
 def draw(lines: Sequence[dict], steps: Sequence[int], path) -> None:

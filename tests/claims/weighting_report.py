@@ -57,6 +57,9 @@ def claims(done: Mapping) -> list[str]:
     late = [np.mean(np.array(e["search"]["errors"])[1:]) for e in noisy.values()]
     found = [
         ("recovers at least 0.25 of the head-room", recovered(done, "law"), 0.25),
+        *((f"test accuracy less that of {rule}", [noisy[s]["test"] - done[rule, s]["test"]
+                                                  for s in noisy if (rule, s) in done], 0.0)
+          for rule in ("early_stopping", "meta", "self_paced")),
         ("AUC of the weights at least 0.75", [e["weights"]["auc_all"] for e in noisy.values()], 0.75),
         ("weights of high losses fall over the stages, by", [falls(e) for e in noisy.values()], 0.0),
         ("no harm on clean data: accuracy less uniform's", [clean[s]["test"] - plain[s]["test"]

@@ -8,7 +8,9 @@ import skimage.data
 import tensorflow as tf
 from PIL import Image
 
+from models.records import clips as clip_records
 from models.records import ecg_units
+from models.records import faces as face_records
 from models.records import matrices as matrix_records
 from models.records import pictures as picture_records
 from models.records import recordings as ecg_records
@@ -53,6 +55,26 @@ def write_records(path: pathlib.Path, records: list[bytes]) -> str:
     return str(path)
 
 
+def moving(frames: int, height: int, width: int, offset: int = 0) -> np.ndarray:
+    """A photograph that moves by two pixels a frame, uint8 [frames, height, width, 3]."""
+    return np.stack([photograph(height, width + 2 * frames, offset)[:, 2 * t : 2 * t + width] for t in range(frames)])
+
+
+def clip_record(pixels: np.ndarray, name: str = "c", start: int = 0) -> bytes:
+    """The serialised record of a run of frames, uint8 [T, H, W, 3]."""
+    encoded = [png(frame) for frame in pixels]
+    return clip_records.clip_example(
+        encoded,
+        name=name,
+        format_name="mp4/h264",
+        start=start,
+        height=pixels.shape[1],
+        width=pixels.shape[2],
+        frame_rate=25.0,
+        size_bytes=sum(map(len, encoded)),
+    ).SerializeToString()
+
+
 def pair_record(seed: int, sizes: tuple[int, int, int], pair=None) -> bytes:
     """The serialised record of a pair of matrices [m, k] and [k, n], random ones if none are given."""
     m, k, n = sizes
@@ -81,8 +103,16 @@ def recording_record(samples: np.ndarray, key: str = "r", label: int = -1) -> by
     return example.SerializeToString()
 
 
-def tinted(n: int, key: str) -> bytes:
-    """The record of a photograph in the tint of class n mod 3."""
+def tinted(n: int, key: str, first: int = 0) -> bytes:
+    """The record of a photograph in the tint of class n mod 3; classes are numbered from `first` on."""
     pixels = photograph(16, 16, 10 * n) // 2
     pixels[..., n % 3] += 100
-    return picture_record(pixels, key, label=n % 3, label_name=f"tint {n % 3}")
+    return picture_record(pixels, key, label=first + n % 3, label_name=f"tint {n % 3}")
+
+
+def face_record(pixels: np.ndarray, number: int, person: int, pairs=()) -> bytes:
+    """The serialised record of a face, uint8 [H, W, 3], of a numbered person; pairs as of `models.records.faces`."""
+    picture = tf.train.Example.FromString(
+        picture_record(pixels, f"{person}/{number}", label=person, label_name=str(person))
+    )
+    return face_records.face_example(picture, number, pairs).SerializeToString()

@@ -2,13 +2,14 @@
 
     python -m tests.models.contract.jax_worker FOLDER
 
-writes records/KIND, and NAME.npz for every recipe: the weights of its tiny model, a training batch, and what the model
-gives for that. Those of `TRAINED` are trained as well, a few steps; their histories are in FOLDER/NAME. And game.npz:
-what a game of two optimizers ends with that was killed, and one that was not.
+writes records/KIND, and NAME.pickle for every recipe: the weights of its tiny model, a training batch, and what the
+model gives for that. Those of `TRAINED` are trained as well, a few steps; their histories are in FOLDER/NAME. And
+game.npz: what games of two optimizers end with that were killed, and those that were not.
 """
 
 import contextlib
 import pathlib
+import pickle
 import sys
 
 import keras
@@ -17,6 +18,7 @@ import numpy as np
 from models.contract import registry
 from models.training.loop import train
 from tests import quick
+from tests.models.generative import small_game
 from tests.models.kinds import KINDS, tiny
 from tests.models.training import game
 
@@ -31,19 +33,23 @@ class Kill(keras.callbacks.Callback):
 
 
 def play(folder: pathlib.Path) -> dict[str, np.ndarray]:
-    """Weights and the optimizers' variables of a killed game that went on, and of one in one go."""
-    recipe, found = game.RECIPE_OF_TESTS, {}
-    for name, callbacks in (("killed", [Kill()]), ("killed", []), ("whole", [])):
-        with contextlib.suppress(KeyboardInterrupt):
-            model = train(recipe, recipe.make_config("small"), [], [], work_dir=str(folder / name),
-                          log_dir=str(folder / name / "logs"), callbacks=callbacks, progress=False)  # fmt: skip
-            arrays = (*model.weights, *model.optimizer.variables)
-            found |= {f"{name} {n:04}": np.array(v) for n, v in enumerate(arrays)}
+    """Weights and the optimizers' variables of killed games that went on, and of those in one go."""
+    found = {}
+    for recipe in (game.RECIPE_OF_TESTS, small_game.RECIPE_OF_TESTS):
+        for name, callbacks in (("killed", [Kill()]), ("killed", []), ("whole", [])):
+            with contextlib.suppress(KeyboardInterrupt):
+                own = folder / recipe.name / name
+                model = train(recipe, recipe.make_config("small"), [], [], work_dir=str(own),
+                              log_dir=str(own / "logs"), callbacks=callbacks, progress=False)  # fmt: skip
+                arrays = (*model.weights, *model.optimizer.variables)
+                found |= {f"{name} {recipe.name} {n:04}": np.array(v) for n, v in enumerate(arrays)}
     return found
 
 
 def main(folder: pathlib.Path) -> None:
     """Builds, runs and trains."""
+    import jax  # not by whoever asks for `TRAINED`
+
     quick.collect_rarely()
     assert keras.backend.backend() == "jax"
     np.savez(folder / "game.npz", **play(folder / "game"))
@@ -56,15 +62,15 @@ def main(folder: pathlib.Path) -> None:
         files, config = written[recipe.shape], recipe.make_config("small", tiny(recipe))
         model = recipe.build(config)
         batch = keras.tree.map_structure(np.array, next(iter(recipe.inputs([files["train"]], config, True))))
-        arrays = {
-            "weight": model.get_weights(), "batch": keras.tree.flatten(batch), "output": kind.outputs(model, batch)
-        }  # fmt: skip
-        np.savez(folder / f"{name}.npz", **{f"{k} {n:04}": v for k, vs in arrays.items() for n, v in enumerate(vs)})
+        found = {"weights": model.get_weights(), "batch": batch, "outputs": kind.outputs(model, batch)}
+        (folder / f"{name}.pickle").write_bytes(pickle.dumps(found))
         if name in TRAINED:
             train(
                 recipe, config, [files["train"]], [files["validation"]],
                 work_dir=str(folder / name / "work"), log_dir=str(folder / name), progress=False,
             )  # fmt: skip
+        if quick.size() > 2 << 30:
+            jax.clear_caches()  # gigabytes of compiled operations, all recipes together
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The contract that every registered recipe goes through; a new recipe's file is tested the moment it exists."""
 
 import dataclasses
+import functools
 import json
 import os
 import subprocess
@@ -38,18 +39,31 @@ def config(recipe):
     return recipe.make_config("small", tiny(recipe))
 
 
+@pytest.fixture(scope="module")
+def first(records):
+    """(recipe, configuration) -> the first training batch; the last one is kept, since all tests of a recipe ask."""
+
+    @functools.lru_cache(1)
+    def of(name, config):
+        recipe = registry.get(name)
+        batches = recipe.inputs([records(recipe.shape)["train"]], config, True)
+        assert not batches.options().autotune.enabled  # see `models.records.pictures.steady`
+        return next(iter(batches))
+
+    return of
+
+
 @pytest.fixture
-def batch(recipe, config, records):
+def batch(recipe, config, first):
     """The first training batch."""
-    batches = recipe.inputs([records(recipe.shape)["train"]], config, True)
-    assert not batches.options().autotune.enabled  # see `models.records.pictures.steady`
-    return next(iter(batches))
+    return first(recipe.name, config)
 
 
 def loss_of(model, batch):
-    """The training loss of a batch, scalar."""
+    """The training loss of a batch, scalar; of a game, that of both sides in turn."""
     x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
-    return model.compute_loss(x, y, model(x, training=True), weight, training=True)
+    made = model(x, training=True)
+    return sum(model.compute_loss(x, y, made, weight, training=True) for _ in range(getattr(model, "turns", 1)))
 
 
 class TestContract:

@@ -12,8 +12,12 @@ import pytest
 import tensorflow as tf
 
 from models.training import replicas
+from tests.models.generative import small_game
 from tests.models.kinds import photograph, png
 from tests.models.training.replicas_worker import CASES, ONE_DEVICE, TRAINED, played, train_one
+
+# What is told of a training by random numbers, of which each device has its own.
+DRAWN = {"distribution_preserving": {"mmd", "objective"}}
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +43,8 @@ def test_a_step_is_that_of_one_device(found, case):
             continue  # its rate points are drawn
         assert one[reported].keys() == two[reported].keys() and "loss" in one[reported]
         for name, value in one[reported].items():
+            if reported == "trained" and name in DRAWN.get(case, ()):
+                continue
             assert np.isclose(two[reported][name], value, rtol=1e-5, atol=1e-7), (reported, name)
     if case == "variable rate":
         return
@@ -91,10 +97,12 @@ def test_goes_on_after_an_interruption(found):
 
 
 def test_several_optimizers_learn_what_they_learn_on_one_device(found, tmp_path):
-    one = played(tmp_path)
-    assert found["game"]["updates"] == one["updates"] == [6, 3]
-    for ours, theirs in zip(found["game"]["weights"], one["weights"], strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    games = {"game": played(tmp_path), "turns": played(tmp_path, small_game.RECIPE_OF_TESTS, alone=False)}
+    assert [game["updates"] for game in games.values()] == [[6, 3], [4, 8]]
+    for name, one in games.items():
+        assert found[name]["updates"] == one["updates"]
+        for ours, theirs in zip(found[name]["weights"], one["weights"], strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
 def test_every_example_is_answered(found):
