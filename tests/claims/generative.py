@@ -8,13 +8,12 @@ Preserving: on packed pictures of 32 pixels, one generator a seed and kind, then
 auto-encoders of as many bits for the squared error alone. Extreme: on crops of 64 pixels, each number of code channels
 against its critic, and the same network for the squared error alone; streams of whole photographs count the bits. FD is
 the Frechet distance under `models.generative.perception.features`, of equally many pictures each. Each finished run is
-a line of FILE: the same command goes on where it was stopped. `--short` has fewer steps and pictures, for a look; its
-lines are of a file of their own.
+a line of FILE: the same command goes on where it was stopped. `--short` has fewer steps and pictures, for a look, and
+a file of its own.
 """
 
 import dataclasses
 import json
-import pathlib
 import sys
 import time
 from collections.abc import Mapping
@@ -32,7 +31,7 @@ from models.publishing import pushed
 from models.training import loop
 from tests.claims import generative_extreme, packed_records
 from tests.claims.generative_report import RATES, report
-from tests.claims.ledger import Ledger
+from tests.claims.ledger import Ledger, folder_of
 
 DRAWS = 8  # of the noise, for its variance
 _HELD = 500  # pictures, for the validation of trainings
@@ -51,16 +50,16 @@ LONG, SHORT = Length(4000, 3000, 3000), Length(200, 150, 1000)
 OPTIONS = {"channels": 16, "latents": 32, "crop_size": 32, "batch_size": 64, "critic_steps": 2}
 
 
-def opened(out: str) -> Ledger:
+def opened(out: str, short: bool | None = None) -> Ledger:
     """The finished runs of a file."""
-    return Ledger(out, ("run", "seed"), sys.modules[__name__], generative_extreme)
+    return Ledger(out, ("run", "seed"), sys.modules[__name__], generative_extreme, short=short)
 
 
 class Preserving:
     """Records and runs of distribution-preserving compression."""
 
-    def __init__(self, npz: str, work: str, ledger: Ledger, length: Length):
-        self.work, self.ledger, self.length = pathlib.Path(work), ledger, length
+    def __init__(self, npz: str, work: str, ledger: Ledger, short: bool):
+        self.work, self.ledger, self.length = folder_of(work, short), ledger, SHORT if short else LONG
         self.work.mkdir(parents=True, exist_ok=True)
         x = np.stack([pixels for pixels, _ in pictures(npz, "train")])
         labels = np.zeros(len(x), int)
@@ -68,7 +67,7 @@ class Preserving:
             split: packed_records.write(self.work / f"small-{split}.gz", split, x[part], labels[part])
             for split, part in (("train", slice(-_HELD)), ("validation", slice(-_HELD, None)))
         }
-        test = np.stack([pixels for pixels, _ in pictures(npz, "test")])[: length.pictures]
+        test = np.stack([pixels for pixels, _ in pictures(npz, "test")])[: self.length.pictures]
         self.x = test.astype("float32") / 255.0
         self.real = served.of_pictures(test)
         self.draw = np.random.default_rng(1)
@@ -190,8 +189,8 @@ def common(command):
 @click.option("--data", required=True, help="Packed pictures of 32 pixels (.npz).")
 def preserving_command(out, work, seeds, short, data) -> None:
     """Distribution-preserving compression."""
-    ledger = opened(out)
-    experiment = Preserving(data, work, ledger, SHORT if short else LONG)
+    ledger = opened(out, short)
+    experiment = Preserving(data, work, ledger, short)
     for seed in map(int, seeds.split(",")):
         for kind in ("wasserstein_pp", "wae"):
             experiment.generator(kind, seed)
@@ -207,7 +206,7 @@ def preserving_command(out, work, seeds, short, data) -> None:
 @click.option("--test", required=True, help="Folder of photographs to measure on.")
 def extreme_command(out, work, seeds, short, photos, test) -> None:
     """Generative compression, without label maps."""
-    ledger = opened(out)
+    ledger = opened(out, short)
     experiment = generative_extreme.Extreme(photos, test, work, ledger, short)
     for seed in map(int, seeds.split(",")):
         experiment.seed(seed)

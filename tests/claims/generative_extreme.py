@@ -19,7 +19,7 @@ from models.training import loop
 from tests.claims import packed_records
 from tests.claims.feature_distance import squares
 from tests.claims.generative_report import CHANNELS
-from tests.claims.ledger import Ledger
+from tests.claims.ledger import Ledger, folder_of
 
 STEPS, SHORT_STEPS = 8000, 400  # of a game, of which a share is learnt without the critic
 OPTIONS = {"filters": 16, "blocks": 3, "critic_channels": 16, "scales": 2, "crop_size": 64, "batch_size": 8,
@@ -32,7 +32,7 @@ class Extreme:
     """Records and runs. The same network without a critic has as many updates of the generator."""
 
     def __init__(self, photos: str, test: str, work: str, ledger: Ledger, short: bool):
-        self.work, self.ledger, self.steps = pathlib.Path(work), ledger, SHORT_STEPS if short else STEPS
+        self.work, self.ledger, self.steps = folder_of(work, short), ledger, SHORT_STEPS if short else STEPS
         self.work.mkdir(parents=True, exist_ok=True)
         x, self.whole = whole(photos), whole(test)
         labels = np.zeros(len(x), int)

@@ -30,7 +30,7 @@ from models.generative.selective_inputs import PART
 from models.records import scenes as scene_records
 from models.training import loop
 from tests.claims.generative_report import scene_report
-from tests.claims.ledger import Ledger
+from tests.claims.ledger import Ledger, folder_of
 
 STEPS, SHORT_STEPS = 6000, 300
 OPTIONS = {"filters": 16, "blocks": 3, "critic_channels": 16, "scales": 2, "crop_size": 64, "batch_size": 8,
@@ -72,7 +72,7 @@ class Scenes:
 
     def __init__(self, tar: str, work: str, ledger: Ledger, short: bool):
         self.name, self.names = ("CamVid", CAMVID) if tar else ("simulated", sample.NAMES)
-        self.work, self.ledger, self.steps = pathlib.Path(work), ledger, SHORT_STEPS if short else STEPS
+        self.work, self.ledger, self.steps = folder_of(work, short), ledger, SHORT_STEPS if short else STEPS
         self.work.mkdir(parents=True, exist_ok=True)
         self.scenes = camvid(tar) if tar else simulated()
         self.files = {split: self._records(split) for split in ("train", "validation")}
@@ -173,9 +173,9 @@ def error(pixels: np.ndarray, drawn: np.ndarray, where: np.ndarray) -> float:
     return float(np.square(pixels.astype(np.float64) - drawn)[where].mean() / 255.0**2)
 
 
-def opened(out: str) -> Ledger:
+def opened(out: str, short: bool | None = None) -> Ledger:
     """The finished runs of a file."""
-    return Ledger(out, ("run", "seed"), sys.modules[__name__])
+    return Ledger(out, ("run", "seed"), sys.modules[__name__], short=short)
 
 
 @click.group()
@@ -192,7 +192,7 @@ def main() -> None:
 @click.option("--short", is_flag=True, help="Fewer steps.")
 def run_command(out, work, tar, seeds, short) -> None:
     """A codec a seed."""
-    ledger = opened(out)
+    ledger = opened(out, short)
     experiment = Scenes(tar, work, ledger, short)
     for seed in map(int, seeds.split(",")):
         experiment.run(seed)

@@ -18,6 +18,11 @@ class VersionError(click.ClickException):
     """Lines of one file come from several versions of a script, so that they cannot be compared."""
 
 
+def folder_of(work: str | os.PathLike, short: bool) -> pathlib.Path:
+    """Where records and states of runs of one length are."""
+    return pathlib.Path(work) / ("short" if short else "long")
+
+
 class Ledger:
     """The lines of a file; `done` has them by their keys.
 
@@ -25,15 +30,18 @@ class Ledger:
     (digest of its options) and `seconds` beside its keys and its figures.
     """
 
-    def __init__(self, path: str | os.PathLike, keys: tuple[str, ...], *scripts: types.ModuleType):
+    def __init__(
+        self, path: str | os.PathLike, keys: tuple[str, ...], *scripts: types.ModuleType, short: bool | None = None
+    ):
         """
         Args:
           path: of the file, which need not be there; a line that an interruption cut off at its end is taken away.
           keys: names of the fields that tell runs apart.
           scripts: the modules that decide what a run does and what is measured.
+          short: whether this is but a look, with fewer steps; None only reads the lines, or has one length.
 
         Raises:
-          VersionError: the file holds lines of another version of the scripts.
+          VersionError: the file holds lines of another version of the scripts, or of another length.
         """
         self.path, self.keys = pathlib.Path(path), keys
         self.script = digest(*(pathlib.Path(script.__file__).read_text(encoding="utf-8") for script in scripts))
@@ -49,12 +57,15 @@ class Ledger:
                 f"{self.path}: {len(others)} of {len(rows)} lines are of another version of the script; "
                 "a page is made from one: move the file away, or go back to that version"
             )
+        if short is not None and any(row.get("short") != short for row in rows):
+            raise VersionError(f"{self.path}: short runs and long ones do not mix: give each a file")
+        self.length = {} if short is None else {"short": short}
         self.done = {tuple(row[key] for key in keys): row for row in rows}
 
     def add(self, options: Mapping[str, Any], seconds: float, **figures: Any) -> dict[str, Any]:
         """Writes a finished run's line and returns it; `figures` hold its keys."""
         made = {"commit": commit(), "script": self.script, "config": digest(json.dumps(options, sort_keys=True))}
-        row = figures | made | {"seconds": round(seconds, 1)}
+        row = figures | self.length | made | {"seconds": round(seconds, 1)}
         key = tuple(row[name] for name in self.keys)
         line = json.dumps(row) + "\n"
         self.path.parent.mkdir(parents=True, exist_ok=True)

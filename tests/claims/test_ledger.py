@@ -47,6 +47,16 @@ def test_lines_of_another_version_are_no_page(tmp_path, script):
         ledger(tmp_path, script)
 
 
+def test_short_runs_and_long_ones_do_not_mix(tmp_path, script):
+    def opened(short):
+        return Ledger(tmp_path / "runs.jsonl", ("run",), script, short=short)
+
+    assert opened(True).add({}, 1, run="kd")["short"] is True
+    assert opened(True).done == opened(None).done != {}
+    with pytest.raises(VersionError, match="do not mix"):
+        opened(False)
+
+
 def test_a_run_without_its_key_is_no_line(tmp_path, script):
     first = ledger(tmp_path, script)
     with pytest.raises(KeyError, match="seed"):

@@ -41,7 +41,7 @@ from models.training import loop
 from models.understanding import codecs, cost, inputs, options
 from models.understanding.reader import Reader
 from tests.claims import packed_records, understanding_report
-from tests.claims.ledger import Ledger
+from tests.claims.ledger import Ledger, folder_of
 
 CODEC, QUALITIES = "edic", (10, 40, 75)
 SIDE = 64  # of a classified picture
@@ -68,11 +68,11 @@ SHORT = Setting(1500, 600, 400, 200, 80, 32, 12)
 class Experiment:
     """Records, coded once a rate, and finished runs of one setting in a folder."""
 
-    def __init__(self, cifar: str, camvid: str, work: str, out: str, setting: Setting):
-        self.cifar, self.camvid, self.setting = cifar, camvid, setting
-        self.work = pathlib.Path(work)
+    def __init__(self, cifar: str, camvid: str, work: str, out: str, short: bool):
+        self.cifar, self.camvid, self.setting = cifar, camvid, SHORT if short else Setting()
+        self.work = folder_of(work, short)
         self.work.mkdir(parents=True, exist_ok=True)
-        self.ledger = Ledger(out, ("run", "quality", "seed"), sys.modules[__name__])
+        self.ledger = Ledger(out, ("run", "quality", "seed"), sys.modules[__name__], short=short)
 
     def plain(self, data: str) -> dict[str, str]:
         """Record files by split, without codes."""
@@ -312,7 +312,7 @@ def streams(record: tf.Tensor) -> np.ndarray:
 @click.option("--report", "only_report", is_flag=True, help="Print the tables, train nothing.")
 def main(cifar, camvid, work, out, seeds, only, short, only_report) -> None:
     """Does what is missing of the experiment, then prints the tables."""
-    experiment = Experiment(cifar, camvid, work, out, SHORT if short else Setting())
+    experiment = Experiment(cifar, camvid, work, out, short)
     wanted = set(filter(None, only.split(",")))
     for seed in [] if only_report else [int(s) for s in seeds.split(",")]:
         for data in ("cifar", *SCENES):

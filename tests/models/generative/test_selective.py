@@ -69,12 +69,21 @@ def test_symbols_outside_of_the_mask_change_nothing(payload, scene):
     assert not np.array_equal(inside, drawn[0]) and not np.array_equal(other, drawn[0])
 
 
-def test_a_picture_does_not_depend_on_the_tiles(payload, scene):
-    pixels, labels, preserved = scene
+def test_a_picture_does_not_depend_on_the_tiles():
+    config = RECIPE.make_config("small", Selective.tiny | {"part": "codec"})
+    model = RECIPE.build(config)
+    model.tile = 4
+    payload, height, width = SelectivePayload(model, config), 208, 160
+    both = selective_inputs.scene(tf.constant(scene_record("s", 1, (height, width)))).numpy()
+    pixels, labels = both[..., :3], both[..., 3]
+    preserved = np.zeros((height, width), bool)
+    preserved[40:120, 24:136] = True
     _, values = payload.encode_scene(pixels, labels, preserved)
-    sides = tuple(map(tf.constant, SIDES))
+    sides = tf.constant(height), tf.constant(width)
     heat, symbols, _ = payload.parts_of(values, *sides)
-    whole = np.array(payload.model.draw_symbols(symbols[None], heat[None], labels[None]))[0]
+    seen = np.array(model.symbols(pixels[None].astype("float32") / 255.0))[0]
+    assert np.array_equal(symbols, seen * np.array(heat)[..., None]) and np.any(symbols)
+    whole = np.array(model.draw_symbols(symbols[None], heat[None], labels[None]))[0]
     drawn = payload.draw(values, *sides, tf.constant(0)).numpy()
     assert np.abs(np.rint(255 * whole) - drawn).max() <= 1
 
