@@ -121,7 +121,8 @@ class Film:
       header: as written. groups: in their order. frames: of the whole clip.
       damage: sentences on what is damaged beside groups, which by itself costs nothing.
       lost: "frames 12 to 23" of groups that are not there any more. is_whole: whether the end is there and whole;
-        without it nobody knows of groups behind the last one.
+        without it nobody knows of groups behind the last one. is_cut: whether there may have been such: the end is
+        not whole, and does not even tell that the groups are all.
 
     Raises:
       FilmError: no such file, none of a clip, or one without a readable header.
@@ -165,6 +166,7 @@ class Film:
             self.damage.append("the index is missing or damaged; the groups were looked for")
         ends = [0] + [group.first + group.frames for group in self.groups]
         self.frames = ends[-1]
+        self.is_cut = not tail and not self._ends_behind_groups()
         for end, group in zip(ends, self.groups, strict=False):
             if end < group.first:
                 self.lost.append(f"frames {end} to {group.first - 1}")
@@ -186,6 +188,17 @@ class Film:
             return b""
         mark, zero, count, _ = _END.unpack_from(tail, length - least)
         return tail if mark == b"KI" and not zero and length == least + count * _ENTRY.size else b""
+
+    def _ends_behind_groups(self) -> bool:
+        """Whether a damaged index and end are at least as long as those of the groups, or tell of so many frames."""
+        least = _END.size + _FIXED + 2 * _CRC.size
+        if self.groups:
+            last = self.groups[-1]
+            end = last.offset + _GROUP.size + last.length + _CRC.size
+            if self._size - end == len(self.groups) * _ENTRY.size + least:
+                return True
+        told = self._at(max(self._size - least, 0), _END.size)
+        return len(told) == _END.size and _END.unpack(told)[:2] == (b"KI", 0) and _END.unpack(told)[3] == self.frames
 
     def _walk(self) -> Iterator[Group]:
         """The groups that can be told without an index: those whose CRC fits, wherever they begin."""
