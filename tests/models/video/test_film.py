@@ -22,7 +22,8 @@ def _written(path, streams=STREAMS):
 
 def test_round_trip_in_any_order(tmp_path):
     with Film(_written(tmp_path / "clip.kmv")) as found:
-        assert found.header == HEADER and found.frames == 63 and found.is_whole and not (found.damage or found.lost)
+        assert found.header == HEADER and found.frames == 63 and found.is_whole
+        assert not (found.damage or found.lost or found.broke_off)
         assert [found.read(found.groups[n]) for n in (5, 0, 3)] == [b"the rest", STREAMS[0], STREAMS[3]]
         assert found.group_of(59) is found.groups[4] and str(found.groups[5]) == "frames 60 to 62"
         with pytest.raises(FilmError, match="no frame 63; the clip has 63"):

@@ -185,7 +185,9 @@ def test_a_truncated_clip_is_coded_as_far_as_it_goes(clips, model, tmp_path):
     code, _, err = call("compress", clip, "--model", model, "--out", tmp_path / "out")
     assert code == 2 and "breaks off after" in err and "runner.kmv holds what is before" in err
     with Film(tmp_path / "out" / "runner.kmv") as film:
-        assert film.is_whole and 1 <= film.frames < 10
+        assert film.is_whole and film.broke_off and 1 <= film.frames < 10
+    code, _, err = call("compress", clip, "--model", model, "--out", tmp_path / "out")
+    assert code == 2 and f"breaks off after {film.frames} frames" in err and "there already" in err
 
 
 def test_what_decompress_refuses(clips, model, tmp_path):
