@@ -148,6 +148,7 @@ def process(
     title: str,
     work: Callable[[bytes], tuple[bytes, str]],
     parallel: int = 1,
+    begun: Callable[[pathlib.Path], None] = lambda path: None,
 ) -> None:
     """Turns every input into its output, with a progress bar and a line for each.
 
@@ -155,6 +156,7 @@ def process(
       pairs: of `plan`. out: the folder of all outputs.
       work: an input's bytes -> (output's bytes, what its line says).
       parallel: how many inputs are worked on at a time, by threads.
+      begun: told of every input before it is read, in the thread of its work.
 
     Raises:
       UserError: at the end, when a file failed, or at once, when the user stopped or a server does not answer; the
@@ -171,7 +173,7 @@ def process(
         progress.Progress(
             *columns, progress.TimeRemainingColumn(), console=screen, transient=True, disable=not screen.is_terminal
         ) as bar,
-        contextlib.closing(_finished(pairs, work, parallel)) as finished,
+        contextlib.closing(_finished(pairs, work, parallel, begun)) as finished,
     ):
         try:
             for source, target, result in bar.track(finished, len(pairs), description=title):
@@ -192,13 +194,16 @@ def process(
         raise UserError(f"{failed} of {len(pairs)} files failed; {others}")
 
 
-def _finished(pairs, work: Callable, parallel: int) -> Iterator[tuple[pathlib.Path, pathlib.Path, Callable[[], str]]]:
+def _finished(
+    pairs, work: Callable, parallel: int, begun: Callable
+) -> Iterator[tuple[pathlib.Path, pathlib.Path, Callable[[], str]]]:
     """Each pair when its work was done, and a function that gives its line or raises what went wrong.
 
     Once it is closed nothing more is begun.
     """
 
     def whole(source: pathlib.Path, target: pathlib.Path) -> str:
+        begun(source)
         content, line = work(source.read_bytes())
         target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, content)
