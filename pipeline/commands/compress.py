@@ -45,7 +45,7 @@ def command(pictures, models, url, wait, parallel, out, overwrite, psnr, refine,
     OUT/<path below the folder>.kmv. What was stopped goes on at the next group of frames.
 
     What is hidden or no picture is left out of folders, and counted. With --lossless a PNG's values come back as they
-    are, of 16 bits too; other formats as their decoded pixels. With --report each picture takes half a minute more.
+    are, of 16 bits too; other formats as their decoded pixels. With --report each picture takes far longer.
     """
     must_be_one(models, url, parallel)
     clips = are_clips(pictures, models, url)
@@ -65,9 +65,7 @@ def command(pictures, models, url, wait, parallel, out, overwrite, psnr, refine,
     if report:
         reporting.must_be_free(report, [target for _, target in pairs], overwrite)
     codec = open_lossless(models, url, wait) if lossless else open_codec(models, url, choice is not None, refine, wait)
-    from components.evaluation import classic, rate_distortion
     from components.kinds.pictures.pictures import normalize
-    from models.entropy.coder import header
 
     def code(encoded: bytes):
         """The stream, and what was chosen for it if there is a choice."""
@@ -86,20 +84,28 @@ def command(pictures, models, url, wait, parallel, out, overwrite, psnr, refine,
         stream, chosen = code(picture.encoded)
         if page:
             page.add(picture, stream, time.perf_counter() - begin)
-        line = f"{len(stream):,} bytes  {8 * len(stream) / (picture.height * picture.width):.4f} bpp"
-        if header.is_stored(stream):
-            line += "  kept without loss, as a PNG"
-        elif chosen:
-            line += f"  {chosen.setting}"
-        if psnr:
-            original, decoded = classic.decode(picture.encoded), classic.decode(codec.decompress(stream))
-            line += f"  {rate_distortion.psnr_db(original, decoded):.2f} dB"
-        if chosen and chosen.bound is not None:
-            line += f"  (the target is out of reach: {chosen.bound:.4g} {choice.unit} is the nearest)"
-        return stream, line
+        return stream, _said(codec, picture, stream, choice, chosen, psnr)
 
     tell_left_out(left_out)
     if not page:
         return process(pairs, out, "compressing", work, parallel)
     with page.writing(len(pairs)):
         return process(pairs, out, "compressing and comparing", work, begun=page.begin)
+
+
+def _said(codec, picture, stream: bytes, choice, chosen, psnr: bool) -> str:
+    """What the line of a picture says of its stream, which was `chosen` (`codec_family.Coded`) by a choice, or None."""
+    from components.evaluation import classic, rate_distortion
+    from models.entropy.coder import header
+
+    line = f"{len(stream):,} bytes  {8 * len(stream) / (picture.height * picture.width):.4f} bpp"
+    if header.is_stored(stream):
+        line += "  kept without loss, as a PNG"
+    elif chosen:
+        line += f"  {chosen.setting}"
+    if psnr:
+        original, decoded = classic.decode(picture.encoded), classic.decode(codec.decompress(stream))
+        line += f"  {rate_distortion.psnr_db(original, decoded):.2f} dB"
+    if chosen and chosen.bound is not None:
+        line += f"  (the target is out of reach: {chosen.bound:.4g} {choice.unit} is the nearest)"
+    return line

@@ -46,7 +46,7 @@ def rows(page):
 
 def cells(page, start):
     """Numbers behind the first cell of the only row that begins so."""
-    (row,) = [row for row in rows(page) if row.startswith(start)]
+    (row,) = [row for row in rows(page.partition("What the others give")[0]) if row.startswith(start)]
     return [cell.strip() for cell in row.split("|")[1:]]
 
 
@@ -105,7 +105,7 @@ def test_a_page_that_exists_is_kept_unless_told_otherwise(photos, family, tmp_pa
     [
         (["--report", "TMP/report.png"], "report.png: wanted is the name of a page, FILE.html"),
         (["--report", "TMP/folder.html"], "folder.html: is a folder"),
-        (["--report", "TMP/photos/dot.png/x.html"], "cannot be written"),
+        (["--report", "TMP/photos/dot.png/x.html"], "dot.png: is a file; wanted is a folder"),
         (["--report", "TMP/out/dot.kmp/x.html"], "is in the way of"),
         (["--report", "TMP/out.html", "--out", "TMP/out.html"], "is in the way of"),
         (["--report", "TMP/r.html", "--lossless"], "leave out --lossless"),
