@@ -1,4 +1,4 @@
-# make run: from sample photographs to a served codec · make check: lint and all tests · make env: the environment alone
+# make run: from sample photographs to a served codec · make test: the quick tests · make check: lint and all tests · make env: the environment alone
 PYTHON := .venv/bin/python
 KOMPAKT := .venv/bin/kompakt
 UV ?= uv
@@ -6,9 +6,10 @@ OUT ?= runs/sample
 MODEL = $(OUT)/serving/mean_scale_hyperprior
 # Of the test split: the model has not seen it.
 PICTURE ?= .venv/lib/python3.10/site-packages/skimage/data/coffee.png
+TESTS = $(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: run check test env bench lint lock kubeflow clean
+.PHONY: run check test test-all env bench lint lock kubeflow clean
 .DEFAULT_GOAL := run
 
 run: env
@@ -19,10 +20,14 @@ run: env
 	@$(KOMPAKT) compress "$(PICTURE)" --quality 50 --out "$(OUT)/released" --overwrite --psnr
 	@$(KOMPAKT) decompress "$(OUT)/released" --out "$(OUT)/released" --overwrite
 
-check: lint test
+check: lint test-all
 
+# Ten minutes of two cores: all but what is marked slow, unless ARGS choose.
 test: env
-	@$(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(TESTS) $(if $(ARGS),$(ARGS),-m "not slow")
+
+test-all: env
+	@$(TESTS) $(ARGS)
 
 env:
 	@scripts/setup.sh

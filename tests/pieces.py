@@ -15,7 +15,7 @@ LONGEST = (
     "pipeline/client/test_remote.py", "models/codecs/serving/test_damaged_streams.py",
 )  # fmt: skip
 # The contract is the one file that grows with the recipes: each of them is a piece of its own.
-_CONTRACT = re.compile(r"(.*/test_recipes\.py)::TestContract::.*\[(\w+)(?:-.*)?\]$")
+_CONTRACT = re.compile(r"(.*/test_recipes\.py)::TestContract::.*[\[-](\w+)\]$")
 
 
 def piece(nodeid: str) -> str:

@@ -9,7 +9,7 @@ IDS = [
     "tests/test_a.py::test_one[edic-2]",
     f"{CONTRACT}::TestContract::test_saves_and_loads[edic]",
     f"{CONTRACT}::TestContract::test_saves_and_loads[small_cnn]",
-    f"{CONTRACT}::TestContract::test_mixed_precision[edic-mixed_float16]",
+    f"{CONTRACT}::TestContract::test_mixed_precision[mixed_float16-edic]",
     f"{CONTRACT}::test_a_process_reads_the_streams",
     "tests/models/training/test_replicas.py::test_a_step[small_cnn]",
     "tests/test_a.py::test_two",

@@ -1,4 +1,4 @@
-"""The classic codecs that every picture here is compared with: JPEG, WebP and JPEG 2000, by Pillow."""
+"""The classic codecs that pictures are compared with, by Pillow: JPEG, WebP and JPEG 2000, and AVIF where it has it."""
 
 import dataclasses
 import io
@@ -16,12 +16,14 @@ class ClassicCodec:
       name: as it is printed. about: encoder settings, as they are printed.
       settings: the values that draw its curve, from the lowest rate to the highest.
       options: setting -> keyword arguments of `Image.save`.
+      by_rate: whether the setting is a rate in bits per pixel; else it is a quality, whole numbers.
     """
 
     name: str
     about: str
     settings: tuple[float, ...]
     options: Callable[[float], dict]
+    by_rate: bool = False
 
     def encode(self, picture: np.ndarray, setting: float) -> bytes:
         """Codes uint8 [H, W, 3] to the bytes of a whole file; metadata is never written."""
@@ -50,6 +52,10 @@ def _jpeg2000_options(bpp: float) -> dict:
     return {"format": "JPEG2000", "irreversible": True, "mct": 1, "no_jp2": True, **rates}
 
 
+def _avif_options(quality: float) -> dict:
+    return {"format": "AVIF", "quality": int(quality), "subsampling": "4:2:0", "speed": 6}
+
+
 JPEG = ClassicCodec("JPEG", "4:2:0, optimised Huffman tables", (3, 5, 10, 20, 35, 50, 70, 85, 95), _jpeg_options)
 WEBP = ClassicCodec("WebP", "lossy, method 6", (0, 1, 5, 15, 30, 50, 70, 85, 95), _webp_options)
 JPEG2000 = ClassicCodec(
@@ -57,16 +63,30 @@ JPEG2000 = ClassicCodec(
     "9/7 wavelet, one layer at a fixed rate",
     (0.06, 0.12, 0.2, 0.3, 0.48, 0.8, 1.2, 2.0, 3.0),
     _jpeg2000_options,
+    by_rate=True,
 )
+AVIF = ClassicCodec("AVIF", "4:2:0, speed 6", (2, 10, 20, 30, 40, 50, 60, 75, 90), _avif_options)
 CODECS = (JPEG, WEBP, JPEG2000)
+
+
+def is_available(codec: ClassicCodec) -> bool:
+    """Whether this Pillow has the encoder and the decoder; both are tried."""
+    try:
+        decode(codec.encode(np.zeros((16, 16, 3), np.uint8), codec.settings[-1]))
+    except (KeyError, OSError, ValueError):  # an unknown format, or one whose library is not there
+        return False
+    return True
 
 
 def of_size(codec: ClassicCodec, picture: np.ndarray, size_bytes: int, lowest: int = 1, highest: int = 95) -> bytes:
     """The best file of uint8 [H, W, 3] in at most `size_bytes`; where even the lowest quality needs more, that one.
 
     Args:
-      codec: whose setting is a whole quality. lowest, highest: of the qualities that are tried.
+      codec: one whose setting is a rate is asked for less where its file became too large, some times.
+      lowest, highest: of the qualities that are tried.
     """
+    if codec.by_rate:
+        return _of_rate(codec, picture, size_bytes)
     low, high = lowest, highest + 1
     best = codec.encode(picture, low)
     while high - low > 1:
@@ -77,6 +97,16 @@ def of_size(codec: ClassicCodec, picture: np.ndarray, size_bytes: int, lowest: i
         else:
             high = middle
     return best
+
+
+def _of_rate(codec: ClassicCodec, picture: np.ndarray, size_bytes: int, tries: int = 6) -> bytes:
+    bpp = 8 * size_bytes / (picture.shape[0] * picture.shape[1])
+    for _ in range(tries):
+        encoded = codec.encode(picture, bpp)
+        if len(encoded) <= size_bytes:
+            break
+        bpp *= 0.995 * size_bytes / len(encoded)
+    return encoded
 
 
 def jpeg_of_size(picture: np.ndarray, size_bytes: int) -> bytes:

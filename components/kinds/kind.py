@@ -8,6 +8,7 @@ import apache_beam as beam
 import numpy as np
 import tensorflow as tf
 
+from components.kinds.files import DataError
 from models.records import pictures as picture_records
 
 Features = Mapping[str, tf.train.Feature]
@@ -124,6 +125,26 @@ class Kind(abc.ABC):
         feature = record.features.feature
         size = feature[self.records.size_bytes].int64_list.value[0]
         return dict(zip(self.counts, (1, size, self.records.measure(feature)), strict=True))
+
+
+class SampledKind(Kind):
+    """A kind with one data set of its own, a sample, beside its places, of which the first is the usual one."""
+
+    @abc.abstractmethod
+    def sources(self) -> tuple[Callable[[str], Source], Callable[[], Source]]:
+        """What opens a place, and what makes the sample; imported when it is asked for."""
+
+    def open(self, dataset: str, place: str = "") -> Source:
+        of_place, sample = self.sources()
+        if dataset not in self.datasets:
+            return of_place(place)
+        if place:
+            names = "data sets" if len(self.places) > 1 else "data set"
+            raise DataError(f"{place!r} goes with the {names} {' and '.join(self.places)}, not with {dataset!r}")
+        return sample()
+
+    def default_dataset(self, place: str, labelled: bool) -> str:
+        return self.places[0] if place else self.datasets[0]
 
 
 def best(files: Sequence[str], size_of: Callable[[tf.Tensor], int], limit: int) -> bytes:

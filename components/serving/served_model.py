@@ -124,3 +124,10 @@ class ServedGenerator(Asked):
 
     wanted = frozenset({"sample"})
     what = "generative model"
+
+
+class ServedSceneCodec(Asked):
+    """Calls the signatures of a codec of scenes with label maps."""
+
+    wanted = frozenset({"compress_selective", "decompress_maps"})
+    what = "codec of scenes"

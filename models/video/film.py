@@ -7,8 +7,8 @@ Without TensorFlow. All numbers are little-endian.
              frames of a group (2)
     group    "KG", frames (2), first frame (4), bytes of its stream (4), the stream, CRC-32 of all that is the group's
     index    per group: offset (8), bytes of its stream (4), first frame (4), frames (2), its CRC-32 (4)
-    end      "KI", 0 (2), groups (4), frames of the clip (8), the header once more, CRC-32 of index and end so far (4),
-             bytes of index and end (4)
+    end      "KI", 1 if the clip broke off, else 0 (2), groups (4), frames of the clip (8), the header once more,
+             CRC-32 of index and end so far (4), bytes of index and end (4)
 
 What the header and the index say stands a second time, at the end and in the groups, so that damage there costs
 nothing: it is said, and the other copy is read. Damage to a group costs that group.
@@ -121,7 +121,9 @@ class Film:
       header: as written. groups: in their order. frames: of the whole clip.
       damage: sentences on what is damaged beside groups, which by itself costs nothing.
       lost: "frames 12 to 23" of groups that are not there any more. is_whole: whether the end is there and whole;
-        without it nobody knows of groups behind the last one.
+        without it nobody knows of groups behind the last one. is_cut: whether there may have been such: the end is
+        not whole, and does not even tell that the groups are all. broke_off: whether what was coded could not be read
+        to its end, as the whole end says.
 
     Raises:
       FilmError: no such file, none of a clip, or one without a readable header.
@@ -160,11 +162,13 @@ class Film:
         if copy and copy != self._at(0, _FIXED) and not self.damage:
             raise FilmError("the header is not that of the file's end")
         self.is_whole = bool(tail)
+        self.broke_off = self.is_whole and bool(_end_of(tail)[1])
         self.groups = _entries(tail) if tail else list(self._walk())
         if not tail:
             self.damage.append("the index is missing or damaged; the groups were looked for")
         ends = [0] + [group.first + group.frames for group in self.groups]
         self.frames = ends[-1]
+        self.is_cut = not tail and not self._ends_behind_groups()
         for end, group in zip(ends, self.groups, strict=False):
             if end < group.first:
                 self.lost.append(f"frames {end} to {group.first - 1}")
@@ -184,8 +188,19 @@ class Film:
         tail = self._at(self._size - length, length)
         if zlib.crc32(tail[: -2 * _CRC.size]) != _CRC.unpack_from(tail, length - 2 * _CRC.size)[0]:
             return b""
-        mark, zero, count, _ = _END.unpack_from(tail, length - least)
-        return tail if mark == b"KI" and not zero and length == least + count * _ENTRY.size else b""
+        mark, broke_off, count, _ = _end_of(tail)
+        return tail if mark == b"KI" and broke_off <= 1 and length == least + count * _ENTRY.size else b""
+
+    def _ends_behind_groups(self) -> bool:
+        """Whether a damaged index and end are at least as long as those of the groups, or tell of so many frames."""
+        least = _END.size + _FIXED + 2 * _CRC.size
+        if self.groups:
+            last = self.groups[-1]
+            end = last.offset + _GROUP.size + last.length + _CRC.size
+            if self._size - end == len(self.groups) * _ENTRY.size + least:
+                return True
+        told = self._at(max(self._size - least, 0), _END.size)
+        return len(told) == _END.size and _END.unpack(told)[::3] == (b"KI", self.frames)
 
     def _walk(self) -> Iterator[Group]:
         """The groups that can be told without an index: those whose CRC fits, wherever they begin."""
@@ -236,9 +251,13 @@ class Film:
         raise FilmError(f"there is no frame {frame}; the clip has {self.frames}")
 
 
+def _end_of(tail: bytes) -> tuple[bytes, int, int, int]:
+    """Mark, whether the clip broke off, groups and frames."""
+    return _END.unpack_from(tail, len(tail) - _END.size - _FIXED - 2 * _CRC.size)
+
+
 def _entries(tail: bytes) -> list[Group]:
-    count = _END.unpack_from(tail, len(tail) - _END.size - _FIXED - 2 * _CRC.size)[2]
-    return [Group(*_ENTRY.unpack_from(tail, place * _ENTRY.size)) for place in range(count)]
+    return [Group(*_ENTRY.unpack_from(tail, place * _ENTRY.size)) for place in range(_end_of(tail)[2])]
 
 
 class Writer:
@@ -246,6 +265,7 @@ class Writer:
 
     Attributes:
       frames: that are written; the next group begins with this one.
+      broke_off: to be set where the clip could not be read to its end.
 
     Raises:
       FilmError: the file cannot be written, or another process writes it.
@@ -256,7 +276,7 @@ class Writer:
         path: of the file. header: of the clip. A part of the same header is gone on with, any other begun anew.
         """
         self.path, self._header = pathlib.Path(path), header.pack()
-        self._part = part_of(path)
+        self._part, self.broke_off = part_of(path), False
         self._groups: list[Group] = []
         try:
             self._file = open(self._part, "a+b")
@@ -313,7 +333,7 @@ class Writer:
         if not self._groups:
             raise FilmError(f"{self.path}: a clip without frames has no file")
         tail = b"".join(_ENTRY.pack(*group) for group in self._groups)
-        tail += _END.pack(b"KI", 0, len(self._groups), self.frames) + self._header
+        tail += _END.pack(b"KI", self.broke_off, len(self._groups), self.frames) + self._header
         tail += _CRC.pack(zlib.crc32(tail))
         self._write(tail + _CRC.pack(len(tail) + _CRC.size))
         os.fsync(self._file.fileno())

@@ -7,7 +7,7 @@ import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
@@ -146,15 +146,17 @@ def process(
     pairs: Sequence[tuple[pathlib.Path, pathlib.Path]],
     out: pathlib.Path,
     title: str,
-    work: Callable[[bytes], tuple[bytes, str]],
+    work: Callable[[Any], tuple[bytes, str]],
     parallel: int = 1,
+    read: Callable[[pathlib.Path], Any] = pathlib.Path.read_bytes,
 ) -> None:
     """Turns every input into its output, with a progress bar and a line for each.
 
     Args:
       pairs: of `plan`. out: the folder of all outputs.
-      work: an input's bytes -> (output's bytes, what its line says).
+      work: what was read of an input -> (output's bytes, what its line says).
       parallel: how many inputs are worked on at a time, by threads.
+      read: an input's path -> what `work` is given.
 
     Raises:
       UserError: at the end, when a file failed, or at once, when the user stopped or a server does not answer; the
@@ -171,7 +173,7 @@ def process(
         progress.Progress(
             *columns, progress.TimeRemainingColumn(), console=screen, transient=True, disable=not screen.is_terminal
         ) as bar,
-        contextlib.closing(_finished(pairs, work, parallel)) as finished,
+        contextlib.closing(_finished(pairs, work, parallel, read)) as finished,
     ):
         try:
             for source, target, result in bar.track(finished, len(pairs), description=title):
@@ -192,14 +194,16 @@ def process(
         raise UserError(f"{failed} of {len(pairs)} files failed; {others}")
 
 
-def _finished(pairs, work: Callable, parallel: int) -> Iterator[tuple[pathlib.Path, pathlib.Path, Callable[[], str]]]:
+def _finished(
+    pairs, work: Callable, parallel: int, read: Callable
+) -> Iterator[tuple[pathlib.Path, pathlib.Path, Callable[[], str]]]:
     """Each pair when its work was done, and a function that gives its line or raises what went wrong.
 
     Once it is closed nothing more is begun.
     """
 
     def whole(source: pathlib.Path, target: pathlib.Path) -> str:
-        content, line = work(source.read_bytes())
+        content, line = work(read(source))
         target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, content)
         return line

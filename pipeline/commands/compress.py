@@ -1,5 +1,7 @@
 """The command that codes pictures, or clips where the model is one of clips: `compress`."""
 
+import time
+
 import click
 
 from components.kinds.pictures.extensions import EXTENSIONS
@@ -8,6 +10,7 @@ from pipeline.arguments.paths import PATH, must_be_writable
 from pipeline.client.clips.asked import are_clips, asked_of_clips
 from pipeline.client.codecs import STREAM_SUFFIX, model_options, must_be_one, open_codec, open_lossless, wish
 from pipeline.client.files import gather, output_options, plan, process, tell_left_out
+from pipeline.client.pictures import reporting
 
 
 @click.command("compress")
@@ -32,17 +35,23 @@ from pipeline.client.files import gather, output_options, plan, process, tell_le
 @click.option(
     "--lossless", is_flag=True, help="Keep every value: the released lossless codec, or one given by --model or --url."
 )
-def command(pictures, models, url, wait, parallel, out, overwrite, psnr, refine, lossless, **wanted):
+@click.option(
+    "--report", type=PATH, metavar="FILE.html", help="Write a page: JPEG, WebP, JPEG 2000, AVIF at equal bytes."
+)
+def command(pictures, models, url, wait, parallel, out, overwrite, psnr, refine, lossless, report, **wanted):
     """Compress PICTURES (files, or folders searched through) to OUT/<path below the folder>.kmp.
 
     With --model of a codec of clips: clips (files, or folders searched through for files and folders of frames) to
     OUT/<path below the folder>.kmv. What was stopped goes on at the next group of frames.
 
     What is hidden or no picture is left out of folders, and counted. With --lossless a PNG's values come back as they
-    are, of 16 bits too; other formats as their decoded pixels.
+    are, of 16 bits too; other formats as their decoded pixels. With --report each picture takes far longer.
     """
     must_be_one(models, url, parallel)
-    if are_clips(pictures, models, url):
+    clips = are_clips(pictures, models, url)
+    if report:
+        reporting.must_be_for_pictures(report, clips, url, lossless)
+    if clips:
         from pipeline.client.clips import coding
 
         quality = asked_of_clips(models, url, refine, lossless, **wanted)
@@ -53,30 +62,50 @@ def command(pictures, models, url, wait, parallel, out, overwrite, psnr, refine,
     files, left_out = gather(pictures, EXTENSIONS)
     pairs = plan(files, out, STREAM_SUFFIX, overwrite)
     must_be_writable("--out", out)
+    if report:
+        reporting.must_be_free(report, [target for _, target in pairs], overwrite)
     codec = open_lossless(models, url, wait) if lossless else open_codec(models, url, choice is not None, refine, wait)
-    from components.evaluation import classic, rate_distortion
     from components.kinds.pictures.pictures import normalize
-    from models.entropy.coder import header
+
+    def code(encoded: bytes):
+        """The stream, and what was chosen for it if there is a choice."""
+        if choice:
+            found = codec.compress(encoded, choice)
+            return found.stream, found
+        return (codec.compress(encoded, refine=refine) if refine else codec.compress(encoded)), None
+
+    page = reporting.Reporter(report, codec, lambda encoded: code(encoded)[0], choice, refine) if report else None
 
     def work(content: bytes) -> tuple[bytes, str]:
         picture = normalize(content)
         if lossless and picture.format == "png":  # its very values: 16 bits, and no profile is applied to them
             picture = picture._replace(encoded=content)
-        if choice:
-            stream, _, bound, setting = codec.compress(picture.encoded, choice)
-        else:
-            stream = codec.compress(picture.encoded, refine=refine) if refine else codec.compress(picture.encoded)
-        line = f"{len(stream):,} bytes  {8 * len(stream) / (picture.height * picture.width):.4f} bpp"
-        if header.is_stored(stream):
-            line += "  kept without loss, as a PNG"
-        elif choice:
-            line += f"  {setting}"
-        if psnr:
-            original, decoded = classic.decode(picture.encoded), classic.decode(codec.decompress(stream))
-            line += f"  {rate_distortion.psnr_db(original, decoded):.2f} dB"
-        if choice and bound is not None:
-            line += f"  (the target is out of reach: {bound:.4g} {choice.unit} is the nearest)"
-        return stream, line
+        begin = time.perf_counter()
+        stream, chosen = code(picture.encoded)
+        if page:
+            page.add(picture, stream, time.perf_counter() - begin)
+        return stream, _said(codec, picture, stream, choice, chosen, psnr)
 
     tell_left_out(left_out)
-    return process(pairs, out, "compressing", work, parallel)
+    if not page:
+        return process(pairs, out, "compressing", work, parallel)
+    with page.writing(len(pairs)):
+        return process(pairs, out, "compressing and comparing", work, read=page.read)
+
+
+def _said(codec, picture, stream: bytes, choice, chosen, psnr: bool) -> str:
+    """What the line of a picture says of its stream, which was `chosen` (`codec_family.Coded`) by a choice, or None."""
+    from components.evaluation import classic, rate_distortion
+    from models.entropy.coder import header
+
+    line = f"{len(stream):,} bytes  {8 * len(stream) / (picture.height * picture.width):.4f} bpp"
+    if header.is_stored(stream):
+        line += "  kept without loss, as a PNG"
+    elif chosen:
+        line += f"  {chosen.setting}"
+    if psnr:
+        original, decoded = classic.decode(picture.encoded), classic.decode(codec.decompress(stream))
+        line += f"  {rate_distortion.psnr_db(original, decoded):.2f} dB"
+    if chosen and chosen.bound is not None:
+        line += f"  (the target is out of reach: {chosen.bound:.4g} {choice.unit} is the nearest)"
+    return line

@@ -17,6 +17,8 @@ from tuning import supervisor
 from tuning.plan import WORKERS, Plan, workers
 from tuning.tuner import ConfigTuner
 
+pytestmark = pytest.mark.slow
+
 TINY = {"channels": 8, "latents": 8, "crop_size": 64, "batch_size": 2, "steps": 200, "steps_per_epoch": 1}
 
 

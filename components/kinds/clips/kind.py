@@ -6,11 +6,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from components.kinds.files import DataError
-from components.kinds.kind import Features, Inputs, Kind, Records, Source, best
+from components.kinds.kind import Features, Inputs, Records, SampledKind, best
 from models.records import clips as clip_records
 
-_SAMPLE = "sample_clips"
 _PIXELS = 4_000_000  # of all frames of the run for a warm-up at most, if there is such a one
 _WARM = 3  # frames of it that are taken: one coded alone, and two by those before
 
@@ -34,7 +32,7 @@ def _size(record: tf.Tensor) -> int:
     return int(found[clip_records.COUNT] * found[clip_records.HEIGHT] * found[clip_records.WIDTH])
 
 
-class Clips(Kind):
+class Clips(SampledKind):
     """Clips: a folder of files, of folders of frames and of raw YUV, or the sample. A record is a run of frames."""
 
     noun = "clips"
@@ -47,17 +45,10 @@ class Clips(Kind):
         side_features=(clip_records.FORMAT, *clip_records.INTEGERS), integers=clip_records.INTEGERS,
     )  # fmt: skip
 
-    def open(self, dataset: str, place: str = "") -> Source:
+    def sources(self):
         from components.kinds.clips import source
 
-        if dataset != _SAMPLE:
-            return source.ClipSource(place)
-        if place:
-            raise DataError(f"{place!r} goes with the data set {self.places[0]}, not with {dataset!r}")
-        return source.SampleSource()
-
-    def default_dataset(self, place: str, labelled: bool) -> str:
-        return self.places[0] if place else _SAMPLE
+        return source.ClipSource, source.SampleSource
 
     def warm_up(self, files: Sequence[str]) -> Inputs:
         record = best(files, _size, _PIXELS)

@@ -123,7 +123,7 @@ class Clip:
         height, width = (first.width, first.height) if self._turns % 2 else (first.height, first.width)
         if max(height, width) > MAX_SIDE or height * width > MAX_PIXELS:
             raise ClipError(f"its frames have {width}x{height} pixels; {MAX_PIXELS} are the most")
-        matrix = _MATRICES.get(_number(first, "colorspace"), "bt601" if first.height < 720 else "bt709")
+        matrix = _MATRICES.get(_number(first, "colorspace"), assumed_matrix(first.height))
         is_full = _number(first, "color_range") == _JPEG or first.format.name.startswith(("yuvj", "gray", "rgb", "gbr"))
         rate = self._rate()
         name = self._layout or f"{self._path.suffix[1:].lower()}/{stream.codec_context.name}"
@@ -243,6 +243,11 @@ class Clip:
             src_color_range=_MPEG if limited else _JPEG, dst_color_range=_JPEG,
         )  # fmt: skip
         return np.ascontiguousarray(np.rot90(converted.to_ndarray(), self._turns))
+
+
+def assumed_matrix(rows: int) -> str:
+    """The matrix between RGB and YUV of a clip that does not say it; players assume the same."""
+    return "bt601" if rows < 720 else "bt709"
 
 
 def _number(frame, name: str) -> int:

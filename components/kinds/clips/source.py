@@ -27,7 +27,7 @@ from models.records.pictures import SPLITS
 NOUN = "clips"
 SAMPLE = "sample_clips"
 RUN = 12  # frames of a record: a usual group of pictures
-MOST_RUNS = 240  # of a clip, evenly over its length: two minutes at 24 frames a second
+MOST_RUNS = 240  # of a clip, evenly over the length that it says: two minutes at 24 frames a second
 _VERSION = 1
 _SAMPLE_VERSION = "1.0.0"
 # By split: file, how often its sides are halved, its most frames. The fourth clip there is one of these, degraded.
@@ -155,7 +155,9 @@ class _ReadClip(beam.DoFn):
 
 
 def runs(clip, name: str, size_bytes: int, halved: int = 0, most: int = 0) -> Iterator[dict[str, Any]]:
-    """Runs of RUN frames of a clip, which holds at most one in memory; the last has at least half as many, or is alone.
+    """Runs of RUN frames of a clip, MOST_RUNS at most, of which one is held in memory.
+
+    The last has at least half as many frames, or is alone.
 
     Args:
       clip: of `open_clip`. name: of it. size_bytes: of its file.
@@ -180,6 +182,8 @@ def runs(clip, name: str, size_bytes: int, halved: int = 0, most: int = 0) -> It
             if len(run) == RUN:
                 yield example()
                 run, given = [], given + 1
+            if given == MOST_RUNS:  # too soon only where the clip is longer than it says
+                break
     except Broken as error:
         broken = error
     if len(run) >= (RUN // 2 if given else LEAST):

@@ -5,12 +5,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from components.kinds.files import DataError
-from components.kinds.kind import Inputs, Kind, Source
+from components.kinds.kind import Inputs, SampledKind
 from components.kinds.pictures.kind import KIND as PICTURES
 from models.records import faces as face_records
-
-_SAMPLE = "sample_faces"
 
 
 def _build(key: str, example: dict[str, Any]) -> tf.train.Example:
@@ -18,7 +15,7 @@ def _build(key: str, example: dict[str, Any]) -> tf.train.Example:
     return face_records.face_example(picture, example["number"], example["pairs"])
 
 
-class Faces(Kind):
+class Faces(SampledKind):
     """Faces: folders of persons with or without a table of pairs, a table of pairs, or the simulated sample."""
 
     noun = "faces"
@@ -30,19 +27,13 @@ class Faces(Kind):
         integers=(*PICTURES.records.integers, face_records.NUMBER),
     )
 
-    def open(self, dataset: str, place: str = "") -> Source:
+    def sources(self):
         from components.kinds.faces import source
 
-        if dataset != _SAMPLE:
-            return source.FaceSource(place)
-        if place:
-            raise DataError(f"{place!r} goes with the data sets {' and '.join(self.places)}, not with {dataset!r}")
-        return source.SampleSource()
+        return source.FaceSource, source.SampleSource
 
     def default_dataset(self, place: str, labelled: bool) -> str:
-        if not place:
-            return _SAMPLE
-        return "face_pairs" if self.reads_file(place) else "face_folders"
+        return "face_pairs" if self.reads_file(place) else super().default_dataset(place, labelled)
 
     def reads_file(self, name: str) -> bool:
         return name.lower().endswith((".csv", ".txt"))

@@ -5,12 +5,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from components.kinds.files import DataError
-from components.kinds.kind import Inputs, Kind, Source
+from components.kinds.kind import Inputs, SampledKind
 from components.kinds.pictures.kind import KIND as PICTURES
 from models.records import scenes as scene_records
-
-_SAMPLE = "sample_shapes"
 
 
 def _build(key: str, example: dict[str, Any]) -> tf.train.Example:
@@ -18,7 +15,7 @@ def _build(key: str, example: dict[str, Any]) -> tf.train.Example:
     return scene_records.scene_example(picture, example["label_map"], example["class_names"])
 
 
-class Scenes(Kind):
+class Scenes(SampledKind):
     """Scenes: a folder of pictures and one of label maps, or the simulated sample."""
 
     noun = "scenes"
@@ -30,17 +27,10 @@ class Scenes(Kind):
         integers=(*PICTURES.records.integers, scene_records.SEEN, scene_records.VOID_PIXELS),
     )
 
-    def open(self, dataset: str, place: str = "") -> Source:
+    def sources(self):
         from components.kinds.scenes import source
 
-        if dataset != _SAMPLE:
-            return source.SceneSource(place)
-        if place:
-            raise DataError(f"{place!r} goes with the data set {self.places[0]}, not with {dataset!r}")
-        return source.SampleSource()
-
-    def default_dataset(self, place: str, labelled: bool) -> str:
-        return self.places[0] if place else _SAMPLE
+        return source.SceneSource, source.SampleSource
 
     def warm_up(self, files: Sequence[str]) -> Inputs:
         inputs = PICTURES.warm_up(files)

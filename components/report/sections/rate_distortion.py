@@ -66,7 +66,7 @@ class RateDistortion(Section):
         found = measured or {}
         return template(_HTML).render(
             plot=_plot(found, data["recipe"]) if found else "",
-            rates=_rates(found) if found else None,
+            rates=rates(found) if found else None,
             measured_count=counted(len(found.get("each", ())), "picture"),
             pictures=[_picture(p) for p in found.get("pictures", ())],
             each=[{"key": p["key"], "values": _point(p)} for p in found.get("each", ())],
@@ -221,7 +221,7 @@ def _value_cards(values: Mapping[str, float]) -> list[dict[str, str]]:
 
 
 def _jpeg_cards(measured: Mapping[str, Any]) -> list[dict[str, str]]:
-    changes = [row["change"] for row in _rates(measured)["rows"] if row["name"] == "JPEG" and row["change"] != "–"]
+    changes = [row["change"] for row in rates(measured)["rows"] if row["name"] == "JPEG" and row["change"] != "–"]
     return [
         {"label": "Against JPEG", "value": change.removesuffix(" %"), "unit": "%", "about": "rate at equal PSNR"}
         for change in changes
@@ -237,8 +237,15 @@ def _plot(measured: Mapping[str, Any], recipe: str) -> str:
     return plots.to_svg(fig, "rate-distortion")
 
 
-def _rates(measured: Mapping[str, Any]) -> dict[str, Any]:
-    """What each classic codec needs for the model's PSNR, and how much more or less the model needs."""
+def rates(measured: Mapping[str, Any]) -> dict[str, Any]:
+    """What each classic codec needs for the model's PSNR, and how much more or less the model needs.
+
+    Args:
+      measured: "mean", "classic" and "about" of `measure`.
+
+    Returns:
+      "quality", the model's PSNR in dB, and "rows" of texts, the last of them the model's.
+    """
     mean = measured["mean"]
     rows = []
     for name, curve in measured["classic"].items():

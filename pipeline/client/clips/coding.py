@@ -78,7 +78,7 @@ def compress(
         raise UserError(f"{shown(model)}: a model of one rate; --quality chooses in one of variable rate")
     jobs = [_Job(source, target, _origin(source, codec.fingerprint, quality)) for source, target in pairs]
     for job in jobs:
-        if not overwrite and job.target.exists() and not _is_done(job):
+        if not overwrite and job.target.exists() and not _done(job):
             raise UserError(f"{shown(job.target)}: exists; give --overwrite to replace it. Nothing was written")
     tell_left_out(left_out)
     work_through(jobs, out, "compressing", lambda job, bar: _code(job, codec, quality, psnr, overwrite, bar))
@@ -120,17 +120,19 @@ def _origin(source: pathlib.Path, fingerprint: int, quality: int | None) -> int:
     return int(hashlib.sha256(f"{digest} {fingerprint:08x} {quality}".encode()).hexdigest()[:16], 16)
 
 
-def _is_done(job: _Job) -> bool:
-    """Whether the target is what the job would make."""
+def _done(job: _Job) -> film.Film | None:
+    """The target, already closed, if it is what the job would make."""
     try:
         with film.Film(job.target) as found:
-            return found.is_whole and found.header.origin == job.origin
+            return found if found.is_whole and found.header.origin == job.origin else None
     except film.FilmError:
-        return False
+        return None
 
 
 def _code(job: _Job, codec, quality: int | None, psnr: bool, overwrite: bool, bar: Frames) -> str:
-    if not overwrite and _is_done(job):
+    if not overwrite and (done := _done(job)):
+        if done.broke_off:
+            raise ClipError(f"breaks off after {done.frames} frames; {shown(job.target)}, there already, holds these")
         return "is there already"
     with places.open_clip(job.source) as clip:
         about = clip.about
@@ -153,7 +155,7 @@ def _code(job: _Job, codec, quality: int | None, psnr: bool, overwrite: bool, ba
             except Broken as error:
                 if not writer.frames:
                     raise ClipError(str(error)) from error
-                broken = error
+                broken, writer.broke_off = error, True
     seconds = time.perf_counter() - begin
     line = _line(job.target, writer.frames, writer.frames - first, about, seconds, decibels)
     if broken:

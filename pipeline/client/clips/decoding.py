@@ -54,6 +54,8 @@ def _decode(job: _Job, family, form: str, bar: Frames) -> str:
             if not output.frames:
                 raise GroupError(f"all its frames are lost: {'; '.join(lost)}")
         count = output.frames
+    if film.is_cut:
+        lost.append(f"frames from {film.frames} on (the file is cut off there)")
     if lost:
         raise GroupError(f"{', '.join(lost)} are lost; {shown(job.target)} holds the other {count}")
     seconds = max(time.perf_counter() - begin, 1e-9)

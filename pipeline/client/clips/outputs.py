@@ -5,6 +5,7 @@ are there already, of what a call before was stopped at.
 """
 
 import abc
+import contextlib
 import glob
 import os
 import pathlib
@@ -13,9 +14,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from models.video.film import Header
+from components.kinds.clips.reading import assumed_matrix
+from models.video.film import FilmError, Header
 
-_MATRICES = {"bt709": 1, "bt601": 5, "bt2020": 9}  # libswscale's numbers; of H.273 BT.601 is 6
+_MATRICES = {"bt709": 1, "bt601": 5}  # libswscale's numbers; of H.273 BT.601 is 6
 _RANGES = {"limited": 1, "full": 2}
 CRF = 12  # of H.264 in an MP4: hardly to be told from the frames
 
@@ -47,12 +49,16 @@ class Output(abc.ABC):
         return self
 
     def __exit__(self, kind, *error) -> None:
-        self._close(is_whole=kind is None)
-        if kind is None:
+        is_whole = False
+        try:
+            self._close(is_whole=kind is None)
+            is_whole = kind is None
+        finally:
+            if not is_whole and not self.can_go_on:
+                _remove(self.part)
+        if is_whole:
             _remove(self.target)
             os.replace(self.part, self.target)
-        elif not self.can_go_on:
-            _remove(self.part)
 
     @abc.abstractmethod
     def keep(self, count: int) -> None:
@@ -75,7 +81,10 @@ def _remove(path: pathlib.Path) -> None:
 
 
 class Y4m(Output):
-    """YUV 4:4:4 of 8 bits by the clip's own matrix and range, uncompressed: of RGB a level or two is rounded away."""
+    """YUV 4:4:4 of 8 bits in the clip's own range, uncompressed: of RGB a level or two is rounded away.
+
+    The format does not name its matrix, so it is the one that readers assume.
+    """
 
     suffix = ".y4m"
 
@@ -98,7 +107,8 @@ class Y4m(Output):
 
     def add(self, frames: np.ndarray, first: int) -> None:
         for frame in frames:
-            self._file.write(b"FRAME\n" + _yuv(frame, self.header).tobytes())
+            planes = _converted(frame, self.header, assumed_matrix(self.header.height), "yuv444p").to_ndarray()
+            self._file.write(b"FRAME\n" + planes.tobytes())
         self._file.flush()
         self.frames += len(frames)
 
@@ -106,17 +116,13 @@ class Y4m(Output):
         self._file.close()
 
 
-def _yuv(frame: np.ndarray, header: Header) -> np.ndarray:
-    """uint8 [H, W, 3] RGB -> uint8 [3, H, W]."""
-    return _converted(frame, header, "yuv444p").to_ndarray().reshape(3, header.height, header.width)
-
-
-def _converted(frame: np.ndarray, header: Header, layout: str):
+def _converted(frame: np.ndarray, header: Header, matrix: str, layout: str):
+    """uint8 [H, W, 3] RGB as a frame of FFmpeg, YUV in the header's range."""
     import av
 
-    matrix = _MATRICES[header.matrix]
+    number = _MATRICES[matrix]
     return av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24").reformat(
-        format=layout, src_colorspace=matrix, dst_colorspace=matrix, src_color_range=_RANGES["full"],
+        format=layout, src_colorspace=number, dst_colorspace=number, src_color_range=_RANGES["full"],
         dst_color_range=_RANGES[header.colour_range], interpolation="AREA",
     )  # fmt: skip
 
@@ -150,40 +156,69 @@ class Pictures(Output):
 
 
 class Mp4(Output):
-    """H.264 of CRF 12, which loses a little more; what was stopped begins anew, since it cannot be gone on with."""
+    """H.264 of CRF 12, which loses a little more; what was stopped begins anew, since it cannot be gone on with.
+
+    A clip of BT.2020 is written as BT.709, and the file says that: FFmpeg's binding does not convert to BT.2020.
+
+    Raises:
+      FilmError: H.264 or MP4 takes no such sizes or no such rate. OSError: the disk is full.
+    """
 
     suffix = ".mp4"
 
     def __init__(self, target: pathlib.Path, header: Header, identity: int):
         super().__init__(target, header, identity)
         self._container, self.can_go_on = None, False
+        self._matrix = header.matrix if header.matrix in _MATRICES else "bt709"
 
     def keep(self, count: int) -> None:
         import av
 
-        self._container = av.open(str(self.part), "w", format="mp4")
         header = self.header
-        self._stream = self._container.add_stream("libx264", rate=header.rate, options={"crf": str(CRF)})
-        self._stream.width, self._stream.height = header.width, header.height
         halves = header.width % 2 == 0 and header.height % 2 == 0
-        self._layout = self._stream.pix_fmt = "yuv420p" if halves else "yuv444p"
-        context = self._stream.codec_context
-        context.colorspace = {"bt709": 1, "bt601": 6, "bt2020": 9}[header.matrix]
-        context.color_range = _RANGES[header.colour_range]
+        self._layout = "yuv420p" if halves else "yuv444p"
+        with _as_film_errors(header):
+            self._container = av.open(str(self.part), "w", format="mp4")
+            self._stream = self._container.add_stream("libx264", rate=header.rate, options={"crf": str(CRF)})
+            self._stream.width, self._stream.height, self._stream.pix_fmt = header.width, header.height, self._layout
+            context = self._stream.codec_context
+            context.colorspace = {"bt709": 1, "bt601": 6}[self._matrix]
+            context.color_range = _RANGES[header.colour_range]
         self.frames = count
 
     def add(self, frames: np.ndarray, first: int) -> None:
         for frame in frames:
-            converted = _converted(frame, self.header, self._layout)
+            converted = _converted(frame, self.header, self._matrix, self._layout)
             converted.pts, converted.time_base = self.frames, Fraction(1, 1) / self.header.rate
-            self._container.mux(self._stream.encode(converted))
+            with _as_film_errors(self.header):
+                self._container.mux(self._stream.encode(converted))
             self.frames += 1
 
     def _close(self, is_whole: bool) -> None:
+        if self._container is None:
+            return
         if is_whole:
-            self._container.mux(self._stream.encode())
-        if self._container is not None:
-            self._container.close()
+            with _as_film_errors(self.header):
+                self._container.mux(self._stream.encode())
+                self._container.close()
+        else:
+            with contextlib.suppress(Exception):  # what it was stopped for is said already
+                self._container.close()
+
+
+@contextlib.contextmanager
+def _as_film_errors(header: Header):
+    """FFmpeg's errors, of which some are no OSError, in a line."""
+    import av
+
+    try:
+        yield
+    except av.FFmpegError as error:
+        if isinstance(error, OSError):  # the disk, not the clip
+            raise
+        what = f"{header.width}x{header.height} at {float(header.rate):g} frames a second"
+        message = f"cannot be written as MP4 ({error.strerror}; {what}); --format y4m and frames take any clip"
+        raise FilmError(message) from error
 
 
 FORMATS = {"y4m": Y4m, "frames": Pictures, "mp4": Mp4}

@@ -51,3 +51,22 @@ def test_jpeg_of_size_is_the_best_that_fits(size):
 
 def test_jpeg_of_size_gives_quality_1_where_nothing_fits():
     assert classic.jpeg_of_size(PICTURE, 10) == classic.JPEG.encode(PICTURE, 1)
+
+
+@pytest.mark.parametrize("size", [3000, 9000])
+def test_a_codec_of_rates_keeps_to_a_size(size):
+    encoded = classic.of_size(classic.JPEG2000, PICTURE, size)
+    assert 0.97 * size < len(encoded) <= size
+
+
+@pytest.mark.skipif(not classic.is_available(classic.AVIF), reason="this Pillow has no AVIF")
+def test_avif_gives_a_better_picture_for_more_bits():
+    files = [classic.AVIF.encode(PICTURE, setting) for setting in classic.AVIF.settings[::4]]
+    errors = [np.mean((classic.decode(file).astype(float) - PICTURE) ** 2) for file in files]
+    sizes = [len(file) for file in files]
+    assert sizes == sorted(set(sizes)) and errors == sorted(errors, reverse=True)
+
+
+def test_an_encoder_that_is_not_there_is_found_out():
+    unknown = classic.ClassicCodec("none", "", (1,), lambda quality: {"format": "NONE"})
+    assert not classic.is_available(unknown) and classic.is_available(classic.JPEG)

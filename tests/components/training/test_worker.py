@@ -19,6 +19,8 @@ from models.publishing import pushed
 from models.training import workers
 from tests.models.kinds import KINDS, tiny
 
+pytestmark = pytest.mark.slow
+
 # No noise: its numbers are other ones on each replica.
 OPTIONS = {"batch_size": 4, "steps": 50, "steps_per_epoch": 10, "quantisation": "rounded"}
 

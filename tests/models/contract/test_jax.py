@@ -15,6 +15,8 @@ from models.contract import registry
 from tests.models.contract.jax_worker import TRAINED
 from tests.models.kinds import KINDS, tiny
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

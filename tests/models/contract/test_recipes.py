@@ -22,9 +22,12 @@ from tests import alone
 from tests.models.kinds import KINDS, photograph, png, tiny
 
 ALL = sorted(registry.recipes())
+# One of each kind that a recipe is trained and served in; the others take the same way, and are slow together.
+FIRST = ("bilinear", "ecg_cnn", "factorized", "matching_pursuit", "small_cnn")
+TRAINED = [name if name in FIRST else pytest.param(name, marks=pytest.mark.slow) for name in ALL]
 
 
-@pytest.fixture(params=ALL)
+@pytest.fixture
 def recipe(request):
     return registry.get(request.param)
 
@@ -66,8 +69,9 @@ def loss_of(model, batch):
     return sum(model.compute_loss(x, y, made, weight, training=True) for _ in range(getattr(model, "turns", 1)))
 
 
-class TestContract:
-    """What the pipeline, the tuner and the command line rely on."""
+@pytest.mark.parametrize("recipe", ALL, indirect=True)
+class TestDescription:
+    """What is said of a recipe, without a model."""
 
     def test_describes_itself(self, recipe):
         assert recipe.summary and "\n" not in recipe.summary and recipe.source.endswith(".py")
@@ -95,6 +99,20 @@ class TestContract:
         for wrong in ({"steps": 2.5}, {"steps": "many"}, {"learning_rate": "nan"}, {"seed": True}, {"steps": None}):
             with pytest.raises(ConfigError, match=next(iter(wrong))):
                 recipe.make_config("small", wrong)
+
+    def test_phases_share_its_steps(self, recipe, config, tmp_path):
+        given = {"teacher": config.teacher} if hasattr(config, "teacher") else {}
+        for options in (config, *(recipe.make_config(preset, given) for preset in recipe.presets)):
+            (folder := tmp_path / str(options.steps)).mkdir(exist_ok=True)
+            found = list((recipe.phases or single)(options, Files([], [], str(folder), str(folder))))
+            assert len({phase.name for phase in found}) == len(found)
+            assert sum(phase.steps for phase in found) == options.steps and all(phase.steps > 0 for phase in found)
+            assert all(phase.config(options).steps == phase.steps for phase in found)
+
+
+@pytest.mark.parametrize("recipe", TRAINED, indirect=True)
+class TestContract:
+    """What the pipeline, the tuner and the command line rely on."""
 
     def test_builds_the_same_model_from_the_same_seed_with_every_variable(self, recipe, config, batch, kind):
         def built(seed):
@@ -132,15 +150,6 @@ class TestContract:
         count = len(keras.tree.flatten(x)[0])
         all_, none = (float(model.compute_loss(*given, np.full(count, w), training=False)) for w in (1.0, 0.0))
         assert np.isclose(all_, float(model.compute_loss(*given, training=False)), rtol=1e-6) and none < all_
-
-    def test_phases_share_its_steps(self, recipe, config, tmp_path):
-        given = {"teacher": config.teacher} if hasattr(config, "teacher") else {}
-        for options in (config, *(recipe.make_config(preset, given) for preset in recipe.presets)):
-            (folder := tmp_path / str(options.steps)).mkdir(exist_ok=True)
-            found = list((recipe.phases or single)(options, Files([], [], str(folder), str(folder))))
-            assert len({phase.name for phase in found}) == len(found)
-            assert sum(phase.steps for phase in found) == options.steps and all(phase.steps > 0 for phase in found)
-            assert all(phase.config(options).steps == phase.steps for phase in found)
 
     def test_no_searched_option_changes_how_weights_are_judged(self, recipe, config, records):
         searched = {f.name: f.metadata["search"] for f in dataclasses.fields(config) if f.metadata["search"]}
@@ -221,6 +230,7 @@ assert not {m.partition(".")[0] for m in sys.modules} & {"models", "tensorflow",
 """
 
 
+@pytest.mark.slow
 def test_a_process_of_tensorflow_alone_reads_the_streams_on_one_thread(trained, tmp_path):
     """The parts of served codecs in a fresh process: no code of ours in Python, one thread, the same streams."""
     directories = {n: str(trained(n).directory) for n in ALL if registry.get(n).shape == "codec"}

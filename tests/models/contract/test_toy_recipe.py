@@ -14,6 +14,8 @@ from PIL import Image
 
 from tests.models.kinds import photograph
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 TOY = '''"""A toy codec: one convolution each way, a factorised prior."""
 

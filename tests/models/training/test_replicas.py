@@ -16,6 +16,8 @@ from tests.models.generative import small_game
 from tests.models.kinds import photograph, png
 from tests.models.training.replicas_worker import CASES, ONE_DEVICE, TRAINED, played, train_one
 
+pytestmark = pytest.mark.slow
+
 # What is told of a training by random numbers, of which each device has its own.
 DRAWN = {"distribution_preserving": {"mmd", "objective"}}
 

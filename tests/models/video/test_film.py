@@ -22,7 +22,8 @@ def _written(path, streams=STREAMS):
 
 def test_round_trip_in_any_order(tmp_path):
     with Film(_written(tmp_path / "clip.kmv")) as found:
-        assert found.header == HEADER and found.frames == 63 and found.is_whole and not (found.damage or found.lost)
+        assert found.header == HEADER and found.frames == 63 and found.is_whole
+        assert not (found.damage or found.lost or found.broke_off)
         assert [found.read(found.groups[n]) for n in (5, 0, 3)] == [b"the rest", STREAMS[0], STREAMS[3]]
         assert found.group_of(59) is found.groups[4] and str(found.groups[5]) == "frames 60 to 62"
         with pytest.raises(FilmError, match="no frame 63; the clip has 63"):
@@ -42,7 +43,7 @@ def test_a_flipped_bit_costs_at_most_its_group(tmp_path):
         broken[place] ^= 1 << draw.randrange(8)
         path.write_bytes(broken)
         with Film(path) as found:
-            assert found.header == HEADER and len(found.groups) == 6 and not found.lost
+            assert found.header == HEADER and len(found.groups) == 6 and not (found.lost or found.is_cut)
             for n, group in enumerate(found.groups):
                 if place in spans[n]:
                     said += 1
@@ -64,7 +65,7 @@ def test_index_and_a_group_damaged_together(tmp_path):
     broken[-9] ^= 1
     path.write_bytes(broken)
     with Film(path) as found:
-        assert not found.is_whole and found.lost == ["frames 24 to 35"]
+        assert not found.is_whole and found.lost == ["frames 24 to 35"] and not found.is_cut
         assert [group.first for group in found.groups] == [0, 12, 36, 48, 60]
 
 
@@ -81,6 +82,7 @@ def test_truncated_anywhere_keeps_the_groups_before(tmp_path):
             continue
         with Film(path) as found:
             assert len(found.groups) == sum(end <= length for end in ends) and not found.is_whole and found.damage
+            assert found.is_cut
 
 
 def test_goes_on_where_it_was_stopped_and_the_result_is_the_same(tmp_path):

@@ -169,13 +169,25 @@ def test_a_damaged_group_costs_its_frames_only_and_the_error_says_which(clips, m
     assert np.array_equal(frames_of(tmp_path / "out" / "runner"), wanted[[0, 1, 2, 3, 8, 9]])
 
 
+def test_a_file_that_is_cut_off_gives_what_there_is_and_an_error(clips, model, tmp_path):
+    call("compress", clips / "runner.mkv", "--model", model, "--out", tmp_path)
+    path = tmp_path / "runner.kmv"
+    with Film(path) as film:
+        path.write_bytes(path.read_bytes()[: film.groups[1].offset + 40])
+    code, _, err = call("decompress", path, "--model", model, "--out", tmp_path / "out")
+    assert code == 2 and "frames from 4 on (the file is cut off there) are lost" in err and "holds the other 4" in err
+    assert len(frames_of(tmp_path / "out" / "runner.y4m")) == 4
+
+
 def test_a_truncated_clip_is_coded_as_far_as_it_goes(clips, model, tmp_path):
     clip = clips / "runner.mkv"
     clip.write_bytes(clip.read_bytes()[: clip.stat().st_size * 2 // 3])
     code, _, err = call("compress", clip, "--model", model, "--out", tmp_path / "out")
     assert code == 2 and "breaks off after" in err and "runner.kmv holds what is before" in err
     with Film(tmp_path / "out" / "runner.kmv") as film:
-        assert film.is_whole and 1 <= film.frames < 10
+        assert film.is_whole and film.broke_off and 1 <= film.frames < 10
+    code, _, err = call("compress", clip, "--model", model, "--out", tmp_path / "out")
+    assert code == 2 and f"breaks off after {film.frames} frames" in err and "there already" in err
 
 
 def test_what_decompress_refuses(clips, model, tmp_path):

@@ -8,6 +8,8 @@ from components.evaluation import cross_validation
 from pipeline import cli
 from tests.components import ecg_records, tiny_ecg
 
+pytestmark = pytest.mark.slow
+
 LABELS = {f"A{n:05}": "NAO"[n % 3] for n in range(12)}
 
 

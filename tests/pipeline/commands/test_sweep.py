@@ -22,6 +22,8 @@ from tests.tuning.test_supervisor import processes
 from tuning import supervisor
 from tuning.plan import Plan
 
+pytestmark = pytest.mark.slow
+
 
 def pods(manifest: list[dict], port: int) -> dict[str, tuple[list[str], dict[str, str]]]:
     """Commands and environments of the pods of a manifest as a cluster starts them, here where all is one machine."""

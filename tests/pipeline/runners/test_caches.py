@@ -10,6 +10,8 @@ from components import closure
 from components.serving import configuration
 from tests.pipeline.runners.tiny_runs import TinyRun, class_folders
 
+pytestmark = pytest.mark.slow
+
 BEHIND = {"Pusher", "Report"}
 JUDGED = {"Evaluator", "ServingCheck", *BEHIND}
 

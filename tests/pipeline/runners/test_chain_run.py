@@ -7,6 +7,8 @@ import pytest
 
 from tests.pipeline.runners.tiny_runs import TinyRun, class_folders
 
+pytestmark = pytest.mark.slow
+
 ENDS = {"Evaluator", "ServingCheck", "Pusher", "Report"}
 
 

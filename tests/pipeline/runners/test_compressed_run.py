@@ -11,6 +11,8 @@ from pipeline import cli
 from tests.models.kinds import photograph, png
 from tests.pipeline.runners.tiny_runs import TinyRun, class_folders
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):

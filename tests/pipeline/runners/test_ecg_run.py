@@ -15,6 +15,8 @@ from models.records import recordings as ecg_data
 from pipeline import cli
 from tests.components import ecg_records, tiny_ecg
 
+pytestmark = pytest.mark.slow
+
 LABELS = {f"A{n:05}": "NNAO~"[n % 5] for n in range(40)}
 TINY = tiny_ecg.SETTINGS | {"steps": 6, "lstm_units": 2, "lstm_layers": 1, "hidden": 4}
 

@@ -13,6 +13,8 @@ from tests.components import untrained_faces
 from tests.models.examples import png
 from tests.pipeline.runners.tiny_runs import TinyRun
 
+pytestmark = pytest.mark.slow
+
 PERSONS, TESTED = 12, 4
 
 

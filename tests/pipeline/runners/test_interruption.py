@@ -14,6 +14,8 @@ import pytest
 
 from tests.pipeline.runners.test_local_run import write_pictures
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = ("channels=8", "latents=8", "crop_size=64", "batch_size=2", "steps=40", "steps_per_epoch=4")
 LIMIT = 300  # seconds; a loaded machine starts TensorFlow slowly
 

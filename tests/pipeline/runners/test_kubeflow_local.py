@@ -12,6 +12,8 @@ import yaml
 from pipeline import cli
 from pipeline.runners import kubeflow_local
 
+pytestmark = pytest.mark.slow
+
 STEP = "tests.pipeline.runners.container_step"
 
 

@@ -9,6 +9,8 @@ from components import artifacts
 from models.classifiers import int8
 from tests.pipeline.runners.tiny_runs import TinyRun, class_folders
 
+pytestmark = pytest.mark.slow
+
 TINY = {
     "teacher": "small_cnn", "teacher_settings": "width=8", "student_settings": "width=4",
     "terms": "ce + logits + attention(layer=stage2)", "hint_terms": "hint(layer=stage1)", "int8": "true",

@@ -98,6 +98,8 @@ def test_of_a_long_clip_runs_are_taken_evenly_and_one_is_in_memory(tmp_path, mon
         assert made[-1] == example["start"] + RUN - 1  # nothing behind it was read
         starts.append(example["start"])
     assert starts == [0, 3 * RUN, 6 * RUN] and example["bytes"] == 1000
+    Long.about = Long.about._replace(frames=0)  # it does not say how long it is
+    assert [example["start"] for example in runs(Long(), "long", 9000)] == [0, RUN, 2 * RUN]
 
 
 def test_what_cannot_be_used_is_one_line(tmp_path):

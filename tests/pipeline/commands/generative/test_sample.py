@@ -14,6 +14,7 @@ from models.generative.generator_game import build_game
 from models.publishing import export
 from pipeline import cli
 from tests.components import tiny_codec
+from tests.components.server.process import serving
 from tests.models.examples import photograph, png
 from tests.models.generative import small_dplc
 
@@ -55,6 +56,23 @@ def test_a_stream_is_decompressed_by_a_seed(model, tmp_path):
         found[name] = read(tmp_path / name / "p.png")
     assert found["own"].shape == (20, 33, 3) and np.array_equal(found["five"], found["again"])
     assert not np.array_equal(found["five"], found["six"]) and not np.array_equal(found["own"], found["five"])
+
+
+def test_a_server_draws_the_same(model, tmp_path):
+    (tmp_path / "p.png").write_bytes(png(photograph(20, 33)))
+    with serving(f"tiny={model}") as server:
+        for scheme in ("http", "grpc"):
+            given = ["--url", server.url("tiny", scheme), "--out"]
+            assert cli.main(["sample", "--count", "2", "--seed", "7", *given, str(tmp_path / scheme)]) == 0
+            assert cli.main(["compress", str(tmp_path / "p.png"), *given, str(tmp_path / scheme)]) == 0
+            command = ["decompress", str(tmp_path / scheme / "p.kmp"), *given, str(tmp_path / scheme), "--seed", "5"]
+            assert cli.main(command) == 0
+    here = ["--model", str(model), "--out", str(tmp_path / "here")]
+    assert cli.main(["sample", "--count", "2", "--seed", "7", *here]) == 0
+    assert cli.main(["decompress", str(tmp_path / "http" / "p.kmp"), *here, "--seed", "5"]) == 0
+    for name in ("sample-7.png", "sample-8.png", "p.png"):
+        expected = read(tmp_path / "here" / name).astype(int)
+        assert all(np.abs(read(tmp_path / s / name) - expected).max() <= 1 for s in ("http", "grpc"))
 
 
 def test_models_that_draw_nothing_are_refused(tmp_path, capsys):

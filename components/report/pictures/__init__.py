@@ -1,0 +1,1 @@
+"""The page that `compress --report` writes about a user's own pictures."""

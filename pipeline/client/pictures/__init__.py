@@ -1,0 +1,1 @@
+"""What `compress` does with pictures beside coding them."""

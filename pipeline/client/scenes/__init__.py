@@ -1,0 +1,1 @@
+"""Scenes with label maps: where maps and masks come from."""
