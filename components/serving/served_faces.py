@@ -28,6 +28,15 @@ class Verified(NamedTuple):
     aligned_false_accept_rate: float | None = None
 
 
+class Embedded(NamedTuple):
+    """What `embed` says of pictures: unit vectors float32 [N, D]; of an aligned network also "support" and "alignment",
+    float32 [N, 4] (`models.faces.ida_serving`), with which cosines are aligned; else None."""
+
+    embedding: np.ndarray
+    support: np.ndarray | None = None
+    alignment: np.ndarray | None = None
+
+
 class ServedFaces:
     """Calls `embed` and `verify` with encoded pictures (PNG, JPEG or BMP bytes).
 
@@ -47,7 +56,11 @@ class ServedFaces:
 
     def embed(self, batch: Sequence[bytes]) -> np.ndarray:
         """Unit vectors of pictures, float32 [N, D]. Raises ServedModelError: the model refused one."""
-        return self._call("embed", image_bytes=list(batch))["embedding"]
+        return self.describe(batch).embedding
+
+    def describe(self, batch: Sequence[bytes]) -> Embedded:
+        """All that is said of pictures. Raises ServedModelError: the model refused one."""
+        return embedded(self._call("embed", image_bytes=list(batch)))
 
     def verify(self, first: bytes, second: bytes) -> Verified:
         """Whether two pictures show one person. Raises ServedModelError: the model refused one."""
@@ -62,6 +75,12 @@ class ServedFaces:
             return self._model(name, **inputs)
         except NativeError as error:
             raise ServedModelError(one_line(error)) from error
+
+
+def embedded(answer) -> Embedded:
+    """The answer of `embed`, output name -> values of a batch."""
+    names = [name for name in Embedded._fields if name == "embedding" or name in answer]
+    return Embedded(**{name: np.asarray(answer[name], np.float32) for name in names})
 
 
 def verified(answer) -> Verified:

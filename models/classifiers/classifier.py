@@ -182,9 +182,9 @@ def hits(y, logits):
     return ops.cast(ops.argmax(y, axis=-1) == ops.argmax(logits, axis=-1), "float32")
 
 
-def check_known(config: PicturesConfig) -> None:
-    """Raises ConfigError unless the number of classes and the size of the pictures are known."""
-    for name in ("classes", "image_size"):
+def check_known(config, names: Collection[str] = ("classes", "image_size")) -> None:
+    """Raises ConfigError unless what the training data say, the number of classes and the pictures' size, is known."""
+    for name in names:
         if not getattr(config, name):
             raise ConfigError(f"{name}=0: it is taken from the training data, and there are none here; set it")
 

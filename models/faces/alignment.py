@@ -8,7 +8,6 @@ with both. The variants are choices of this project; relatives are CSLS and the 
 from typing import NamedTuple
 
 import numpy as np
-from keras import ops
 
 MODES = ("subtract", "ratio", "zscore", "one_sided")
 ESTIMATORS = ("bank", "learned")  # of discrepancy and spread
@@ -87,6 +86,8 @@ def support(unit, candidates, persons, count: int, own=None, duplicate: float = 
     Returns:
       float32 [B] each.
     """
+    from keras import ops  # scores are aligned without Keras, which takes seconds to import
+
     kept = None
     for start in range(0, candidates.shape[0], ROWS):
         cosines = ops.matmul(unit, ops.transpose(candidates[start : start + ROWS]))

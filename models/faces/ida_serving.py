@@ -34,10 +34,11 @@ class AlignedServer(FaceServer):
 
     def embed(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """image_bytes string [B] (PNG, JPEG, BMP, GIF) -> "embedding": unit vectors float32 [B, D]; "discrepancy":
-        float32 [B], the mean cosine to the nearest candidates of the bank, high where faces are crowded.
+          float32 [B], the mean cosine to the nearest candidates of the bank, high where faces are crowded; "support"
+        and "alignment", float32 [B, 4], as of `evaluate`: with them whoever compares embeddings aligns the cosines.
         """
         unit, support = self._parts(self._told(image_bytes))
-        return {"embedding": unit, "discrepancy": support[:, 2 * self.place]}
+        return {"embedding": unit, "discrepancy": support[:, 2 * self.place]} | self._alignment(support)
 
     def verify(self, first_bytes: tf.Tensor, second_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Whether two pictures, string [B] each, show one person.
@@ -69,14 +70,16 @@ class AlignedServer(FaceServer):
         """
         features = picture_records.parse(examples)
         unit, support = self._parts(self._told(features[picture_records.ENCODED]))
-        row = [float(alignment.MODES.index(self.mode)), self.form[2], self.form[self.place], float(self.place)]
         return {
             "embedding": unit,
             "label": features[picture_records.LABEL][:, None],
             **face_records.parse(examples),
-            "support": support,
-            "alignment": tf.tile(tf.stack(row)[None], [tf.shape(unit)[0], 1]),
+            **self._alignment(support),
         }
+
+    def _alignment(self, support: tf.Tensor) -> dict[str, tf.Tensor]:
+        row = [float(alignment.MODES.index(self.mode)), self.form[2], self.form[self.place], float(self.place)]
+        return {"support": support, "alignment": tf.tile(tf.stack(row)[None], [tf.shape(support)[0], 1])}
 
     def _graphs(self, graph, pictures) -> None:
         self._told = graph(self.told, [pictures()])

@@ -103,16 +103,16 @@ class CodeSegmenter(options.WithCodec, Configured):
         Args:
           y: classes [B, H, W] float32, of pixels without one -1.
         """
-        return ops.mean(weighed(_means(y, y_pred)[1], sample_weight))
+        return ops.mean(weighed(means(y, y_pred)[1], sample_weight))
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Running means of the pixels' accuracy and cross-entropy."""
-        for tracker, value in zip(self.trackers, _means(y, y_pred), strict=True):
+        for tracker, value in zip(self.trackers, means(y, y_pred), strict=True):
             tracker.update_state(value)
         return self.get_metrics_result()
 
 
-def _means(y, logits):
+def means(y, logits):
     """(share of pixels that are right, cross-entropy in nats), [B] float32 each, of the pixels with a class."""
     logits = ops.cast(logits[:, : ops.shape(y)[1], : ops.shape(y)[2]], "float32")
     known = ops.cast(y >= 0, "float32")

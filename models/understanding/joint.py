@@ -1,17 +1,18 @@
-"""Training of a codec and the classifier of its codes together (arXiv:1803.06131, section 6).
+"""Training of a codec and a network on its codes together (arXiv:1803.06131, section 6); the recipe for classifiers.
 
     x --analysis--> y --rounded, gradient passed on--> latents --cResNet--> class
                     '--> bits                             '--synthesis--> x_hat
 
-Loss = cross-entropy + gamma (distortion + weight max(bits a pixel - target, 0)), started from a `code_classifier` that
-was trained behind a codec that stayed. What is pushed is such a classifier again, and beside it, in
-`assets.extra/codec`, its codec with the signatures that codecs have.
+Loss = cross-entropy + gamma (distortion + weight max(bits a pixel - target, 0)), started from a network that was
+trained behind a codec that stayed. What is pushed is such a network again, and beside it, in `assets.extra/codec`, its
+codec with the signatures that codecs have. Segmenters are `models.understanding.joint_segments`.
 """
 
 import dataclasses
 import json
 import os
 import pathlib
+from typing import ClassVar
 
 import keras
 from keras import ops
@@ -32,21 +33,26 @@ from models.understanding import code_classifier, codecs
 from models.understanding.serving import signatures
 
 CODEC = "codec"  # folder of the codec beside the pushed model
+STRIDE = 16  # pixels each way for a place of the latents
+MODEL = "what it starts from: the path of a pushed network on codes, or its recipe, trained first"
 _BATCHES = 8  # from which the target and gamma are told
 _QUANTISATION = "mixed"  # rounded latents are drawn and classified, the bits are those of noisy ones
 
 
 @dataclasses.dataclass(frozen=True)
-class JointConfig(classifier.PicturesConfig):
-    """Options of a joint training."""
+class JointOptions(Config):
+    """Options of a joint training, of whatever learns from codes.
 
-    model: str = option(
-        "code_classifier", "what it starts from: the path of a pushed code_classifier, or that recipe, trained first",
-        is_model=True,
-    )  # fmt: skip
-    model_settings: str = option("", "options of a code_classifier that is trained first: KEY=VALUE,KEY=VALUE")
+    Attributes:
+      original: the recipe of the network that it starts from.
+    """
+
+    original: ClassVar[Recipe] = code_classifier.RECIPE
+
+    model: str = option(original.name, MODEL, is_model=True)
+    model_settings: str = option("", "options of a network that is trained first: KEY=VALUE,KEY=VALUE")
     gamma: float = option(
-        0.0, "weight of distortion and rate (0: so that its gradient by the latents is as large as the classifier's)",
+        0.0, "weight of distortion and rate (0: so that its gradient by the latents is as large as the network's)",
         low=0.0,
     )  # fmt: skip
     rate_weight: float = option(
@@ -61,42 +67,64 @@ class JointConfig(classifier.PicturesConfig):
     def __post_init__(self):
         super().__post_init__()
         for name in ("budget", "int8", "init", "mixup"):
-            if getattr(self, name):
+            if getattr(self, name, None):
                 raise ConfigError(f"{name}={getattr(self, name)}: not for a joint training; leave it out")
         if is_trained_first(self):
             recipe_to_train(self)
-        elif self.model_settings:
-            raise ConfigError(f"model_settings={self.model_settings}: the model is not trained here; leave it out")
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width of the pictures in training, pixels."""
+        raise TypeError(f"{type(self).__name__} must say in `sides` how large pictures are")
+
+    def batches(self, files, training: bool):
+        """Batches of pixels [B, H, W, 3] float32 in [0, 1] and what the network is to say of them."""
+        raise TypeError(f"{type(self).__name__} must say in `batches` how records are read")
 
 
-def is_trained_first(config: JointConfig) -> bool:
+@dataclasses.dataclass(frozen=True)
+class JointConfig(JointOptions, classifier.PicturesConfig):
+    """Options of a joint training with a classifier."""
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        return self.image_size, self.image_size
+
+    def batches(self, files, training: bool):
+        return inputs(files, self, training)
+
+
+def is_trained_first(config: JointOptions) -> bool:
     """Whether the pair is to be trained, not one that exists."""
     return config.model in registry.modules().values()
 
 
-def recipe_to_train(config: JointConfig) -> tuple[Recipe, Config]:
+def recipe_to_train(config: JointOptions) -> tuple[Recipe, Config]:
     """The recipe and configuration of the pair that is trained first: its small preset, with `model_settings`.
 
     Raises:
       ConfigError: another recipe, or unknown options.
     """
-    recipe = code_classifier.RECIPE
+    recipe = config.original
     if config.model != recipe.name:
         raise ConfigError(f"model={config.model}: wanted is {recipe.name} or a pushed one")
     shared = {name: getattr(config, name) for name in ("precision", "seed", "classes", "class_names")}
-    sides = {"image_size": config.image_size} if config.image_size else {}
+    sides = {name: side for name in ("image_size", "rows", "columns") if (side := getattr(config, name, 0))}
     return recipe, recipe.make_config("small", shared | sides | settings_of("model_settings", config.model_settings))
 
 
-def described(path: str) -> tuple[Config, Config]:
-    """The configurations of a pushed `code_classifier` and of its codec, as a joint training goes on with them.
+def described(path: str, wanted: Recipe) -> tuple[Config, Config]:
+    """The configurations of a pushed network on codes and of its codec, as a joint training goes on with them.
+
+    Args:
+      wanted: the network's recipe.
 
     Raises:
       ConfigError: there is none, it sees decoded pictures, or its codec cannot be trained so.
     """
     _, own, config = pushed.chosen("model", path)
-    if own.name != code_classifier.RECIPE.name:
-        raise ConfigError(f"model={path}: {own.name}; wanted is a pushed code_classifier")
+    if own.name != wanted.name:
+        raise ConfigError(f"model={path}: {own.name}; wanted is a pushed {wanted.name}")
     recipe, of_codec = codecs.of_about(config.codec_about)
     if config.rgb:
         raise ConfigError(f"model={path}: it sees decoded pictures (rgb), not codes")
@@ -108,12 +136,23 @@ def described(path: str) -> tuple[Config, Config]:
     return dataclasses.replace(config, codec_about=codecs.about(recipe, of_codec)), of_codec
 
 
+def check_given(config: JointOptions) -> None:
+    """Checks the pair that a user gave; once one is trained first, it has settings and a path as well.
+
+    Raises:
+      ConfigError: as `described`, or there are settings.
+    """
+    if config.model_settings:
+        raise ConfigError(f"model_settings={config.model_settings}: the model is not trained here; leave it out")
+    described(config.model, config.original)
+
+
 @keras.saving.register_keras_serializable("kompakt")
 class Joint(Configured):
-    """A codec and a classifier of its codes to train together.
+    """A codec and a network on its codes to train together.
 
-    `call` takes pixels [B, S, S, 3] float32 in [0, 1] and returns {"logits": [B, K], "x_hat": [B, S, S, 3], "bits":
-    [B]}, float32.
+    `call` takes pixels [B, H, W, 3] float32 in [0, 1] and returns {"logits": of the network, a classifier's [B, K],
+    "x_hat": [B, H, W, 3], "bits": [B]}, float32.
 
     Raises:
       ConfigError: as `described`, or its weights cannot be read.
@@ -121,10 +160,10 @@ class Joint(Configured):
 
     config_class = JointConfig
 
-    def __init__(self, config: JointConfig, **kwargs):
+    def __init__(self, config: JointOptions, **kwargs):
         super().__init__(config, **kwargs)
-        known, _ = described(config.model)
-        self.pair = code_classifier.build(dataclasses.replace(known, precision=resolved_precision(config)))
+        known, _ = described(config.model, config.original)
+        self.pair = config.original.build(dataclasses.replace(known, precision=resolved_precision(config)))
         try:
             self.pair.load_weights(pushed.newest(config.model) / pushed.EXTRA / pushed.WEIGHTS)
         except (OSError, ValueError) as error:
@@ -137,12 +176,12 @@ class Joint(Configured):
 
     @property
     def codec(self):
-        """The codec, which the classifier holds."""
+        """The codec, which the network holds."""
         return self.pair.codec
 
     @property
     def point(self) -> float:
-        """Rate point of the codec at the quality that the classifier was trained for."""
+        """Rate point of the codec at the quality that the network was trained for."""
         return self.pair.config.quality / 100 * (self.codec.config.rates - 1)
 
     def code(self, x, training: bool):
@@ -160,12 +199,16 @@ class Joint(Configured):
         drawn = ops.cast(self.codec.synthesis(latents), "float32")
         return {"logits": self.pair.network(latents, training=training), "x_hat": drawn, "bits": bits}
 
+    def judged(self, y, logits):
+        """(share that is right, cross-entropy in nats), [B] float32 each, of what the network says."""
+        return classifier.hits(y, logits), classifier.cross_entropy(y, logits)
+
     def parts(self, x, y, y_pred):
         """(cross-entropy in nats, distortion in bits a pixel, bits a pixel, mean squared error), [B] float32 each."""
         mse = ops.mean(ops.square(ops.cast(x, "float32") - y_pred["x_hat"]), axis=(1, 2, 3))
         bpp = y_pred["bits"] / ops.cast(ops.shape(x)[1] * ops.shape(x)[2], "float32")
         distortion = self.codec.lmbda_at(self.point) * 255.0**2 * mse
-        return classifier.cross_entropy(y, y_pred["logits"]), distortion, bpp, mse
+        return self.judged(y, y_pred["logits"])[1], distortion, bpp, mse
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The joint loss of weighed examples, scalar, nats; the target is one of the whole batch."""
@@ -177,9 +220,8 @@ class Joint(Configured):
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Running means of accuracy, cross-entropy, the estimated bits a pixel and the squared error."""
         entropy, _, bpp, mse = self.parts(x, y, y_pred)
-        for tracker, value in zip(
-            self.trackers, (classifier.hits(y, y_pred["logits"]), entropy, bpp, mse), strict=True
-        ):
+        right, _ = self.judged(y, y_pred["logits"])
+        for tracker, value in zip(self.trackers, (right, entropy, bpp, mse), strict=True):
             tracker.update_state(value)
         return self.get_metrics_result()
 
@@ -188,26 +230,34 @@ def build(config: JointConfig) -> Joint:
     """Loads the pair and runs it once, so that every variable exists.
 
     Raises:
-      ConfigError: as `Joint`, or pictures are not of the size that the classifier was trained for.
+      ConfigError: as `Joint` and `fitted`, or the number of classes or the pictures' size is not known.
     """
     classifier.check_known(config)
+    return together(Joint, config)
+
+
+def together(model_class: type[Joint], config: JointOptions) -> Joint:
+    """What `build` gives, of a kind of joint training."""
     fitted(config)
     with policy_of(config):
-        model = Joint(config)
-        model(ops.zeros((1, config.image_size, config.image_size, 3), "float32"))
+        model = model_class(config)
+        model(ops.zeros((1, *config.sides, 3), "float32"))
     return model
 
 
-def fitted(config: JointConfig) -> JointConfig:
+def fitted(config: JointOptions) -> JointOptions:
     """The configuration, checked against the pair's.
 
     Raises:
       ConfigError: other classes or others' order, or pictures whose sides are no multiple of 16.
     """
-    known, _ = described(config.model)
+    known, _ = described(config.model, config.original)
     check_classes(config, known)
-    if config.image_size % 16:
-        raise ConfigError(f"image_size={config.image_size}: a joint training takes multiples of the codec's stride, 16")
+    for name in ("image_size", "rows", "columns"):
+        if getattr(config, name, 0) % STRIDE:
+            raise ConfigError(
+                f"{name}={getattr(config, name)}: a joint training takes multiples of the codec's stride, {STRIDE}"
+            )
     return config
 
 
@@ -217,35 +267,34 @@ def adapt(config: JointConfig, files):
     Raises:
       ConfigError: as of `models.classifiers.inputs.adapt` and `fitted`.
     """
-    known, _ = described(config.model)
+    known, _ = described(config.model, config.original)
     return fitted(adapt_to_data(dataclasses.replace(config, image_size=config.image_size or known.image_size), files))
 
 
-def phases(config: JointConfig, files):
+def phases(config: JointOptions, files):
     """One, before which target and gamma are told."""
     yield Phase("joint", config.steps, prepare=prepare)
 
 
-def prepare(model: Joint, config: JointConfig, files) -> None:
+def prepare(model: Joint, config: JointOptions, files) -> None:
     """Sets the target to the bits at the start and gamma so that the two gradients are alike, if nothing is said."""
     from models.understanding import balance  # TensorFlow, which training does without
 
-    rate, ratio = balance.at_start(model, inputs(files.train, config, True).take(_BATCHES))
+    rate, ratio = balance.at_start(model, config.batches(files.train, True).take(_BATCHES))
     model.target.assign(config.target_bpp or rate)
     model.gamma.assign(config.gamma or ratio)
 
 
-def served(model: Joint, config: JointConfig):
-    """The classifier with the codec as it is now."""
-    known, _ = described(config.model)
-    return code_classifier.RECIPE, model.pair, known
+def served(model: Joint, config: JointOptions):
+    """The network with the codec as it is now."""
+    return config.original, model.pair, described(config.model, config.original)[0]
 
 
-def beside(model: Joint, config: JointConfig, files, directory: str | os.PathLike) -> None:
+def beside(model: Joint, config: JointOptions, files, directory: str | os.PathLike) -> None:
     """Writes the codec, with its ordinary signatures, into a folder beside the pushed model; and where both started."""
     from models.publishing.export import export
 
-    recipe, of_codec = codecs.of_about(described(config.model)[0].codec_about)
+    recipe, of_codec = codecs.of_about(described(config.model, config.original)[0].codec_about)
     export(recipe, of_codec, model.codec, str(pathlib.Path(directory) / CODEC))
     said = {"model": config.model, "gamma": float(model.gamma), "target_bpp": float(model.target)}
     (pathlib.Path(directory) / "joint.json").write_text(json.dumps(said), encoding="utf-8")

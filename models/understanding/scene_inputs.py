@@ -49,6 +49,36 @@ def inputs(files: Sequence[str], config, training: bool) -> tf.data.Dataset:
         codes = tf.cast(codes, tf.float32)
         return codes / 255.0 if config.rgb else codes, classes
 
+    return _batches(records, example, finished, config, training)
+
+
+def scenes(files: Sequence[str], config, training: bool) -> tf.data.Dataset:
+    """Batches (pixels float32 [B, H, W, 3] in [0, 1], classes float32 [B, H, W], -1 for pixels without one).
+
+    Training: endless, with `config.flip` and `config.shift` another view each time (`moved`). Validation: every scene
+    once, as it is; the last batch may be smaller.
+
+    Raises:
+      FileNotFoundError: no files, or one is missing.
+      tf.errors.InvalidArgumentError: while it is read: a class beyond `config.classes`.
+    """
+
+    def example(record, number):
+        pixels, label_map = prepare(record, *config.sides)
+        if training and (config.flip or config.shift):
+            key = picture_records.parse(record)[picture_records.ID]
+            pixels, label_map = moved(pixels, label_map, key, tf.cast(number, tf.int32), config)
+            pixels, label_map = tf.ensure_shape(pixels, (*config.sides, 3)), tf.ensure_shape(label_map, config.sides)
+        return pixels, _classes(label_map, config.classes)
+
+    def finished(pixels, classes):
+        return tf.cast(pixels, tf.float32) / 255.0, classes
+
+    return _batches(picture_records.records(files), example, finished, config, training)
+
+
+def _batches(records: tf.data.Dataset, example, finished, config, training: bool) -> tf.data.Dataset:
+    """Batches of what `example` makes of a record and its number in the order of drawing, each through `finished`."""
     if training:
         records = picture_records.shuffled(records, _SHUFFLED, config.seed).repeat()
     numbered = tf.data.Dataset.zip((records, tf.data.Dataset.counter()))
@@ -110,7 +140,8 @@ def moved(pixels: tf.Tensor, label_map: tf.Tensor, key: tf.Tensor, view: int, co
     both = tf.concat([pixels, label_map[..., None]], -1)
     if config.flip:
         both = tf.cond(draw[0] < 0.5, lambda: both[:, ::-1], lambda: both)
-    if shift := config.shift:
+    shift = config.shift
+    if shift:
         rows, columns = both.shape[:2]
         beyond = tf.constant([0, 0, 0, scene_records.VOID], tf.uint8)
         canvas = tf.tile(beyond[None, None], (rows + 2 * shift, columns + 2 * shift, 1))
@@ -122,11 +153,19 @@ def moved(pixels: tf.Tensor, label_map: tf.Tensor, key: tf.Tensor, view: int, co
 
 
 def adapt(config, files: Sequence[str]):
-    """The configuration with classes, their names and the size of scenes as the training records have them, and what
-    its codec is.
+    """The configuration as `adapt_to_data` gives it, with what its codec is.
 
     Raises:
-      ConfigError: there are more classes than `config.classes` says, or no such codec.
+      ConfigError: as of `adapt_to_data`, or there is no such codec.
+    """
+    return with_codec(adapt_to_data(config, files))
+
+
+def adapt_to_data(config, files: Sequence[str]):
+    """The configuration with classes, their names and the size of scenes as the training records have them.
+
+    Raises:
+      ConfigError: there are more classes than `config.classes` says.
     """
     first = next(iter(picture_records.records(files)))
     features = {name: value.numpy() for name, value in scene_records.parse(first).items()}
@@ -135,10 +174,8 @@ def adapt(config, files: Sequence[str]):
     if len(names) > classes:
         raise ConfigError(f"classes={classes}: the training scenes have {len(names)}")
     listed = json.dumps(names + [str(c) for c in range(len(names), classes)], ensure_ascii=False)
-    return with_codec(
-        dataclasses.replace(
-            config, classes=classes, class_names=config.class_names or listed,
-            rows=config.rows or int(features[picture_records.HEIGHT]),
-            columns=config.columns or int(features[picture_records.WIDTH]),
-        )
+    return dataclasses.replace(
+        config, classes=classes, class_names=config.class_names or listed,
+        rows=config.rows or int(features[picture_records.HEIGHT]),
+        columns=config.columns or int(features[picture_records.WIDTH]),
     )  # fmt: skip

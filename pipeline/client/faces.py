@@ -17,13 +17,14 @@ from pipeline.client.dictionaries import only
 from pipeline.client.files import gather, tell_left_out
 
 _BATCH = 32
+SCORES = COSINE, ALIGNED = "cosine", "aligned"
 
 
 class Network(Protocol):
     """What embeds and verifies: `components.serving.served_faces.ServedFaces`, or a server's."""
 
-    def embed(self, batch: Sequence[bytes]) -> np.ndarray:
-        """Unit vectors of pictures, float32 [N, D]."""
+    def describe(self, batch: Sequence[bytes]):
+        """What is said of pictures, an `Embedded`."""
 
     def verify(self, first: bytes, second: bytes):
         """A `Verified`."""
@@ -70,16 +71,17 @@ class RemoteFaces:
     def __init__(self, model):
         self._model = model
 
-    def embed(self, batch: Sequence[bytes]) -> np.ndarray:
-        """Unit vectors of pictures, float32 [N, D]. Raises RemoteError."""
+    def describe(self, batch: Sequence[bytes]):
+        """What is said of pictures, an `Embedded`. Raises RemoteError."""
+        from components.serving.served_faces import embedded
         from pipeline.client.remote import RemoteError
 
         answer = self._model.predict("embed", {"image_bytes": list(batch)})
         try:
-            found = np.asarray(only(answer, "embedding"), np.float32)
+            found = embedded(answer | {"embedding": only(answer, "embedding")})
         except (KeyError, TypeError, ValueError) as error:
             raise RemoteError(f"{self._model.url}: the answer has no embeddings") from error
-        if found.ndim != 2 or len(found) != len(batch):
+        if any(part is not None and (part.ndim != 2 or len(part) != len(batch)) for part in found):
             raise RemoteError(f"{self._model.url}: the answer has not an embedding for each picture")
         return found
 
@@ -118,15 +120,19 @@ def given_picture(path: pathlib.Path) -> bytes:
 class Gallery:
     """Persons whom a network can recognise: a folder a person, or pictures named as the person.
 
+    Args:
+      score: one of SCORES, by which persons are ranked; None is "aligned" where the network has it, as in `verify`.
+
     Attributes:
       names: of the persons, sorted. whole: whether every picture could be read; the others were told.
+      score: by which persons are ranked. threshold: of that score, below which a picture shows nobody of these.
 
     Raises:
-      UserError: no such folder, or not one picture in it that can be read.
+      UserError: no such folder, not one picture in it that can be read, or the network has no such score.
       RemoteError: a server does not answer.
     """
 
-    def __init__(self, folder: pathlib.Path, network: Network):
+    def __init__(self, folder: pathlib.Path, network: Network, score: str | None = None):
         if not folder.is_dir():
             raise UserError(f"--gallery {shown(folder)}: no such folder")
         files, left_out = gather([folder], EXTENSIONS)
@@ -143,18 +149,36 @@ class Gallery:
             raise UserError(f"--gallery {shown(folder)}: no picture in it can be read")
         self._network, self.names = network, sorted(set(persons))
         self._persons = np.array([self.names.index(person) for person in persons])
-        parts = [network.embed(encoded[n : n + _BATCH]) for n in range(0, len(encoded), _BATCH)]
-        self._embeddings = np.concatenate(parts)
-        self.threshold = network.verify(encoded[0], encoded[0]).threshold
+        found = [network.describe(encoded[n : n + _BATCH]) for n in range(0, len(encoded), _BATCH)]
+        self._embeddings = np.concatenate([part.embedding for part in found])
+        is_aligned = found[0].support is not None and found[0].alignment is not None
+        if score == ALIGNED and not is_aligned:
+            raise UserError(f"--score {ALIGNED}: this network's 'embed' gives nothing to align scores by")
+        self.score = score or (ALIGNED if is_aligned else COSINE)
+        if self.score == ALIGNED:
+            self._support = np.concatenate([part.support for part in found])
+        decision = network.verify(encoded[0], encoded[0])
+        self.threshold = decision.aligned_threshold if self.score == ALIGNED else decision.threshold
 
     def best(self, batch: Sequence[bytes], count: int) -> list[list[tuple[str, float]]]:
-        """The nearest persons of each picture, nearest first: (name, cosine to the nearest picture of the person)."""
+        """The nearest persons of each picture, nearest first: (name, score with the nearest picture of the person)."""
         if not len(batch):
             return []
-        cosines = self._network.embed(batch) @ self._embeddings.T
-        by_person = np.full((len(cosines), len(self.names)), -np.inf, np.float32)
+        scores = self._scores(self._network.describe(batch))
+        by_person = np.full((len(scores), len(self.names)), -np.inf, np.float32)
         for place, person in enumerate(self._persons):
-            by_person[:, person] = np.maximum(by_person[:, person], cosines[:, place])
+            by_person[:, person] = np.maximum(by_person[:, person], scores[:, place])
         orders = np.argsort(-by_person, axis=1, kind="stable")[:, :count]
         return [[(os.fspath(self.names[k]), float(row[k])) for k in order]
                 for row, order in zip(by_person, orders, strict=True)]  # fmt: skip
+
+    def _scores(self, probes) -> np.ndarray:
+        """Of each of `Embedded` pictures with each of the gallery's."""
+        cosines = probes.embedding @ self._embeddings.T
+        if self.score == COSINE:
+            return cosines
+        from components.evaluation.verification import alignment_of
+        from models.faces.alignment import aligned
+
+        first, second = (alignment_of(support, probes.alignment[0]) for support in (probes.support, self._support))
+        return aligned(cosines, (first.mean[:, None], first.spread[:, None]), (second.mean, second.spread), first.form)

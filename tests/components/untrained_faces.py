@@ -7,7 +7,9 @@ import numpy as np
 from PIL import Image
 
 from models.contract import registry
-from models.publishing import export
+from models.contract.training import Files
+from models.faces import calibration, decision, ida
+from models.publishing import export, pushed
 from tests.models.examples import face_record, photograph, write_records
 from tests.models.face_kind import Face
 
@@ -15,10 +17,14 @@ THRESHOLD = 0.6
 
 
 def save(directory: pathlib.Path):
-    """Exports it to a folder; its answers differ from face to face, its threshold is THRESHOLD.
+    """Exports it to a folder; returns its configuration and the model."""
+    recipe, config, model = made()
+    export.export(recipe, config, model, str(directory))
+    return config, model
 
-    Returns its configuration and the model.
-    """
+
+def made():
+    """Its recipe, configuration and the model: answers differ from face to face, and the threshold is THRESHOLD."""
     recipe = registry.get("face")
     config = recipe.make_config("small", Face.tiny)
     keras.utils.set_random_seed(3)
@@ -29,8 +35,21 @@ def save(directory: pathlib.Path):
     last.gamma.assign(1 / vectors.std(0))
     last.beta.assign(-vectors.mean(0) / vectors.std(0))
     model.decision.assign([THRESHOLD, 0.01, 1234.0])
-    export.export(recipe, config, model, str(directory))
-    return config, model
+    return recipe, config, model
+
+
+def save_aligned(root: pathlib.Path, directory: pathlib.Path, **settings) -> None:
+    """Exports an alignment of it, with these options, to a folder; `root` gets the network, `face`, and records."""
+    pushed.save(root / "face", *made(), fingerprint="0badcafe")
+    files = records(root / "r.gz")
+    recipe = registry.get("ida")
+    options = {"model": str(root / "face"), "neighbours": 2, "duplicate": 1.0, "batch_size": 8,
+               "false_accept_rate": 0.1}  # fmt: skip
+    config = recipe.adapt(recipe.make_config("small", options | settings), files)
+    model = recipe.build(config)
+    ida.prepare(model, config, Files(files, files, "", ""))
+    calibration.calibrate(model, config, *decision.vectors_of(model, files, ida.face_config(config)))
+    export.export(recipe, config, model, str(directory), examples=files)
 
 
 def face(person: int, picture: int) -> np.ndarray:

@@ -213,20 +213,25 @@ class Scenes(Codes):
             assert np.isclose(numbers["bpp"][n, 0], 8 * len(streams.numpy()[n]) / (size[0] * size[1]), rtol=1e-5)
 
 
+def untrained(name: str, options: dict) -> str:
+    """A folder with a network on codes of this recipe that was never trained."""
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    recipe = registry.get(name)
+    config = recipe.make_config("small", options | {"width": 2})
+    keras.utils.set_random_seed(4)
+    pushed.save(folder.name, recipe, dataclasses.replace(config, codec=""), recipe.build(config))
+    return folder.name
+
+
 class Joint(Codes):
     """Joint trainings, each from a classifier of codes that was never trained."""
 
     @functools.cached_property
     def tiny(self) -> dict:
         """Writes the classifier when first asked for."""
-        folder = tempfile.TemporaryDirectory()
-        atexit.register(folder.cleanup)
-        recipe = registry.get("code_classifier")
-        config = recipe.make_config("small", super().tiny | {"width": 2})
-        keras.utils.set_random_seed(4)
-        pushed.save(folder.name, recipe, dataclasses.replace(config, codec=""), recipe.build(config))
-        return {"model": folder.name, "classes": 3, "image_size": SIZE, "batch_size": 6, "steps": 3,
-                "steps_per_epoch": 2, "crop": 2}  # fmt: skip
+        return {"model": untrained("code_classifier", super().tiny), "classes": 3, "image_size": SIZE, "batch_size": 6,
+                "steps": 3, "steps_per_epoch": 2, "crop": 2}  # fmt: skip
 
     def write(self, folder: pathlib.Path) -> dict[str, str]:
         """Records of photographs, tinted by their class, by split."""
@@ -240,6 +245,32 @@ class Joint(Codes):
         """What the model gives outside training."""
         found = model(batch[0], training=False)
         assert found["x_hat"].shape == batch[0].shape and found["logits"].shape == batch[1].shape
+        return [np.array(found[name]) for name in sorted(found)]
+
+
+class JointScenes(Scenes):
+    """Joint trainings, each from a segmenter of codes that was never trained."""
+
+    @functools.cached_property
+    def tiny(self) -> dict:
+        """Writes the segmenter when first asked for."""
+        return {"model": untrained("code_segmenter", super().tiny), "classes": 3, "rows": 32, "columns": 48,
+                "batch_size": 4, "steps": 3, "steps_per_epoch": 2, "flip": True, "shift": 3}  # fmt: skip
+
+    def write(self, folder: pathlib.Path) -> dict[str, str]:
+        """Records as of segmenters, without codes."""
+        return {
+            split: write_records(
+                folder / f"{split}.gz", [scene_record(f"{split} {n}", n, self.sides) for n in range(count)]
+            )
+            for split, count in {"train": 6, "validation": 5}.items()
+        }
+
+    @staticmethod
+    def outputs(model, batch) -> list[np.ndarray]:
+        """What the model gives outside training."""
+        found = model(batch[0], training=False)
+        assert found["x_hat"].shape == batch[0].shape and found["logits"].shape == (*batch[1].shape, 3)
         return [np.array(found[name]) for name in sorted(found)]
 
 

@@ -23,7 +23,7 @@ from models.publishing import pushed
 from models.records import ecg_units
 from models.training.callbacks import KeepRoute
 from tests.models.aligned_kind import Aligned, FaceStudent
-from tests.models.code_kind import Codes, Joint, Scenes, Taught
+from tests.models.code_kind import Codes, Joint, JointScenes, Scenes, Taught
 from tests.models.examples import (
     ECG_NAMES,
     heartbeat,
@@ -390,5 +390,5 @@ def tiny(recipe) -> dict:
 KINDS = {"codec": Codec, "classifier": Classifier, "student": Student(), "route": Route(), "born_again": Student(),
          "face": Face, "aligned": Aligned(), "face_student": FaceStudent(), "weighted": Weighted,
          "compressed": Compressed(), "transformed": Ecg, "dictionary": Dictionary, "bilinear": Bilinear,
-         "codes": Codes(), "scenes": Scenes(), "joint": Joint(), "code_student": Taught(), "selective": Selective,
-         "video": Video()}  # fmt: skip
+         "codes": Codes(), "scenes": Scenes(), "joint": Joint(), "joint_scenes": JointScenes(),
+         "code_student": Taught(), "selective": Selective, "video": Video()}  # fmt: skip

@@ -50,7 +50,7 @@ class Trained:
         Codecs, and what holds one, run as traced but for `OPTIMISED`, since the optimiser takes longer for each than
         all that is asked; functions are put in their places, since to call them takes longer than that.
         """
-        graphs = ("codec", "codes", "scenes", "joint", "selective", "video")
+        graphs = ("codec", "codes", "scenes", "joint", "joint_scenes", "selective", "video")
         as_traced = self.recipe.shape in graphs and self.recipe.name != OPTIMISED
         config = parts.inlining().SerializeToString() if as_traced else b""
         with NativeModel(self.directory, config=config) as model:

@@ -1,4 +1,4 @@
-"""What a joint training did to codec and classifier: the same pictures before and after."""
+"""What a joint training did to a codec and the network on its codes: the same pictures before and after."""
 
 import json
 import pathlib
@@ -8,16 +8,23 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from components.evaluation.aggregates import iou
 from components.report.markup import number, template
 from components.report.section import Run, Section
 from models.codecs import distortion
 from models.publishing import pushed
 from models.records import pictures as picture_records
-from models.understanding import codecs
+from models.understanding import codecs, scene_inputs
 from models.understanding.reader import Reader
 
 _MOST = 256  # pictures
-_NAMES = {"accuracy": "accuracy", "bpp": "bits a pixel", "psnr_db": "PSNR, dB", "ms_ssim": "MS-SSIM"}
+_NAMES = {
+    "accuracy": "accuracy",
+    "mean_iou": "mean IoU",
+    "bpp": "bits a pixel",
+    "psnr_db": "PSNR, dB",
+    "ms_ssim": "MS-SSIM",
+}
 _HTML = """\
 <section><h2>Before and after</h2>
 <table class="narrow"><thead><tr><th><th class="n">before<th class="n">after<th class="n">change</thead>
@@ -47,7 +54,7 @@ class JointSection(Section):
         rows = [
             (about, *(number(measured[when][name], 4) for when in ("before", "after")),
              number(measured["after"][name] - measured["before"][name], 2))
-            for name, about in _NAMES.items()
+            for name, about in _names(measured)
         ]  # fmt: skip
         return template(_HTML).render(rows=rows, told=_told(measured))
 
@@ -57,7 +64,7 @@ class JointSection(Section):
             return []
         return [
             (about, f"{number(measured['before'][name], 4)} before, {number(measured['after'][name], 4)} after")
-            for name, about in _NAMES.items()
+            for name, about in _names(measured)
         ]
 
 
@@ -65,19 +72,49 @@ SECTION = JointSection()
 
 
 def measured(path: str, records: Sequence[tf.Tensor]) -> dict[str, float]:
-    """Means over serialised records with labels of a pushed classifier of codes, and of the codec in it."""
+    """Numbers of `_NAMES` over serialised records with labels, of a pushed network on codes and of the codec in it.
+
+    Means over the records; of scenes accuracy is that of pixels, and the mean IoU, which classifiers have not, of all
+    together. All pictures have the size of the training.
+    """
     _, config, model = pushed.load(str(pushed.newest(path)), "float32")
     recipe, of_codec = codecs.of_about(config.codec_about)
-    reader, sums = Reader(recipe, model.codec, of_codec, config.quality), []
+    reader, found = Reader(recipe, model.codec, of_codec, config.quality), []
+    confusion = np.zeros((config.classes, config.classes))
     for record in records:
-        pixels, label = config.prepared(record), int(picture_records.parse(record)[picture_records.LABEL])
+        pixels = config.prepared(record)
         stream, codes = reader.write(pixels)
         drawn = reader.payload.synthesise(codes[None], *map(tf.constant, config.sides))
-        answer = int(np.argmax(model.network(codes[None], training=False)[0]))
+        own = _confusion(config, record, np.array(model.network(codes[None], training=False)[0]))
+        confusion += own
+        right = np.trace(own) / max(own.sum(), 1)
         bpp = 8 * len(stream.numpy()) / (config.sides[0] * config.sides[1])
         both = pixels[None], drawn[None]
-        sums.append((answer == label, bpp, float(distortion.psnr_db(*both)[0]), float(distortion.ms_ssim(*both)[0])))
-    return dict(zip(_NAMES, np.mean(sums, axis=0).tolist(), strict=True))
+        found.append((right, bpp, float(distortion.psnr_db(*both)[0]), float(distortion.ms_ssim(*both)[0])))
+    means = dict(zip(("accuracy", "bpp", "psnr_db", "ms_ssim"), np.mean(found, axis=0).tolist(), strict=True))
+    return means | ({"mean_iou": float(np.nanmean(iou.by_class(confusion)))} if _has_scenes(config) else {})
+
+
+def _has_scenes(config) -> bool:
+    return hasattr(config, "rows")
+
+
+def _confusion(config, record: tf.Tensor, logits: np.ndarray) -> np.ndarray:
+    """What a record shows by what it is taken for, counts [K, K]: the pixels of a scene, or a picture, that are of a
+    known class."""
+    if _has_scenes(config):
+        labels = scene_inputs.prepare(record, *config.sides)[1].numpy()
+        logits = logits[: config.rows, : config.columns]
+    else:
+        labels, logits = np.atleast_1d(picture_records.parse(record)[picture_records.LABEL]), logits[None]
+    known = (labels >= 0) & (labels < config.classes)
+    cells = np.zeros((config.classes, config.classes))
+    np.add.at(cells, (labels[known], np.argmax(logits, axis=-1)[known]), 1)
+    return cells
+
+
+def _names(measured: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(name, about) for name, about in _NAMES.items() if name in measured["after"]]
 
 
 def _told(measured: Mapping[str, Any]) -> str:

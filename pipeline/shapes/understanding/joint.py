@@ -1,4 +1,4 @@
-"""The pipeline of a joint training: a classifier of codes, given or trained first, is trained on with its codec.
+"""The pipeline of a joint training: a network on codes, given or trained first, is trained on with its codec.
 
 TfdsExampleGen -> GivenPair | (Codec | GivenCodec -> Codes -> Original) -> [Tuner ->] Trainer -> as in
 `pipeline.shapes.line`
@@ -19,7 +19,7 @@ def create_pipeline(options: line.Options) -> Pipeline:
     """The DAG of one joint training, which sees pictures.
 
     Raises:
-      ConfigError: the given model is no classifier of codes that can go on so, or there is no such codec.
+      ConfigError: the given model is no network on codes that can go on so, or there is no such codec.
     """
     return line.behind(options, _before, codes.__name__)
 
@@ -35,8 +35,9 @@ def _pair(options: line.Options, examples) -> tuple:
     """The steps behind the pair; the last has it."""
     path = options.config.model
     if not joint.is_trained_first(options.config):
-        joint.described(path)
-        return (pair.GivenPair(path=path, content=given.content_of(path)),)
+        joint.check_given(options.config)
+        name = options.config.original.name
+        return (pair.GivenPair(path=path, recipe=name, content=given.content_of(path)),)
     recipe, own = joint.recipe_to_train(options.config)
     codec, kept = codes_shape.coded(dataclasses.replace(options, recipe=recipe, config=own), examples)
     for step in (codec, kept):

@@ -25,6 +25,7 @@ MORE = {
     "compressed": {"Original"},
     "aligned": {"Original"},
     "joint": {"GivenCodec", "Codes", "Original"},
+    "joint_scenes": {"GivenCodec", "Codes", "Original"},
     "face_student": {"Teacher", "TeacherEmbeddings"},
     "codes": {"GivenCodec", "Codes"},
     "code_student": {"GivenCodec", "Codes", "Teacher", "TeacherOutputs"},

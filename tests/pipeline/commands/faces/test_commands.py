@@ -81,6 +81,37 @@ def test_persons_are_found_in_a_gallery(model, gallery, tmp_path, capsys):
         assert float(line[2::2][line[1::2].index("ann")]) == pytest.approx(max(v @ vector for v in own), abs=1e-3)
 
 
+def test_persons_are_ranked_by_the_score_that_verify_decides_by(model, gallery, tmp_path, capsys):
+    aligned = tmp_path / "aligned"
+    untrained_faces.save_aligned(tmp_path, aligned, mode="one_sided", strength=1.0)  # one that knows who is searched
+    probe = gallery / "bob" / "0.png"
+    search = ["identify", str(probe), "--gallery", str(gallery), "--top", "3", "--model", str(aligned)]
+    served, found = ServedFaces(aligned), {}
+    for path in gallery.rglob("*.png"):
+        said = served.verify(probe.read_bytes(), path.read_bytes())
+        person = path.stem if path.parent == gallery else path.parent.name
+        found.setdefault(person, []).append({"aligned": said.aligned, "cosine": said.cosine})
+    told = {}
+    for score, threshold in (("aligned", said.aligned_threshold), ("cosine", said.threshold)):
+        best = sorted(((max(s[score] for s in each), person) for person, each in found.items()), reverse=True)
+        assert cli.main(search + (["--score", score] if score == "cosine" else [])) == 0
+        answer = capsys.readouterr()
+        assert answer.err == f"score: {score}, threshold {threshold:.4f}\n"
+        fields = answer.out.strip().split("\t")
+        assert (fields[1] == "nobody") == (best[0][0] < threshold)
+        told[score] = fields[-6:]
+        assert told[score][::2] == [person for _, person in best]
+        np.testing.assert_allclose([float(s) for s in told[score][1::2]], [s for s, _ in best], atol=2e-4)
+    assert told["aligned"] != told["cosine"]
+    with serving(aligned) as url:
+        assert cli.main([*search[:-2], "--url", url]) == 0
+    assert capsys.readouterr().out.strip().split("\t")[-6:] == told["aligned"]
+    assert cli.main([*search[:-1], str(model)]) == 0
+    assert capsys.readouterr().err == f"score: cosine, threshold {untrained_faces.THRESHOLD:.4f}\n"
+    assert cli.main([*search[:-1], str(model), "--score", "aligned"]) == 2
+    assert "nothing to align scores by" in capsys.readouterr().err
+
+
 def test_who_is_nobody_of_the_gallery_is_said_to_be(model, gallery, tmp_path, capsys):
     pixels = np.random.default_rng(1).integers(0, 255, (40, 40, 3), np.uint8)
     (tmp_path / "noise.png").write_bytes(png(pixels))

@@ -13,10 +13,9 @@ from components.report.sections.faces import alignment
 from components.report.sections.faces import verification as verification_section
 from components.serving.served_faces import ServedFaces
 from models.contract import registry
-from models.contract.training import Files
-from models.faces import bank, calibration, decision, ida
+from models.faces import bank
 from models.faces import verification as numbers
-from models.publishing import export, pushed
+from models.publishing import pushed
 from models.records import pictures as picture_records
 from tests.components import untrained_faces
 
@@ -25,16 +24,7 @@ from tests.components import untrained_faces
 def served(tmp_path_factory):
     """(folder, records): an aligned network that was calibrated on some persons, and records of others."""
     root = tmp_path_factory.mktemp("aligned")
-    untrained_faces.save(root / "face")
-    files = untrained_faces.records(root / "r.gz")
-    recipe = registry.get("ida")
-    options = {"model": str(root / "face"), "neighbours": 2, "duplicate": 1.0, "strength": 0.5, "batch_size": 8,
-               "false_accept_rate": 0.1}  # fmt: skip
-    config = recipe.adapt(recipe.make_config("small", options), files)
-    model = recipe.build(config)
-    ida.prepare(model, config, Files(files, files, "", ""))
-    calibration.calibrate(model, config, *decision.vectors_of(model, files, ida.face_config(config)))
-    export.export(recipe, config, model, str(root / "model"), examples=files)
+    untrained_faces.save_aligned(root, root / "model", strength=0.5)
     return root, untrained_faces.records(root / "t.gz", 5, 4)
 
 
@@ -112,8 +102,9 @@ def test_the_section_tells_both_scores_and_the_control(served, told):
 
 def test_a_network_that_is_not_aligned_has_no_section(served):
     root, files = served
+    untrained_faces.save(root / "plain")
     with pytest.raises(alignment.AlignmentError, match="aligns nothing"):
-        alignment.measure(str(root / "face"), files)
+        alignment.measure(str(root / "plain"), files)
 
 
 def test_the_card_tells_what_its_network_sees(served):
