@@ -36,6 +36,11 @@ class CodeClassifierConfig(options.CodeOptions, classifier.ClassifierConfig):
 
         return square(record, self.image_size)
 
+    def classes_in(self, record):
+        from models.records import pictures
+
+        return pictures.parse(record)[pictures.LABEL]
+
     @property
     def sides(self) -> tuple[int, int]:
         return self.image_size, self.image_size

@@ -51,6 +51,11 @@ class CodeSegmenterConfig(options.CodeOptions):
 
         return prepare(record, *self.sides)[0]
 
+    def classes_in(self, record):
+        from models.understanding.scene_inputs import prepare
+
+        return prepare(record, *self.sides)[1]
+
     @property
     def sides(self) -> tuple[int, int]:
         return self.rows, self.columns

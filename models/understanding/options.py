@@ -36,6 +36,10 @@ class CodeOptions(Config):
         """The pixels of a serialised record's picture as they are coded for the training, uint8 [*sides, 3]."""
         raise TypeError(f"{type(self).__name__} must say in `prepared` what is coded of a picture")
 
+    def classes_in(self, record):
+        """The class of a serialised record's picture, int64 scalar, or of each of its pixels, uint8 [*sides]."""
+        raise TypeError(f"{type(self).__name__} must say in `classes_in` what a picture shows")
+
     def values(self, reader, record):
         """What is kept of a serialised record: {name: array}, see `models.understanding.inputs.values`."""
         from models.understanding.inputs import values

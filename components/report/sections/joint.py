@@ -14,7 +14,7 @@ from components.report.section import Run, Section
 from models.codecs import distortion
 from models.publishing import pushed
 from models.records import pictures as picture_records
-from models.understanding import codecs, scene_inputs
+from models.understanding import codecs
 from models.understanding.reader import Reader
 
 _MOST = 256  # pictures
@@ -102,11 +102,8 @@ def _has_scenes(config) -> bool:
 def _confusion(config, record: tf.Tensor, logits: np.ndarray) -> np.ndarray:
     """What a record shows by what it is taken for, counts [K, K]: the pixels of a scene, or a picture, that are of a
     known class."""
-    if _has_scenes(config):
-        labels = scene_inputs.prepare(record, *config.sides)[1].numpy()
-        logits = logits[: config.rows, : config.columns]
-    else:
-        labels, logits = np.atleast_1d(picture_records.parse(record)[picture_records.LABEL]), logits[None]
+    labels = np.atleast_1d(config.classes_in(record))
+    logits = logits[: config.rows, : config.columns] if _has_scenes(config) else logits[None]
     known = (labels >= 0) & (labels < config.classes)
     cells = np.zeros((config.classes, config.classes))
     np.add.at(cells, (labels[known], np.argmax(logits, axis=-1)[known]), 1)

@@ -71,6 +71,7 @@ def test_only_bits_above_the_target_are_charged(made):
         variable.assign(value)
 
 
+@pytest.mark.slow
 def test_both_are_pushed_and_fit_each_other(made, tmp_path):
     recipe, model, config, files = made
     keras.utils.set_random_seed(1)

@@ -26,6 +26,7 @@ class Watch(keras.callbacks.Callback):
         self.teachers.append(self.model.config.teacher)
 
 
+@pytest.mark.slow
 def test_anchors_reach_the_training_through_the_steps(tmp_path):
     tiny = KINDS["face"].tiny | {"classes": 0, "steps": 4}
     steps = {s.id: s for s in pipeline_of(options("coupleface", anchors=2, **tiny)).components}

@@ -74,7 +74,7 @@ CASES = [
     ("code_student", {"teacher": "densenet"}, "models/classifiers/densenet.py", {"Teacher", "TeacherOutputs", *MODEL}),
     ("joint_codes", {}, "models/understanding/balance.py", MODEL),
     ("joint_segments", {}, "models/understanding/code_segmenter.py", {"GivenCodec", "Codes", "Original", *MODEL}),
-    ("coupleface", {"anchors": 2}, "models/faces/coupleface.py", MODEL),
+    ("coupleface", {"anchors": 2}, "models/faces/coupleface.py", {"Anchors", *MODEL}),
     ("born_again", {"push": "ensemble"}, "components/training/ensemble.py",
      {"Ensemble", "Evaluator", "ServingCheck", "Pusher", "Report"}),
 ]  # fmt: skip
