@@ -12,6 +12,8 @@ from PIL import Image
 from models.publishing import released
 from tests.models.kinds import photograph
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {"channels": 8, "latents": 12, "crop_size": 64, "batch_size": 2, "steps_per_epoch": 4, "rates": 2}
 # In a process of its own: Keras has one backend a process.
 SCRIPT = """

@@ -42,6 +42,7 @@ def test_a_worker_waits_for_its_search_and_not_beyond_its_end(tmp_path):
     assert statuses == [0] and cluster.ended(role("chief", tmp_path / "out")) == 0
 
 
+@pytest.mark.slow
 def test_what_no_trial_could_avoid_ends_the_search_everywhere(tmp_path, monkeypatch):
     port = supervisor.free_port()
     chief, worker = role("chief", tmp_path, port), role("tuner0", tmp_path, port)

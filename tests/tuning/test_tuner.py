@@ -34,6 +34,7 @@ def records(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_trials_run_and_the_best_values_reach_the_trainer(tmp_path, records):
     config = registry.get("factorized").make_config("small", TINY)
     custom = {"recipe": "factorized", "config": vars(config), "run": "r", "resume_dir": str(tmp_path / "training")}

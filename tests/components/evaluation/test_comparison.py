@@ -52,6 +52,7 @@ def models(tmp_path_factory):
     return [model_of(folder, seed) for seed in (1, 2)]
 
 
+@pytest.mark.slow
 def test_the_table_tells_what_the_models_answer(examples, models):
     files = [f"{examples.uri}/Split-test/r.gz"]
     paths = [f"{m.uri}/Format-Serving" for m in models]

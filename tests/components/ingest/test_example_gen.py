@@ -101,6 +101,7 @@ def _pipeline(root: pathlib.Path, folder: pathlib.Path, validate: bool) -> Pipel
     )
 
 
+@pytest.mark.slow
 def test_a_run_writes_records_statistics_and_is_cached_until_a_file_comes(tmp_path):
     folder = tmp_path / "in"
     fill(folder, 40)

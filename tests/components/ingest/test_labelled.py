@@ -38,6 +38,7 @@ def ingest(tmp_path, dataset, folder="", labelled=True):
     return found, json.loads((tmp_path / "examples" / example_gen.REPORT_FILE).read_text())
 
 
+@pytest.mark.slow
 def test_digits_need_no_network(tmp_path):
     from sklearn import datasets
 

@@ -96,6 +96,7 @@ print(json.dumps({name: value.decode() for name, value in inputs.items()}))
 """
 
 
+@pytest.mark.slow
 def test_a_kind_of_data_is_a_folder(tmp_path):
     for folder in ("models", "components"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))

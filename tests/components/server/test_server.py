@@ -185,6 +185,7 @@ def in_time(function, *arguments):
     return function(*arguments)[0], time.monotonic()
 
 
+@pytest.mark.slow
 def test_overload_is_said_at_once_and_passes(places):
     def over_grpc(request):
         try:
@@ -252,6 +253,7 @@ def test_a_body_of_unknown_length_is_taken_and_bounded(server):
         connection.close()
 
 
+@pytest.mark.slow
 def test_two_pushes_under_load_lose_nothing(tmp_path):
     """Each answer is wholly that of one version, and the newest answers soon after its push."""
     folder = tmp_path / "codec"

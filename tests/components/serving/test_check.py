@@ -71,6 +71,7 @@ def write_recordings(path, *seconds):
     return write_records(path, [untrained_ecg.record(untrained_ecg.signal(s), "N", str(s)) for s in seconds])
 
 
+@pytest.mark.slow
 def test_models_of_electrocardiograms_are_fed_the_longest_recording_of_a_minute(tmp_path):
     blessing = check(tmp_path, untrained_ecg.save, lambda path: write_recordings(path, 5, 61, 30, 9))
     requests = warmup(tmp_path, blessing)
@@ -155,6 +156,7 @@ def test_packages_that_came_by_the_path_are_found_and_the_project_is_not(tmp_pat
     assert said["with"].startswith("NativeError"), "TensorFlow's library was there, and refused an empty record"
 
 
+@pytest.mark.slow
 def test_a_network_for_faces_is_asked_for_a_pair(tmp_path):
     """Its records are pictures that say more, which decides what it is warmed up with."""
     found = warmup(tmp_path, check(tmp_path, untrained_faces.save, untrained_faces.records))

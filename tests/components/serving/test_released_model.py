@@ -29,6 +29,8 @@ from pipeline import cli
 from tests.components.recordings_on_disk import real_recordings
 from tests.models.kinds import photograph, png, tiny
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def pack(tmp_path, monkeypatch):

@@ -34,6 +34,7 @@ def local(model, signal):
     return tf.nn.softmax(model(given, training=False)).numpy()
 
 
+@pytest.mark.slow
 def test_alone_and_in_a_ragged_batch_as_the_keras_model(pair):
     model, served = pair
     signals = [untrained_ecg.signal(seconds, n) for n, seconds in enumerate(SECONDS)]

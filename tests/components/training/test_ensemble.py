@@ -43,6 +43,7 @@ def artifacts_of(folder):
     return examples, model
 
 
+@pytest.mark.slow
 def test_one_model_comes_of_several(tmp_path):
     examples, model = artifacts_of(tmp_path)
     members = [member(tmp_path, seed) for seed in (1, 2)]
@@ -70,6 +71,7 @@ def test_one_model_comes_of_several(tmp_path):
     assert confusions.measure_int8(artifacts.saved_model_dir(members[0]), files) is None
 
 
+@pytest.mark.slow
 def test_the_garrote_chooses_members_and_weighs_them(tmp_path):
     """The second member is the first one's network turned so that it names the right class; noise gets no weight."""
     examples, _ = artifacts_of(tmp_path)

@@ -4,6 +4,8 @@ import json
 import threading
 import types
 
+import pytest
+
 from components import artifacts
 from components.training import trainer
 from models import files
@@ -35,6 +37,7 @@ def test_on_a_cluster_data_steps_and_models_name_the_training_as_well(tmp_path):
     assert trainer.run_of(told(data="a")) == known[0]
 
 
+@pytest.mark.slow
 def test_runs_of_one_training_wait_for_each_other(tmp_path, capsys):
     """The second finds the folder taken; when it is free, it trains, and notes what decided its model."""
     toy_model.write_records(tmp_path / "part.gz", [(70, 66), (64, 80)])

@@ -62,6 +62,7 @@ def test_inner_dense_layers_are_replaced_and_others_stay():
     assert network.layers[3].use_bias
 
 
+@pytest.mark.slow
 def test_it_is_trained_in_phases_and_ends_ternary(records, tmp_path):
     recipe, config, _ = made("small_cnn", image_size=16)
     seen = []
@@ -94,6 +95,7 @@ def test_it_is_trained_in_phases_and_ends_ternary(records, tmp_path):
         dataclasses.replace(config, full_share=0.9)
 
 
+@pytest.mark.slow
 def test_the_export_holds_a_packed_file_of_equal_predictions(records, tmp_path):
     recipe, config, model = made("resnet", patch=2)
     export(recipe, config, model, str(tmp_path / "1"), examples=[Classifier.write(tmp_path)["train"]])

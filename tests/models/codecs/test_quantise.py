@@ -32,6 +32,7 @@ def test_least_cost_of_the_two_neighbours(scale, monkeypatch):
     assert np.allclose(cost(chosen), best, rtol=1e-5) and (cost(chosen) < cost(np.rint(VALUES)) - 1e-3).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["hyperprior", "mean_scale_hyperprior", "edic"])
 def test_streams_are_shorter_at_a_lower_cost(name):
     recipe = registry.get(name)

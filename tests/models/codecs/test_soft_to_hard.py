@@ -111,6 +111,7 @@ def test_tables_are_the_histograms_of_the_channels(done):
     assert len(usage) == config.depth
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("annealing", ["fixed", "ste"])
 def test_other_ways_than_the_controller_train(annealing, records, tmp_path):
     keras.utils.clear_session()

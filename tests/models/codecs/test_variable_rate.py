@@ -12,6 +12,8 @@ from models.entropy.coder import header
 from models.publishing import export
 from tests.models.kinds import KINDS, photograph, png
 
+pytestmark = pytest.mark.slow
+
 RECIPE = registry.get("mean_scale_hyperprior")
 
 

@@ -53,6 +53,7 @@ def test_it_takes_little_more_than_the_entropy(packed):
     assert len(content) < 0.2 * 4 * len(coded.symbols)
 
 
+@pytest.mark.slow
 def test_kernels_that_differ_have_tables_of_their_own():
     recipe, config, model = built("small_cnn", width=24)
     coded = coded_of(model, 4)
@@ -116,6 +117,7 @@ def resealed(content: bytes, place: int, value: int) -> bytes:
     return bytes(changed)
 
 
+@pytest.mark.slow
 def test_what_lies_under_a_good_checksum_is_refused_or_read(packed):
     content, sizes, *_ = packed
     rng, refused = np.random.default_rng(3), 0

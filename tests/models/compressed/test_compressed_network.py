@@ -22,6 +22,8 @@ from models.training.loop import train
 from tests.models.examples import photograph, png
 from tests.models.kinds import KINDS, tiny
 
+pytestmark = pytest.mark.slow
+
 RECIPE = registry.get("compressed_network")
 
 

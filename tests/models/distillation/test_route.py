@@ -119,6 +119,7 @@ def along(files, kept, tmp_path, watch=None, **options):
     return model, json.loads((tmp_path / "l" / "anchors.json").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("selector", ["equal", "greedy"])
 def test_a_student_goes_along_within_its_steps(files, kept, tmp_path, selector):
     watch = Watch()
@@ -161,6 +162,7 @@ def test_hardness_is_measured_on_pictures_that_are_not_trained_on(files, kept, t
     np.testing.assert_allclose(noted["divergences"], direct, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_goes_on_after_a_stop(files, kept, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         along(files, kept, tmp_path, Watch("3"))
@@ -170,6 +172,7 @@ def test_it_goes_on_after_a_stop(files, kept, tmp_path):
     assert json.loads((tmp_path / "l" / "history.json").read_text())[-1]["step"] == 5
 
 
+@pytest.mark.slow
 def test_a_route_of_one_anchor_is_the_plain_distillation(files, kept, tmp_path):
     model, anchors = along(files, kept, tmp_path / "route", anchors=1)
     assert [a["epoch"] for a in anchors] == [3]

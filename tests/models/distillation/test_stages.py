@@ -63,6 +63,7 @@ def changed(one, two) -> set[int]:
     return {n for n, (a, b) in enumerate(zip(one, two, strict=True)) if not np.array_equal(a, b)}
 
 
+@pytest.mark.slow
 def test_hints_teach_the_first_layers_alone(files, tmp_path):
     watch = Watch()
     model = run(files, tmp_path, watch)
@@ -77,6 +78,7 @@ def test_hints_teach_the_first_layers_alone(files, tmp_path):
     assert "hint" in history[0] and "ce" not in history[0] and {"ce", "logits"} <= set(history[2])
 
 
+@pytest.mark.slow
 def test_it_goes_on_in_the_stage_where_it_was(files, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(files, tmp_path, Watch(kill_after=3))

@@ -118,6 +118,7 @@ def test_without_a_score_the_last_epoch_stays(tmp_path):
     assert (tmp_path / "best.npz").exists()
 
 
+@pytest.mark.slow
 def test_phases(run, tmp_path):
     watch = Watch()
     options = {"steps": 8, "steps_per_epoch": 2, "cnn_share": 0.5, "lstm_share": 0.25}
@@ -140,6 +141,7 @@ def test_phases(run, tmp_path):
     assert max(last) == pytest.approx(model.config.joint_rate * peak) and model.config.joint_rate == 0.3
 
 
+@pytest.mark.slow
 def test_killed_phases_go_on_and_end_where_they_would_have(run, tmp_path):
     options = {"steps": 5, "steps_per_epoch": 1, "cnn_share": 0.4, "lstm_share": 0.2}
     with pytest.raises(KeyboardInterrupt):
@@ -161,6 +163,7 @@ def test_plan():
     assert plan(steps=1, cnn_share=0.9, lstm_share=0.05) == [("all", 1)]
 
 
+@pytest.mark.slow
 def test_a_pushed_model_is_a_start(run, tmp_path):
     """A CRNN is only put through the last phase, a CNN of the same sizes gives its convolutions to the first."""
     for recipe in (CRNN, CNN):

@@ -63,6 +63,7 @@ def embeddings(path, width=8, ids=IDS, **more):
     return str(path)
 
 
+@pytest.mark.slow
 def test_teachers_that_do_not_fit_are_told_in_a_line(tmp_path, files):
     train = [files["train"]]
     other = {"crop": 0, "flip": False}

@@ -51,6 +51,7 @@ def test_margins_are_the_papers_unless_set():
     assert config_of(margin=0.2).used_margin == 0.2 and config_of(head="softmax", margin=-1).used_margin == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [{"head": "cosface"}, {"head": "softmax"}, {"backbone": "small_cnn", "backbone_settings": "width=4"},

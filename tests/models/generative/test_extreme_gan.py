@@ -27,6 +27,7 @@ def config_of(**options):
     return RECIPE.make_config("small", SMALLEST | options)
 
 
+@pytest.mark.slow
 def test_no_stream_exceeds_the_bound_and_symbols_come_back(trained):
     done = trained("extreme_gan")
     pictures = [photograph(s, t) for s, t in ((1, 1), (50, 67), (16, 160))]
@@ -143,6 +144,7 @@ class Kill(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_training_that_was_killed_anywhere_ends_where_it_would_have(records, tmp_path):
     files = records("codec")
     config = config_of(steps=6, steps_per_epoch=2, plain_share=0.34, noise=1, average=0.5, batch_size=1)

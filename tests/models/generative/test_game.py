@@ -97,6 +97,7 @@ def test_the_average_moves_with_the_generator_and_is_what_answers(whole):
     model.critic.set_weights(other.critic.get_weights())
 
 
+@pytest.mark.slow
 def test_a_killed_game_ends_where_it_would_have(whole, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, Watch(kill_after=1))  # four steps: in the middle of a round

@@ -82,6 +82,7 @@ def digest() -> str:
     return found.hexdigest()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("onednn", "threads"), [("0", "1"), ("1", "2")])
 def test_libraries_and_threads_change_nothing(onednn, threads):
     code = "from tests.models.layers.test_integer import digest; print(digest())"

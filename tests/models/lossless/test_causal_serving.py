@@ -38,6 +38,7 @@ def noise(height, width, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "pixels",
     [noise(1, 1), noise(1, 23), noise(19, 1), noise(2, 3), noise(131, 9), photograph(50, 61),
@@ -57,6 +58,7 @@ def test_grey_takes_one_plane(code):
     assert len(code(grey)[1]) < 0.9 * len(code(tinted)[1])
 
 
+@pytest.mark.slow
 def test_strips_are_coded_on_their_own(payload, monkeypatch):
     monkeypatch.setattr(wavefront, "STRIP_PIXELS", 1)
     monkeypatch.setattr(wavefront, "BAND", 16)
@@ -112,6 +114,7 @@ def test_sides_that_lie_are_refused_without_decoding_them(code, decode, height, 
         decode(sections, height, width)
 
 
+@pytest.mark.slow
 def test_damage_is_refused_or_changes_nothing(code, decode):
     pixels = photograph(24, 30)
     good = code(pixels, 0)

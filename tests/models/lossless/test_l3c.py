@@ -38,6 +38,7 @@ def test_bits_by_scale(representation):
     assert (scales > 0).all()
 
 
+@pytest.mark.slow
 def test_one_predictor_is_shared_and_the_learned_scales_are_integers():
     assert len(built(representation="rgb_shared")[0].decoders) == 1
     model, config = built()
@@ -66,6 +67,7 @@ def test_the_baselines_code_tiles_exactly(representation):
         np.testing.assert_array_equal(payload.decode_tile(string, *pixels.shape[:2]), pixels)
 
 
+@pytest.mark.slow
 def test_a_picture_of_many_tiles(monkeypatch):
     monkeypatch.setattr(serving, "TILE", 2)
     payload = serving.HierarchyPayload(*built())
@@ -101,6 +103,7 @@ def pixels_of(content: bytes) -> np.ndarray:
         return np.array(image.convert("RGB") if image.mode == "P" else image)
 
 
+@pytest.mark.slow
 def test_every_value_comes_back_from_the_served_model(trained):
     given = files()
     with trained("l3c").served() as served:
@@ -113,6 +116,7 @@ def test_every_value_comes_back_from_the_served_model(trained):
     assert sizes["grey"] < 0.6 * len(streams.numpy()[0]) + sizes["palette"]  # one channel of three
 
 
+@pytest.mark.slow
 def test_numbers_are_those_of_the_streams(trained):
     picture = photograph(40, 56)
     with trained("l3c").served() as served:
@@ -124,6 +128,7 @@ def test_numbers_are_those_of_the_streams(trained):
     assert sum(by_scale) == pytest.approx(numbers["estimated_bpsp"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_damage_never_gives_another_picture(trained):
     picture = photograph(20, 24)
     rng = np.random.default_rng(1)

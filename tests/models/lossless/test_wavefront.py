@@ -28,6 +28,7 @@ def test_all_that_a_position_depends_on_was_decoded_before():
     assert all(column + wavefront.REACH * row < 0 for row, column in TAPS)
 
 
+@pytest.mark.slow
 def test_ended_lanes_have_no_position_any_more():
     strip = wavefront.strip_of(tf.constant(130), tf.constant(9))
     for step in range(int(strip.steps)):

@@ -36,6 +36,7 @@ def test_what_is_pushed(model, tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(other.get_weights(), model.get_weights(), strict=True))
 
 
+@pytest.mark.slow
 def test_it_answers_as_the_model_does(model, tmp_path):
     export(RECIPE, CONFIG, model, str(tmp_path / "m"))
     signature = tf.saved_model.load(str(tmp_path / "m")).signatures["serving_default"]
@@ -176,6 +177,7 @@ def test_every_table_changes_the_fingerprint():
     assert len({fingerprint_of("", model, config, t) for t in [tables, *changed]}) == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mean_scale_hyperprior", "ecg_crnn"])
 def test_a_pushed_model_built_again_is_the_same(trained, name):
     """Whatever state its training had; and a codec's tables come with it."""

@@ -57,6 +57,7 @@ def test_matrices_that_do_not_fit_are_refused():
             server().functions["multiply"](a=tf.constant(a), b=tf.constant(b))
 
 
+@pytest.mark.slow
 def test_a_short_search_finds_an_exact_algorithm(records, tmp_path):
     files = records("bilinear")
     config = RECIPE.make_config("small", {"steps": 900, "steps_per_epoch": 450, "restarts": 128, "batch_size": 1})

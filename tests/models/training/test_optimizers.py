@@ -53,6 +53,7 @@ def test_each_part_is_updated_when_it_is_its_turn(tmp_path):
     assert counts == [6, 3] and int(model.optimizer.iterations) == 6
 
 
+@pytest.mark.slow
 def test_a_killed_game_ends_where_it_would_have(tmp_path):
     whole = arrays(run(tmp_path / "whole"))
     for epoch in (1, 2):  # the second is in the generator's momentum, the first before it has any

@@ -67,6 +67,7 @@ def made(variable, tmp_path_factory):
     return Made(files, dataclasses.replace(config, batch_size=3), said["codes/bitstream_bytes"].numpy())
 
 
+@pytest.mark.slow
 def test_kept_codes_equal_those_of_decoded_streams_bit_for_bit(made, variable):
     found = kept.beside(made.files)
     assert set(found) == {"codes/received", "codes/bitstream_bytes"}
@@ -96,6 +97,7 @@ def server():
 class TestServed:
     """Signatures, called as they are."""
 
+    @pytest.mark.slow
     def test_streams_of_mixed_sizes_are_answered_as_each_alone(self, server):
         pictures = [photograph(*size) for size in [(50, 67), (1, 1), (16, 16), (97, 3), (SIZE, SIZE)]]
         streams = server.encode_streams(tf.constant([png(p) for p in pictures]))["bitstream_bytes"]
@@ -128,6 +130,7 @@ class TestServed:
                 server.predict_streams(tf.constant([damaged]))
 
 
+@pytest.mark.slow
 def test_is_built_again_without_the_folder_of_its_codec(trained):
     directory = trained(RECIPE.name).directory
     about = pushed.describe(str(directory))
@@ -139,6 +142,7 @@ def test_is_built_again_without_the_folder_of_its_codec(trained):
         assert np.array_equal(ours, theirs)  # training left it alone
 
 
+@pytest.mark.slow
 def test_the_rgb_twin_reads_decoded_pictures(tmp_path):
     config = RECIPE.make_config("small", tiny(RECIPE) | {"rgb": True, "image_size": SIZE})
     reader = Reader(*pushed_codec(KIND.codec), rgb=True)

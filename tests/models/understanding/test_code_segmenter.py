@@ -49,6 +49,7 @@ def test_a_view_moves_both_alike():
     assert np.array_equal(again[0], p) and np.array_equal(again[1], m)
 
 
+@pytest.mark.slow
 def test_codes_of_every_view_are_those_of_its_stream_bit_for_bit(tmp_path):
     config = config_of(views=3, shift=4, flip=True, batch_size=2)
     records = [KIND.kept(scene_record(f"{n}", n, (30, 50)), config) for n in range(2)]
@@ -100,6 +101,7 @@ def test_the_rgb_twin_has_the_same_output_stride():
     assert model(np.zeros((1, 24, 40, 3), np.float32)).shape == (1, 24, 40, 3)
 
 
+@pytest.mark.slow
 class TestExported:
     """The model of the contract tests."""
 

@@ -74,6 +74,7 @@ def test_the_teacher_saw_the_pictures_and_the_student_sees_the_codes(taught, tea
     assert np.array_equal(taken[1][0], y["teacher/logits"])
 
 
+@pytest.mark.slow
 def test_what_it_is_taught_shows_in_it_and_its_codec_stays(taught, tmp_path):
     """With the teacher's word alone it follows the teacher, right or wrong."""
     files, config = taught

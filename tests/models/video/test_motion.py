@@ -85,6 +85,7 @@ def test_a_direction_against_the_motion():
     np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_dataset_of_scenes_is_the_same_by_its_seed():
     stills = tf.data.Dataset.from_tensor_slices([still[:120, :150] for still in STILLS * 2])
     runs = [list(motion.scenes(stills, 32, 3, seed).batch(2).as_numpy_iterator()) for seed in (1, 1, 2)]

@@ -59,6 +59,7 @@ def test_doubling_is_bilinear_and_undoes_halving_of_slopes():
     assert networks.halved(x).shape == (2, 3, 5, 3)
 
 
+@pytest.mark.slow
 def test_the_pyramid_finds_a_shift():
     keras.utils.set_random_seed(1)
     pyramid = networks.FlowPyramid(8, 3, 3)

@@ -11,6 +11,8 @@ from models.video import server
 from tests.models.examples import moving
 from tests.models.kinds import tiny
 
+pytestmark = pytest.mark.slow
+
 FRAMES = moving(4, 50, 37)
 
 

@@ -110,6 +110,7 @@ class Kill(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_training_killed_in_a_middle_phase_goes_on(records, tmp_path):
     """One epoch of flow, two of motion's codec, one of all; killed after the second, flow must not begin again."""
     files = records("video")

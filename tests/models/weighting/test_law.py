@@ -38,6 +38,7 @@ def drawn(files, config, batches):
     return np.concatenate([y["labels"].numpy().argmax(1) for y in found]), np.concatenate([y["wrong"] for y in found])
 
 
+@pytest.mark.slow
 def test_wrong_labels_are_marked_and_clean_examples_have_none(many):
     config = config_of(label_noise=0.5, clean_share=0.3, batch_size=50, crop=0)
     clean = weighting_inputs.clean_examples([many], config)
@@ -138,6 +139,7 @@ def test_every_classifier_can_be_weighed(name):
     assert recipe.name == name and part is model.classifier and own.classes == 3
 
 
+@pytest.mark.slow
 def test_the_policy_lies_beside_the_classifier_and_is_used_again(trained, records, tmp_path):
     done = trained("law")
     files = [records("weighted")["train"]]

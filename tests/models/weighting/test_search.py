@@ -158,6 +158,7 @@ def test_the_agent_finds_out_which_examples_to_weigh_less():
     assert low > high + 0.3, (low, high)
 
 
+@pytest.mark.slow
 def test_full_data_leave_the_critic_a_smaller_error():
     found = {}
     for full in (True, False):

@@ -13,6 +13,8 @@ from tests.components import tiny_codec
 from tests.components.server.process import serving
 from tests.models.kinds import KINDS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):

@@ -193,6 +193,7 @@ def test_a_server_gives_the_same_lines(folder, model, capsys):
     assert (code, lines) == (1, []) and "Connection refused" in said
 
 
+@pytest.mark.slow
 def test_without_a_model_the_released_one_answers(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(released, "FOLDER", tmp_path)
     monkeypatch.setenv("KOMPAKT_CACHE", str(tmp_path / "cache"))

@@ -150,6 +150,7 @@ def codec(tmp_path_factory):
     return tiny_codec.save(tmp_path_factory.mktemp("served") / "tiny" / "1").parent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["http", "grpc"])
 def test_a_restart_in_the_middle_loses_no_file(codec, tmp_path, scheme, capsys):
     """24 of 24: killed while it answers, away for a while, and started anew at the same ports."""
@@ -176,6 +177,7 @@ def test_a_restart_in_the_middle_loses_no_file(codec, tmp_path, scheme, capsys):
         assert (out / f"{n:02}.kmp").read_bytes() == expected
 
 
+@pytest.mark.slow
 def test_what_a_server_has_loaded_is_waited_for(codec):
     with serving(codec) as server:
         assert await_loaded(server.rest, ["tiny"]) == {"tiny": [1]}

@@ -79,6 +79,7 @@ def test_padding_as_the_server_does_it_changes_no_answer(pushed):
     assert np.ptp(alone, axis=0).max() > 0.01
 
 
+@pytest.mark.slow
 def test_a_released_model_can_be_mounted(tmp_path, monkeypatch, capsys):
     recipe = registry.get("small_cnn")
     model = recipe.build(recipe.make_config("small", KINDS["classifier"].tiny))

@@ -61,6 +61,7 @@ class TestPredict:
         told = capsys.readouterr()
         assert "other.kmp: the stream was written by another model" in told.err and told.out.count("\n") == 1
 
+    @pytest.mark.slow
     def test_a_server_gives_the_same_lines(self, streams, capsys):
         folder, model = streams
         assert cli.main(["predict", str(folder), "--model", model]) == 0

@@ -132,6 +132,7 @@ def test_a_deleted_model_is_pushed_again(line, first_run):
     assert len(line.versions()) == 1
 
 
+@pytest.mark.slow
 def test_changed_code_trains_anew_and_is_compared_with_the_pushed_model(line, first_run, tmp_path, monkeypatch):
     for folder in ("models", "components"):
         shutil.copytree(closure.ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -148,6 +149,7 @@ def test_changed_code_trains_anew_and_is_compared_with_the_pushed_model(line, fi
     assert copied == before[0].origin
 
 
+@pytest.mark.slow
 def test_a_model_below_its_bounds_is_not_pushed(line, first_run):
     before = line.versions()
     status, printed = line.run(psnr_db=99.0)

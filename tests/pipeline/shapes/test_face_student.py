@@ -4,6 +4,7 @@ import json
 import types
 
 import keras
+import pytest
 from tfx.utils import path_utils
 
 from components.training import teacher, trainer

@@ -182,6 +182,7 @@ def create_pipeline(options):
 '''
 
 
+@pytest.mark.slow
 def test_a_new_shape_is_a_new_file(tmp_path, monkeypatch):
     (tmp_path / "shapes").mkdir()
     (tmp_path / "shapes" / "glance.py").write_text(SHAPE)

@@ -14,6 +14,8 @@ from models.publishing.export import export
 from tests.models.kinds import KINDS
 from tests.models.trained import train_tiny
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):

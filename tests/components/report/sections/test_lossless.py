@@ -9,6 +9,7 @@ from models.publishing import pushed
 from tests.models.kinds import photograph, tiny
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["causal_mixture", "l3c"])
 def test_what_a_pixel_takes_is_drawn_and_sums_to_what_the_model_expects(name, tmp_path):
     recipe = registry.get(name)

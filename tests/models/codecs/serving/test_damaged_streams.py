@@ -16,6 +16,8 @@ from models.entropy.coder import container
 from tests.claims import damage
 from tests.models.kinds import photograph
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", ["mean_scale_hyperprior", "autoregressive", "conditional_probability"])
 def test_every_damaged_stream_is_refused_or_decoded_exactly(name, trained, tmp_path):

@@ -42,6 +42,7 @@ def test_bands_and_tiles_are_the_whole(monkeypatch, name, height, width):
     assert np.array_equal(tf.concat(found, 0)[:size], tf.reshape(whole, [size, -1]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["factorized", "mean_scale_hyperprior", "edic"])
 def test_streams_of_bands_and_of_one_band_are_the_same(monkeypatch, name):
     """Several chunks of symbols, whose ends lie within a position."""

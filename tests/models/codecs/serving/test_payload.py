@@ -129,6 +129,7 @@ class Blocks(codec.Codec):
         return y_hat, self.prior(y_hat)
 
 
+@pytest.mark.slow
 def test_a_transform_has_a_stride_tiles_and_a_halo_of_its_own():
     config = codec.CodecConfig(latents=6, start="random")
     model = codec.build(Blocks, config)

@@ -77,6 +77,7 @@ def test_the_slope_is_that_of_the_error_in_bits(server, monkeypatch):
     np.testing.assert_allclose(server.payload.slope(y, target), expected, rtol=0.02, atol=0.02 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_a_picture_too_large_for_the_search_is_refused(server, monkeypatch):
     monkeypatch.setattr(transforms, "MOST_REFINED", 99)
     encoded = tf.io.encode_png(photograph(10, 10))
@@ -84,6 +85,7 @@ def test_a_picture_too_large_for_the_search_is_refused(server, monkeypatch):
         server.write_stream(encoded, tf.constant(0), tf.constant(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "can"), [("hyperprior", True), ("edic", True), ("factorized", False), ("autoregressive", False)]
 )

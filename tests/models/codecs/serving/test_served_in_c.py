@@ -39,6 +39,7 @@ def program(tmp_path_factory):
     return run
 
 
+@pytest.mark.slow
 def test_codes_and_decodes_a_picture(program, trained, tmp_path):
     model = trained("factorized")
     source = png(photograph(50, 67))
@@ -53,6 +54,7 @@ def test_codes_and_decodes_a_picture(program, trained, tmp_path):
     assert found.shape == (50, 67, 3) and abs(found - wanted).max() <= 1
 
 
+@pytest.mark.slow
 def test_damage_is_refused_with_its_line(program, trained, tmp_path):
     (tmp_path / "s.kmp").write_bytes(b"KMP\1 no stream")
     done = program(trained("factorized").directory, "decompress", tmp_path / "s.kmp", tmp_path / "d.png")

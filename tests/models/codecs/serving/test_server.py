@@ -52,6 +52,7 @@ def pixels_of(data: bytes) -> np.ndarray:
 class TestPictures:
     """Every size and kind of picture, in one batch where sizes differ."""
 
+    @pytest.mark.slow
     def test_sizes_in_one_batch(self, served):
         model = served("mean_scale_hyperprior")
         pictures = [photograph(*size) for size in ((1, 1), (1, 17), (37, 53), (64, 64), (131, 3))]
@@ -111,6 +112,7 @@ def test_tiles_give_what_one_piece_gives(trained, monkeypatch, size):
     assert np.abs(payload.synthesise(tf.round(whole), *size).numpy() - picture).max() <= 1
 
 
+@pytest.mark.slow
 def test_every_process_reads_every_other(trained, served, tmp_path):
     """Writers and readers import TensorFlow alone, on one thread and on two; this process reads too.
 
@@ -128,6 +130,7 @@ def test_every_process_reads_every_other(trained, served, tmp_path):
             assert decoded.shape == (75, 110, 3)
 
 
+@pytest.mark.slow
 class TestSerialDecoding:
     """The autoregressive codec's two orders and its masked parallel pass agree."""
 
@@ -225,10 +228,12 @@ class TestRefusals:
     def test_streams(self, served, stream, make, message):
         assert message in self.refused(served("mean_scale_hyperprior")["decompress"], make(stream))
 
+    @pytest.mark.slow
     def test_another_model(self, served, stream):
         message = self.refused(served("hyperprior")["decompress"], stream)
         assert re.search("written by another model.*of fingerprint", message)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", RECIPES)
     def test_a_header_that_lies_about_the_size(self, served, name):
         """Sizes that would be gigabytes of latents: found out before they are reserved."""

@@ -159,6 +159,7 @@ def test_arguments_out_of_range_are_named(options):
         MutualRelations(**options)
 
 
+@pytest.mark.slow
 def test_a_student_learns_by_them_and_goes_on_after_a_kill(tmp_path):
     config, files = setting(tmp_path)
     options = {

@@ -71,6 +71,7 @@ def test_the_state_moves_in_training_alone(folder):
     assert {id(w) for w in term.projection.weights} <= {id(w) for w in model.trainable_variables}
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_with_its_state(folder, whole, tmp_path):
     config, files = config_of(folder), [str(folder / "r.gz")]
     with pytest.raises(KeyboardInterrupt):
@@ -83,6 +84,7 @@ def test_a_killed_training_goes_on_with_its_state(folder, whole, tmp_path):
     assert not any("prototypes" in w.path for w in exported.weights)
 
 
+@pytest.mark.slow
 def test_two_devices_keep_the_state_of_one(folder, whole):
     command = [sys.executable, "-W", "ignore", "-m", "tests.models.distillation.terms.prototypes", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -36,6 +36,7 @@ def test_round_trip_of_any_count(three, count):
     three.check(sample(parameters), parameters)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 5])
 def test_round_trip_of_other_mixtures(k):
     parameters = draw(700, k)

@@ -216,6 +216,7 @@ def saved(gaussians, tmp_path_factory) -> str:
     return directory
 
 
+@pytest.mark.slow
 def test_saved_and_read_elsewhere_on_one_thread_and_two(saved, tmp_path):
     script = tmp_path / "elsewhere.py"
     script.write_text(textwrap.dedent(_ELSEWHERE))

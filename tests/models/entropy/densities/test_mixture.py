@@ -47,6 +47,7 @@ def test_sums_to_one_over_the_integers():
     assert np.allclose(total, 1, atol=121 * gaussian.LIKELIHOOD_FLOOR) and (total > 0.999).all()
 
 
+@pytest.mark.slow
 def test_descent_finds_a_mixture_with_means_of_both_signs():
     """Two values, each as likely as the other: two components end on them, and half the bits of one are left."""
     symbols = np.where(np.random.default_rng(0).random((1, 400, 1)) < 0.5, -6.0, 6.0).astype("float32")

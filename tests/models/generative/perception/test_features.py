@@ -68,6 +68,7 @@ def test_positions_are_spread_over_the_middle_of_what_is_mirrored_up_to_64(heigh
     np.testing.assert_allclose(found, whole[np.ix_(*places)].reshape(-1, 64), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_training_is_the_same_each_time_and_scales_the_features():
     photographs = [skimage.data.astronaut(), skimage.data.coffee()]
     one, again = (training.train(photographs, 2, lambda *_, **__: None) for _ in range(2))

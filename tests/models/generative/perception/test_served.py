@@ -67,6 +67,7 @@ def model(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_served_evaluation_gives_features_of_what_was_decoded(model):
     """Through TensorFlow's C library, as a server calls it."""
     codec = served_codec.ServedCodec(model)

@@ -141,6 +141,7 @@ def test_odd_pictures_are_answered(model, gallery, tmp_path, capsys):
         assert capsys.readouterr().out.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_mistakes_are_one_line(model, gallery, tmp_path, capsys):
     good, bad = str(gallery / "cleo.png"), tmp_path / "bad.png"
     bad.write_bytes(png(untrained_faces.face(1, 1))[:200])

@@ -15,6 +15,8 @@ from tests.models.code_kind import Scenes
 from tests.models.examples import photograph
 from tests.models.selective_kind import Selective
 
+pytestmark = pytest.mark.slow
+
 SIDES = 40, 56
 NAMES = ["sky", "road", "car"]
 

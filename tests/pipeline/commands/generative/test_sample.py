@@ -99,6 +99,7 @@ def test_what_is_lossy_is_no_lossless_codec(model, tmp_path, capsys):
     assert cli.main(command) == 2 and "a codec with loss" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_export_has_no_trace_of_the_critic(tmp_path):
     """Of step one the generator stays: neither critic, nor encoder, nor optimizers."""
     config = small_dplc.config(code_channels=0)

@@ -13,6 +13,8 @@ from pipeline.client.tables import aligned, size
 from pipeline.runners import local
 from tests.pipeline.runners.tiny_runs import TinyRun, class_folders
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):

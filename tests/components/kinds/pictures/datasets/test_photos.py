@@ -127,6 +127,7 @@ def test_a_wrong_folder_is_one_clear_line(tmp_path, make):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_unreadable_files_are_listed_beside_the_data_or_stop_it(tmp_path):
     fill(tmp_path / "in", 40)
     for split in ("train", "test"):  # One damaged file for each of two splits.

@@ -19,6 +19,8 @@ from models.publishing import pushed
 from models.records import pictures as picture_records
 from tests.components import untrained_faces
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
