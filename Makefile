@@ -22,7 +22,7 @@ run: env
 
 check: lint test-all
 
-# Ten minutes of two cores: all but what is marked slow, unless ARGS choose.
+# All but what is marked slow, unless ARGS choose.
 test: env
 	@$(TESTS) $(if $(ARGS),$(ARGS),-m "not slow")
 
