@@ -1,4 +1,4 @@
-# make run: from sample photographs to a served codec · make test: the quick tests · make check: lint and all tests · make env: the environment alone
+# make run: from sample photographs to a served codec · make check: lint and the quick tests · make test, make test-all: the quick tests, all tests · make env: the environment alone
 PYTHON := .venv/bin/python
 KOMPAKT := .venv/bin/kompakt
 UV ?= uv
@@ -20,7 +20,7 @@ run: env
 	@$(KOMPAKT) compress "$(PICTURE)" --quality 50 --out "$(OUT)/released" --overwrite --psnr
 	@$(KOMPAKT) decompress "$(OUT)/released" --out "$(OUT)/released" --overwrite
 
-check: lint test-all
+check: lint test
 
 # All but what is marked slow, unless ARGS choose.
 test: env
