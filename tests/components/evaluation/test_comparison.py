@@ -19,6 +19,8 @@ from models.records import kept
 from models.records import pictures as picture_records
 from tests.models.kinds import tinted, write_records
 
+pytestmark = pytest.mark.slow
+
 CONFIG = {"classes": 3, "image_size": 16, "width": 4, "batch_size": 4}
 
 
@@ -52,7 +54,6 @@ def models(tmp_path_factory):
     return [model_of(folder, seed) for seed in (1, 2)]
 
 
-@pytest.mark.slow
 def test_the_table_tells_what_the_models_answer(examples, models):
     files = [f"{examples.uri}/Split-test/r.gz"]
     paths = [f"{m.uri}/Format-Serving" for m in models]

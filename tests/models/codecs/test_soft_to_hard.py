@@ -57,6 +57,7 @@ def test_it_starts_as_a_wavelet_that_shows_the_picture():
     assert found[0] > 20 and found[1] < 12
 
 
+@pytest.mark.slow
 def test_the_phases_are_those_of_the_paper(done):
     config, model, folder = done
     history = json.loads((folder / "logs" / "history.json").read_text())
@@ -78,6 +79,7 @@ def test_training_sees_soft_values_and_validation_hard_ones():
     assert np.allclose(model(x, training=True)["x_hat"], hard, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_stream_holds_the_indices(done):
     config, model, folder = done
     pixels = photograph(50, 67)
@@ -101,6 +103,7 @@ def _record(pixels):
     return picture_record(pixels)
 
 
+@pytest.mark.slow
 def test_tables_are_the_histograms_of_the_channels(done):
     config, model, _ = done
     tables = CdfTables.of(IndexLatents.tables_of(model), "prior", config.latents)

@@ -29,7 +29,9 @@ def packed(tmp_path_factory):
 CLASSIFIERS = sorted(n for n, r in registry.recipes().items() if r.shape == "classifier")
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.parametrize(
+    "name", [n if n == "small_cnn" else pytest.param(n, marks=pytest.mark.slow) for n in CLASSIFIERS]
+)
 def test_every_classifier_comes_back_number_by_number(name):
     recipe, config, model = built(name, **tiny(registry.get(name)))
     coded = coded_of(model, 9)
@@ -83,6 +85,7 @@ def test_it_unpacks_to_the_very_model(packed, tmp_path):
     assert pushed.describe(tmp_path / "again")["config"] == pushed.describe(folder)["config"]
 
 
+@pytest.mark.slow
 def test_a_model_that_comes_out_otherwise_is_refused(packed, tmp_path):
     recipe, config, model = built("small_cnn", width=4)
     content, _ = archive.pack(coded_of(model, 6), recipe, config, "00000000")

@@ -23,7 +23,7 @@ from tests.models.kinds import KINDS, photograph, png, tiny
 
 ALL = sorted(registry.recipes())
 # One of each kind that a recipe is trained and served in; the others take the same way, and are slow together.
-FIRST = ("bilinear", "ecg_cnn", "factorized", "matching_pursuit", "small_cnn")
+FIRST = ("bilinear", "ecg_cnn", "factorized", "small_cnn")
 TRAINED = [name if name in FIRST else pytest.param(name, marks=pytest.mark.slow) for name in ALL]
 
 

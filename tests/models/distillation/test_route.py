@@ -138,6 +138,7 @@ def test_a_student_goes_along_within_its_steps(files, kept, tmp_path, selector):
         assert len(anchors[0]["divergences"]) == 3 and min(anchors[0]["divergences"]) > 0
 
 
+@pytest.mark.slow
 def test_stages_draw_their_batches_in_different_orders(files, kept, tmp_path):
     values = DATA | {"anchors": 3, "steps": 6, "teacher": str(kept[0])}
     stages = route.stages(RECIPE.make_config("small", values), Files(files, files, str(tmp_path), str(tmp_path)))
@@ -147,6 +148,7 @@ def test_stages_draw_their_batches_in_different_orders(files, kept, tmp_path):
     assert not any(np.array_equal(a, b) for a, b in itertools.combinations(first, 2))
 
 
+@pytest.mark.slow
 def test_hardness_is_measured_on_pictures_that_are_not_trained_on(files, kept, tmp_path):
     held = [write_records(tmp_path / "held.gz", [tinted(n, f"{n}") for n in range(7)])]
     config = RECIPE.make_config("small", DATA | {"selector": "greedy", "steps": 4, "teacher": str(kept[0])})

@@ -245,6 +245,7 @@ def loss_of(config, file) -> float:
     return float(model.compute_loss(x, y, model(x, training=False)))
 
 
+@pytest.mark.slow
 def test_a_teacher_of_embeddings_or_of_other_classes_teaches_by_its_features(saved, files):
     pairs = "ce + rkd_distance(teacher=average, student=embedding)"
     last = "ce + rkd_distance(teacher=embedding, student=embedding)"
@@ -260,6 +261,7 @@ def test_a_teacher_of_embeddings_or_of_other_classes_teaches_by_its_features(sav
         student.adapt(config_of(whole, terms="ce + logits", teacher_output="embedding"), files)
 
 
+@pytest.mark.slow
 def test_a_teacher_sees_pictures_in_a_size_of_its_own(saved, files, tmp_path):
     of_same = loss_of(config_of(saved(tint_model())), files[0])
     config = config_of(saved(tint_model(size=32)))

@@ -164,6 +164,7 @@ def test_what_is_kept_of_a_file_is_learned_from(tmp_path, files):
     assert np.array_equal(persons, y["labels"])
 
 
+@pytest.mark.slow
 def test_anchors_are_the_teachers_checkpoints(tmp_path):
     recipe = registry.get("face")
     teacher = recipe.make_config("small", KINDS["face"].tiny)

@@ -143,6 +143,7 @@ def finished(tmp_path_factory):
     return config, model, files, folder
 
 
+@pytest.mark.slow
 def test_the_threshold_is_of_the_epoch_that_is_given_back(finished):
     config, model, files, folder = finished
     history = json.loads((folder / "logs" / "history.json").read_text())
@@ -157,6 +158,7 @@ def test_the_threshold_is_of_the_epoch_that_is_given_back(finished):
     assert rate == pytest.approx(3 / 12) or higher[2] - higher[3] < 1e-6
 
 
+@pytest.mark.slow
 def test_served_embeddings_are_the_models(finished):
     config, model, _, folder = finished
     served = tf.saved_model.load(str(folder / "model")).signatures

@@ -44,6 +44,7 @@ def test_no_stream_exceeds_the_bound_and_symbols_come_back(trained):
         assert np.array_equal(decoded, coded)
 
 
+@pytest.mark.slow
 def test_nothing_of_the_critic_is_exported(trained):
     directory = str(trained("extreme_gan").directory)
     _, config, model = pushed.load(directory)

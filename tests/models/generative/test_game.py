@@ -139,6 +139,7 @@ def test_a_frozen_critic_says_the_same(whole):
     np.testing.assert_allclose(frozen(model.critic, x), model.critic(x), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_half_precision_skips_what_is_infinite_and_keeps_the_turns(tmp_path):
     keras.config.set_dtype_policy("mixed_float16")
     try:

@@ -83,6 +83,7 @@ def test_pieces_have_noise_of_their_own_whatever_their_number(served):
     np.testing.assert_allclose(few.astype(int), row[:, : 3 * side], atol=1)
 
 
+@pytest.mark.slow
 def test_the_variance_over_the_noise_is_measured(served):
     examples = tf.constant([picture_record(photograph(37, 30))])
     numbers = {name: np.ravel(v)[0] for name, v in served.functions["serving_default"](examples).items()}
@@ -115,6 +116,7 @@ def test_grey_alpha_and_single_pixels_come_back_as_they_were(served):
             assert picture.mode == mode and picture.size == shape[::-1]
 
 
+@pytest.mark.slow
 def test_damage_and_streams_of_others_are_refused(served, stream):
     other = server(code_channels=4)
     for damaged in (stream[:-1], stream[:-1] + bytes([stream[-1] ^ 1]), stream + b"\0"):

@@ -11,6 +11,8 @@ from models.generative import distribution_preserving as dplc
 from models.publishing import pushed
 from tests.models.generative import small_dplc
 
+pytestmark = pytest.mark.slow
+
 
 def same(one, two) -> bool:
     return len(one) == len(two) and all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
@@ -40,7 +42,6 @@ def test_step_two_leaves_the_generator_as_it_is_to_the_bit(whole):
     assert not hasattr(model, "critic") and not any("critic" in w.path for w in model.weights)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kills", [(2, 3, 2), (5,), (8,)])
 def test_a_killed_training_ends_where_the_whole_one_does(whole, tmp_path, kills):
     for kill in kills:
@@ -51,7 +52,6 @@ def test_a_killed_training_ends_where_the_whole_one_does(whole, tmp_path, kills)
     assert len(json.loads((tmp_path / "logs" / "history.json").read_text())) == 4
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("generator", ["wae", "wgan_gp"])
 def test_parts_of_the_generator_s_training(tmp_path, generator):
     model = small_dplc.train(tmp_path, generator=generator, steps=6, penalty="position")

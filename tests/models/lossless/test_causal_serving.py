@@ -51,6 +51,7 @@ def test_every_picture_comes_back(code, decode, pixels):
     assert sum(map(len, sections)) < 1.6 * pixels.size + 5 * len(pixels) + 64
 
 
+@pytest.mark.slow
 def test_grey_takes_one_plane(code):
     grey = np.repeat(photograph(48, 64)[..., 1:2], 3, 2)
     tinted = grey.copy()
@@ -76,6 +77,7 @@ def test_columns_worked_on_apart_change_nothing(payload, code, monkeypatch):
     assert [s.numpy() for s in payload.encode(tf.constant(pixels), 0)[0]] == whole
 
 
+@pytest.mark.slow
 def test_adapted_weights_make_it_shorter_and_come_back(payload, code, decode):
     pixels = photograph(150, 200)
     plain, adapted = code(pixels), code(pixels, 5)

@@ -58,6 +58,7 @@ def test_crops_have_whole_strides():
         built(crop_size=20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("representation", ["rgb", "rgb_shared"])
 def test_the_baselines_code_tiles_exactly(representation):
     model, config = built(representation=representation)

@@ -86,6 +86,7 @@ def test_both_forms_of_a_problem_take_the_same_steps(algorithm):
         assert (one.drops == other.drops).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("smooth", [1.0, None, 4.0])
 def test_steps_by_smoothness_and_by_backtracking_get_there_too(smooth):
     for algorithm in EXACT:

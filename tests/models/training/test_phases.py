@@ -92,7 +92,9 @@ def test_each_begins_where_the_last_one_ended_but_for_what_is_prepared(recipe, f
     assert list((tmp_path / "l" / "kernel").rglob("events*")) and (tmp_path / "w" / "all").is_dir()
 
 
-@pytest.mark.parametrize("epochs, left", [(1, 6), (2, 5), (3, 3), (5, 0)])
+@pytest.mark.parametrize(
+    "epochs, left", [(3, 3), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((1, 6), (2, 5), (5, 0)))]
+)
 def test_a_killed_training_goes_on_in_its_phase(recipe, files, tmp_path, epochs, left):
     """Also where it was killed between two phases, or behind the last one."""
     with pytest.raises(KeyboardInterrupt):

@@ -110,6 +110,7 @@ class TestServed:
             expected = tf.nn.softmax(server.model.network(codes[None], training=False))[0]
             np.testing.assert_allclose(expected, p, rtol=1e-5)
 
+    @pytest.mark.slow
     def test_its_streams_are_the_codecs_and_a_stored_picture_is_coded_first(self, server):
         picture, flat = png(photograph(50, 67)), png(np.full((40, 30, 3), 7, np.uint8))
         stream, coded = server.encode_streams(tf.constant([picture, flat]))["bitstream_bytes"]
@@ -121,6 +122,7 @@ class TestServed:
         p = server.predict_streams(tf.stack([stored, coded]))["probabilities"].numpy()
         np.testing.assert_allclose(p[0], p[1], rtol=1e-6)
 
+    @pytest.mark.slow
     def test_other_codecs_and_damage_are_refused(self, server, made):
         with pytest.raises(tf.errors.InvalidArgumentError, match="the stream was written by another model"):
             server.predict_streams(tf.constant([made.stream]))

@@ -18,6 +18,8 @@ from models.records import kept
 from models.training import loop
 from tests.models.kinds import KINDS, tinted, write_records
 
+pytestmark = pytest.mark.slow
+
 RECIPE, KIND = registry.get("code_student"), KINDS["code_student"]
 OPTIONS = {"image_size": 32, "batch_size": 6, "steps": 8, "steps_per_epoch": 4, "blocks": "1", "learning_rate": 0.01}
 
@@ -74,7 +76,6 @@ def test_the_teacher_saw_the_pictures_and_the_student_sees_the_codes(taught, tea
     assert np.array_equal(taken[1][0], y["teacher/logits"])
 
 
-@pytest.mark.slow
 def test_what_it_is_taught_shows_in_it_and_its_codec_stays(taught, tmp_path):
     """With the teacher's word alone it follows the teacher, right or wrong."""
     files, config = taught

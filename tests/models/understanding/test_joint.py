@@ -24,6 +24,8 @@ from models.understanding import codecs, joint
 from models.understanding.reader import Reader
 from tests.models.kinds import KINDS, photograph, tiny
 
+pytestmark = pytest.mark.slow
+
 RECIPE, SEGMENTS = registry.get("joint_codes"), registry.get("joint_segments")
 
 
@@ -71,7 +73,6 @@ def test_only_bits_above_the_target_are_charged(made):
         variable.assign(value)
 
 
-@pytest.mark.slow
 def test_both_are_pushed_and_fit_each_other(made, tmp_path):
     recipe, model, config, files = made
     keras.utils.set_random_seed(1)

@@ -149,6 +149,7 @@ def play(agent, apply, stages, deviation=0.5, seed=0):
     return errors
 
 
+@pytest.mark.slow
 def test_the_agent_finds_out_which_examples_to_weigh_less():
     agent, apply = agent_of(passes=40, critic_rate=3e-3, actor_rate=3e-3)
     play(agent, apply, 12)
@@ -224,6 +225,7 @@ def test_a_state_says_what_it_promises():
     np.testing.assert_allclose(found["frequency"], [1, 1, 0.2]) and (found["progress"] == 0.5).all()
 
 
+@pytest.mark.slow
 def test_a_killed_search_goes_on_with_its_agent(records, tmp_path):
     """The state at the end of an episode holds the memory, the scores and what the optimizers keep."""
     recipe = registry.get("law")

@@ -80,6 +80,7 @@ def test_the_page_tells_of_every_picture_and_compares_at_equal_bytes(photos, fam
     assert page.count("<img ") == 2 * (2 + len(expected)) and "this model, its qualities" in page and "BD-rate" in page
 
 
+@pytest.mark.slow
 def test_what_is_kept_without_loss_is_shown_as_such(photos, tmp_path):
     exact = tiny_codec.save(tmp_path / "exact", 0, config={})
     report = tmp_path / "report.html"
@@ -122,6 +123,7 @@ def test_mistakes_get_one_line_and_leave_nothing(photos, tmp_path, monkeypatch, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.html", "photos"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_whole_page_of_what_was_coded(photos, family, tmp_path):
     for n in range(2000):
         os.link(photos / "dot.png", photos / f"dot{n}.png")

@@ -71,6 +71,7 @@ class TestPredict:
         assert capsys.readouterr().out == expected and expected.count("\n") == 3
 
 
+@pytest.mark.slow
 def test_segment_writes_maps_of_pictures_and_streams(trained, other, tmp_path, capsys):
     done, given = trained("code_segmenter"), tmp_path / "in"
     given.mkdir()

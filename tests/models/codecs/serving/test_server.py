@@ -64,7 +64,7 @@ class TestPictures:
         assert np.abs(decoded[2].astype(int) - pictures[2]).mean() < 25
 
     def test_an_empty_batch_is_answered_by_an_empty_one(self, served):
-        model = served("factorized")
+        model = served("mean_scale_hyperprior")
         assert model["compress"](np.zeros(0, object).astype("S")) == []
 
     @pytest.mark.parametrize(

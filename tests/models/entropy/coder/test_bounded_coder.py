@@ -43,6 +43,7 @@ def test_every_symbol_can_be_coded_under_any_mixture(coder):
     coder.check(symbols, tuple(np.stack([np.roll(v, i) for i in range(3)]) for v in (ends, ends, ends[::-1])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [60, 100, 140])
 def test_overhead_over_the_real_mixture(level):
     """Half a per cent, and the two strings' ends."""

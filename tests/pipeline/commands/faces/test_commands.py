@@ -81,6 +81,7 @@ def test_persons_are_found_in_a_gallery(model, gallery, tmp_path, capsys):
         assert float(line[2::2][line[1::2].index("ann")]) == pytest.approx(max(v @ vector for v in own), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_persons_are_ranked_by_the_score_that_verify_decides_by(model, gallery, tmp_path, capsys):
     aligned = tmp_path / "aligned"
     untrained_faces.save_aligned(tmp_path, aligned, mode="one_sided", strength=1.0)  # one that knows who is searched

@@ -58,6 +58,7 @@ def test_a_stream_is_decompressed_by_a_seed(model, tmp_path):
     assert not np.array_equal(found["five"], found["six"]) and not np.array_equal(found["own"], found["five"])
 
 
+@pytest.mark.slow
 def test_a_server_draws_the_same(model, tmp_path):
     (tmp_path / "p.png").write_bytes(png(photograph(20, 33)))
     with serving(f"tiny={model}") as server:

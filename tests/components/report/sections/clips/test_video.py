@@ -13,6 +13,8 @@ from tests.components import tiny_video
 from tests.components.clips_on_disk import small
 from tests.models.examples import clip_record, write_records
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", name="run")
 def _run(tmp_path_factory):
