@@ -9,9 +9,7 @@ import functools
 
 import keras
 
-from models.classifiers import beside, classifier, products
-from models.classifiers.inputs import adapt, inputs
-from models.classifiers.serving import signatures
+from models.classifiers import classifier, plain
 from models.contract.recipe import ConfigError, Recipe, Search, option
 
 
@@ -56,17 +54,9 @@ class DenseNet(classifier.Classifier):
 
 RECIPE = Recipe(
     name="densenet",
-    shape="classifier",
-    phases=products.phases,
     summary="Densely connected classifier, DenseNet-BC (arXiv:1608.06993)",
     config=DenseNetConfig,
     presets={"small": classifier.SMALL | {"depth": 10}, "paper": classifier.PAPER | {"depth": 100}},
     build=functools.partial(classifier.build, DenseNet),
-    inputs=inputs,
-    signatures=signatures,
-    evaluation=classifier.EVALUATION,
-    report=("confusions", "operations"),
-    adapt=adapt,
-    beside=beside.write,
-    labelled=True,
+    **plain.PARTS,
 )

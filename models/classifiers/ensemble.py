@@ -8,9 +8,7 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from models.classifiers import beside, classifier, products
-from models.classifiers.inputs import adapt, inputs
-from models.classifiers.serving import signatures
+from models.classifiers import classifier, plain
 from models.contract import registry
 from models.contract.recipe import Config, ConfigError, Recipe, option
 
@@ -97,17 +95,9 @@ def combine(members: Sequence[tuple[Recipe, Config, classifier.Classifier]], **o
 
 RECIPE = Recipe(
     name="ensemble",
-    shape="classifier",
-    phases=products.phases,
     summary="Mean of the probabilities of several classifiers",
     config=EnsembleConfig,
     presets={"small": classifier.SMALL, "paper": classifier.PAPER},
     build=functools.partial(classifier.build, Ensemble),
-    inputs=inputs,
-    signatures=signatures,
-    evaluation=classifier.EVALUATION,
-    report=("confusions", "operations"),
-    adapt=adapt,
-    beside=beside.write,
-    labelled=True,
+    **plain.PARTS,
 )

@@ -9,9 +9,7 @@ import functools
 
 import keras
 
-from models.classifiers import beside, classifier, products
-from models.classifiers.inputs import adapt, inputs
-from models.classifiers.serving import signatures
+from models.classifiers import classifier, plain
 from models.contract.recipe import Recipe, option
 
 # (expansion, channels at full width, blocks, strides): table 2 of arXiv:1801.04381, strides for 32x32.
@@ -55,17 +53,9 @@ class MobileNet(classifier.Classifier):
 
 RECIPE = Recipe(
     name="mobilenet_v2",
-    shape="classifier",
-    phases=products.phases,
     summary="MobileNetV2 classifier at half width for small pictures (arXiv:1801.04381)",
     config=MobileNetConfig,
     presets={"small": classifier.SMALL, "paper": classifier.PAPER | {"learning_rate": 0.01}},
     build=functools.partial(classifier.build, MobileNet),
-    inputs=inputs,
-    signatures=signatures,
-    evaluation=classifier.EVALUATION,
-    report=("confusions", "operations"),
-    adapt=adapt,
-    beside=beside.write,
-    labelled=True,
+    **plain.PARTS,
 )

@@ -9,9 +9,7 @@ import functools
 
 import keras
 
-from models.classifiers import beside, classifier, products
-from models.classifiers.inputs import adapt, inputs
-from models.classifiers.serving import signatures
+from models.classifiers import classifier, plain
 from models.contract.recipe import ConfigError, Recipe, Search, option
 
 
@@ -59,8 +57,6 @@ class ResNet(classifier.Classifier):
 
 RECIPE = Recipe(
     name="resnet",
-    shape="classifier",
-    phases=products.phases,
     summary="Residual classifier for small pictures (arXiv:1512.03385)",
     config=ResNetConfig,
     presets={
@@ -73,11 +69,5 @@ RECIPE = Recipe(
         "resnet32x4": classifier.PAPER | {"depth": 32, "widening": 4},
     },
     build=functools.partial(classifier.build, ResNet),
-    inputs=inputs,
-    signatures=signatures,
-    evaluation=classifier.EVALUATION,
-    report=("confusions", "operations"),
-    adapt=adapt,
-    beside=beside.write,
-    labelled=True,
+    **plain.PARTS,
 )

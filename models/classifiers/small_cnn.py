@@ -4,9 +4,7 @@ import functools
 
 import keras
 
-from models.classifiers import beside, classifier, products
-from models.classifiers.inputs import adapt, inputs
-from models.classifiers.serving import signatures
+from models.classifiers import classifier, plain
 from models.contract.recipe import Recipe
 
 
@@ -25,17 +23,9 @@ class SmallCNN(classifier.Classifier):
 
 RECIPE = Recipe(
     name="small_cnn",
-    shape="classifier",
-    phases=products.phases,
     summary="Plain convolutional classifier of six layers",
     config=classifier.ClassifierConfig,
     presets={"small": classifier.SMALL, "paper": classifier.PAPER | {"width": 64}},
     build=functools.partial(classifier.build, SmallCNN),
-    inputs=inputs,
-    signatures=signatures,
-    evaluation=classifier.EVALUATION,
-    report=("confusions", "operations"),
-    adapt=adapt,
-    beside=beside.write,
-    labelled=True,
+    **plain.PARTS,
 )

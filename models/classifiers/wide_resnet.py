@@ -8,9 +8,7 @@ import functools
 
 import keras
 
-from models.classifiers import beside, classifier, products
-from models.classifiers.inputs import adapt, inputs
-from models.classifiers.serving import signatures
+from models.classifiers import classifier, plain
 from models.contract.recipe import ConfigError, Recipe, Search, option
 
 
@@ -57,17 +55,9 @@ class WideResNet(classifier.Classifier):
 
 RECIPE = Recipe(
     name="wide_resnet",
-    shape="classifier",
-    phases=products.phases,
     summary="Wide residual classifier (arXiv:1605.07146)",
     config=WideResNetConfig,
     presets={"small": classifier.SMALL | {"depth": 10}, "paper": classifier.PAPER | {"depth": 28, "widening": 10}},
     build=functools.partial(classifier.build, WideResNet),
-    inputs=inputs,
-    signatures=signatures,
-    evaluation=classifier.EVALUATION,
-    report=("confusions", "operations"),
-    adapt=adapt,
-    beside=beside.write,
-    labelled=True,
+    **plain.PARTS,
 )
