@@ -66,14 +66,14 @@ def job_server(args: Sequence[str]) -> str:
 def must_answer(endpoint: str, seconds: float = _ANSWER_SECONDS) -> None:
     """Raises BeamError unless a job server of Beam answers at HOST:PORT.
 
-    Beam itself would wait for one, and its process would not end after that.
+    Beam itself would wait for one as long as a job may take, and then not say what it waited for.
     """
     try:
         with grpc.insecure_channel(endpoint) as channel:
             request = beam_job_api_pb2.DescribePipelineOptionsRequest()
             beam_job_api_pb2_grpc.JobServiceStub(channel).DescribePipelineOptions(request, timeout=seconds)
     except grpc.RpcError as error:
-        said = " ".join((error.details() or error.code().name).split())
+        said = (error.details() or error.code().name).rpartition(": ")[2]  # the cause behind what led to it
         raise BeamError(
             f"no job server of Beam answers at {endpoint} ({said}); start it, or name it by "
             "--beam-arg=--job_endpoint=HOST:PORT", 2
