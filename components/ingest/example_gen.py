@@ -155,7 +155,8 @@ def _write_records(examples: Splits, noun: str, uri: str, report_path: str) -> N
     """Adds to the pipeline: one set of record files a split, and the counts as JSON at `report_path`.
 
     Examples are written where they are read, without a shuffle between and without joining what several steps give:
-    either would hold them all in memory on Beam's in-process runner. Training shuffles anyway.
+    either would hold them all in memory on Beam's in-process runner. Training shuffles anyway. The features of a record
+    are serialised in the order of their names: every worker process has another one otherwise.
     """
     build, tallies = registry.get(noun).records.build, {}
     for name in picture_records.SPLITS:
@@ -166,7 +167,7 @@ def _write_records(examples: Splits, noun: str, uri: str, report_path: str) -> N
         records = split | f"Record[{name}]" >> beam.MapTuple(build)
         _ = (
             records
-            | f"Serialize[{name}]" >> beam.Map(lambda record: record.SerializeToString())
+            | f"Serialize[{name}]" >> beam.Map(lambda record: record.SerializeToString(deterministic=True))
             | f"Write[{name}]" >> beam.io.WriteToTFRecord(prefix, file_name_suffix=".gz")
         )
         counted = records | f"Count[{name}]" >> beam.Map(_counts, noun)

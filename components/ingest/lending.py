@@ -82,9 +82,9 @@ def _move(source: list[str], target: list[str], index: int) -> tf.train.Example:
             if n == index:
                 taken = record
             else:
-                rest.write(record.SerializeToString())
+                rest.write(record.SerializeToString(deterministic=True))
     with _writer(target[0]) as file:
-        file.write(taken.SerializeToString())
+        file.write(taken.SerializeToString(deterministic=True))
     for path in (source[0], target[0]):
         tf.io.gfile.rename(path + ".new", path, overwrite=True)
     for path in source[1:]:

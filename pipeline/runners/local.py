@@ -19,9 +19,11 @@ from tfx.dsl.compiler import constants
 from tfx.orchestration import metadata
 from tfx.orchestration.local import local_dag_runner, runner_utils
 from tfx.orchestration.portable import launcher, runtime_parameter_utils
+from tfx.proto.orchestration import executable_spec_pb2
 
 from components.artifacts import pushed_versions
 from models.contract.errors import KompaktError
+from pipeline.runners import beam_steps
 
 _DONE, _CACHED = pb.Execution.COMPLETE, pb.Execution.CACHED
 
@@ -130,6 +132,7 @@ class Runner(local_dag_runner.LocalDagRunner):
             pipeline_runtime_spec=pipeline.runtime_spec,
             executor_spec=runner_utils.extract_executor_spec(deployment, name),
             custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, name),
+            custom_executor_operators={executable_spec_pb2.BeamExecutableSpec: beam_steps.Operator},
         )
         try:
             info = component.launch()

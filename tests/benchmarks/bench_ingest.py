@@ -1,16 +1,18 @@
 """Peak memory of the ingest, of a set and of one ten times as large: the whole process, TensorFlow and Beam included.
 
     python -m tests.benchmarks.bench_ingest [--count 200] [--times 10] [--kind pictures --kind recordings ...]
-    python -m tests.benchmarks.bench_ingest --workers 1 --workers 2 --count 2000 --times 1 --kind pictures
+    python -m tests.benchmarks.bench_ingest --workers 1 --workers 2 --count 2000 --times 1 --kind pictures [--portable]
 
 Every set is ingested in a fresh process, which scans it and runs the pipeline's first step without its orchestration,
 on Beam's in-process runner; with `--workers` on its runner of several processes, whose own memory is told besides (the
-largest one's). The sets are made here: `pictures` are PNGs of noise of 256x256 pixels (0.2 MB each) in
-class folders; `recordings` are matrices of 60 s with headers and a table of labels, `archive` the same in a tar; `tfds`
-is a data set of two splits that is prepared before, of such pictures; `packed` a packed file of 64x64 pixels each;
-`clips` one film of 1920x1080 pixels, of whose frames there are so many, in H.264.
+largest one's), or with `--portable` on a job service and a pool of workers that were started before. The sets are made
+here: `pictures` are PNGs of noise of 256x256 pixels (0.2 MB each) in class folders; `recordings` are matrices of 60 s
+with headers and a table of labels, `archive` the same in a tar; `tfds` is a data set of two splits that is prepared
+before, of such pictures; `packed` a packed file of 64x64 pixels each; `clips` one film of 1920x1080 pixels, of whose
+frames there are so many, in H.264.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -24,6 +26,8 @@ import time
 import click
 import numpy as np
 import tensorflow_datasets as tfds
+
+from tests.components.portable_beam import engine
 
 BEAM_ARGS = ["--sdk_container_image=none"]
 IN_MEMORY = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
@@ -135,13 +139,13 @@ def peak() -> int:
 
 
 def runner(workers: int) -> list[str]:
-    """Beam's arguments for so many processes; 0: in this one."""
+    """Beam's arguments for so many processes that it starts; 0: in this one."""
     several = ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"]
     return BEAM_ARGS + (several if workers else IN_MEMORY)
 
 
-def one(kind: str, place: str, out: str, workers: int = 0) -> None:
-    """Ingests one set and prints what it took, as JSON."""
+def one(kind: str, place: str, out: str, args: list[str]) -> None:
+    """Ingests one set with these arguments of Beam and prints what it took, as JSON."""
     import apache_beam as beam
     from tfx.types import standard_artifacts
 
@@ -152,9 +156,7 @@ def one(kind: str, place: str, out: str, workers: int = 0) -> None:
     digest = sources.dataset_digest(DATASETS[kind], folder)
     examples = standard_artifacts.Examples()
     examples.uri = out
-    context = example_gen.Executor.Context(
-        make_beam_pipeline_fn=lambda: beam.Pipeline(argv=runner(workers)), tmp_dir=out
-    )
+    context = example_gen.Executor.Context(make_beam_pipeline_fn=lambda: beam.Pipeline(argv=args), tmp_dir=out)
     properties = {"dataset": DATASETS[kind], "folder": folder, "digest": digest, "max_unreadable": 0.0}
     example_gen.Executor(context).Do({}, {"examples": [examples]}, properties)
     report = json.loads((pathlib.Path(out) / example_gen.REPORT_FILE).read_text())
@@ -163,16 +165,15 @@ def one(kind: str, place: str, out: str, workers: int = 0) -> None:
     print(json.dumps({"peak": peak(), "worker": worker, "bytes": size, "seconds": seconds}))
 
 
-def measured(kind: str, count: int, workers: int = 0) -> dict:
+def measured(kind: str, count: int, workers: int = 0, portable: bool = False) -> dict:
     """Makes a set of so many examples and ingests it in a process of its own."""
-    with tempfile.TemporaryDirectory() as temporary:
-        root = pathlib.Path(temporary)
+    with contextlib.ExitStack() as stack:
+        root = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        args = stack.enter_context(engine(root / "engine", workers)).args if portable else runner(workers)
         place = globals()[f"make_{kind}"](root / "in", count)
         environment = os.environ | {"TFDS_DATA_DIR": str(root / "in"), "KOMPAKT_CACHE": str(root / "cache")}
         environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
-        call = (
-            f"from tests.benchmarks.bench_ingest import one; one(*{[kind, str(place), str(root / 'out'), workers]!r})"
-        )
+        call = f"from tests.benchmarks.bench_ingest import one; one(*{[kind, str(place), str(root / 'out'), args]!r})"
         command = [sys.executable, "-c", call]  # a module that is run cannot be sent to Beam's workers
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode:
@@ -185,13 +186,16 @@ def measured(kind: str, count: int, workers: int = 0) -> dict:
 @click.option("--times", default=10, show_default=True, help="How many times as large the other is.")
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(list(DATASETS)), help="Repeatable; all without.")
 @click.option("--workers", multiple=True, type=click.IntRange(1), help="Processes of Beam; repeatable.")
-def main(count, times, kinds, workers) -> None:
+@click.option("--portable", is_flag=True, help="These as a pool's of a job service, by Beam's portable runner.")
+def main(count, times, kinds, workers, portable) -> None:
     """Prints a table: MB of input, peak memory in MiB and seconds, of both sets; or by workers, of the larger."""
+    if portable and not workers:
+        raise click.UsageError("--portable goes with --workers")
     if workers:
         print("| input | examples | workers | seconds | examples/s | peak MiB | of a worker |\n" + "| --- " * 7 + "|")
         for kind in kinds or DATASETS:
             for number in workers:
-                found = measured(kind, count * times, number)
+                found = measured(kind, count * times, number, portable)
                 rate = count * times / found["seconds"]
                 row = [
                     kind,
@@ -200,7 +204,7 @@ def main(count, times, kinds, workers) -> None:
                     f"{found['seconds']:.0f}",
                     f"{rate:.0f}",
                     found["peak"],
-                    found["worker"],
+                    "-" if portable else found["worker"],
                 ]
                 print("| " + " | ".join(map(str, row)) + " |", flush=True)
         return
