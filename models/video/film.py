@@ -192,7 +192,7 @@ class Film:
         return tail if mark == b"KI" and broke_off <= 1 and length == least + count * _ENTRY.size else b""
 
     def _ends_behind_groups(self) -> bool:
-        """Whether a damaged index and end are at least as long as those of the groups, or tell of so many frames."""
+        """Whether a damaged index and end are just as long as those of the groups, or tell of as many frames."""
         least = _END.size + _FIXED + 2 * _CRC.size
         if self.groups:
             last = self.groups[-1]

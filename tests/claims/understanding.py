@@ -217,7 +217,8 @@ class Experiment:
         own = recipe.make_config("small", {"classes": 10, "image_size": SIDE, "steps": config.steps, "seed": 100 + seed,
                                            "batch_size": config.batch_size, "steps_per_epoch": 100})  # fmt: skip
         if not folder.exists():
-            pushed.save(folder, recipe, own, self.trained(recipe, own, self.plain("cifar"), f"teacher-{seed}"))
+            model = self.trained(recipe, own, self.plain("cifar"), f"teacher-{seed}")
+            pushed.save(folder, recipe, own, pushed.anew(recipe, own, model))
         network = pushed.load(str(folder))[2]
         for split, path in files.items():
             said[split] = str(out := pathlib.Path(path.replace(".gz", f"-taught-{seed}.gz")))
