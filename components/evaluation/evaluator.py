@@ -9,7 +9,7 @@ import apache_beam as beam
 import numpy as np
 import tensorflow_model_analysis as tfma
 from google.protobuf.wrappers_pb2 import DoubleValue
-from tensorflow_model_analysis.proto import config_pb2  # from where they are made: TFMA 0.52 does not pass them on
+from tensorflow_model_analysis.proto import config_pb2  # not by way of `tfma`: 0.52 does not pass them on
 from tfx.components.evaluator import component, executor
 from tfx.dsl.components.base import executor_spec
 from tfx.dsl.io import fileio
