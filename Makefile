@@ -9,7 +9,7 @@ PICTURE ?= .venv/lib/python3.10/site-packages/skimage/data/coffee.png
 TESTS = $(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: run check test test-all env bench lint lock kubeflow clean
+.PHONY: run check test test-all env bench lint lock lock-tfx121 kubeflow clean
 .DEFAULT_GOAL := run
 
 run: env
@@ -47,10 +47,15 @@ lint: env
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 
-# Needs uv. What is pinned stays as it is where requirements.txt allows it.
+# Need uv. What is pinned stays as it is where requirements.txt allows it.
+COMPILE = $(UV) pip compile --python-version 3.10 --no-annotate --no-emit-index-url --no-emit-find-links -q
 lock:
-	@$(UV) pip compile requirements.txt --python-version 3.10 --no-annotate --no-emit-index-url \
-	  --no-emit-find-links --custom-compile-command "make lock" -o requirements.lock -q
+	@$(COMPILE) requirements.txt --custom-compile-command "make $@" -o requirements.lock
+
+# The stack of TFX 1.21: requirements.txt, where requirements-tfx121.txt has no line for the same name.
+lock-tfx121:
+	@awk -F'[][=;]' '/^#/ {next} NR == FNR {own[$$1]} NR == FNR || !($$1 in own)' requirements-tfx121.txt requirements.txt \
+	  | $(COMPILE) - --python-platform x86_64-manylinux_2_39 --custom-compile-command "make $@" -o requirements-tfx121.lock
 
 clean:
 	rm -rf build *.egg-info .pytest_cache .ruff_cache

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Builds .venv from requirements.lock with Python 3.10 and puts `kompakt` into it; does nothing where both are there.
+# Builds .venv from requirements.lock, or what LOCK names, with Python 3.10 and puts `kompakt` into it; does nothing where
+# both are there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-lock=requirements.lock
+lock=${LOCK:-requirements.lock}
 stamp=.venv/.installed.lock # a copy of the lock that was installed; written last, so an interrupted install has none
 project=.venv/.installed.toml # the same of pyproject.toml
 
 # One at a time: two that install into one folder leave a broken one. The second finds the work done.
 if command -v flock >/dev/null; then
-  exec 9<"$lock"
+  exec 9<requirements.lock
   flock 9
 fi
 

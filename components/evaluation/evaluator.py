@@ -9,6 +9,7 @@ import apache_beam as beam
 import numpy as np
 import tensorflow_model_analysis as tfma
 from google.protobuf.wrappers_pb2 import DoubleValue
+from tensorflow_model_analysis.proto import config_pb2  # not by way of `tfma`: 0.52 does not pass them on
 from tfx.components.evaluator import component, executor
 from tfx.dsl.components.base import executor_spec
 from tfx.dsl.io import fileio
@@ -79,7 +80,7 @@ class _Gather(beam.CombineFn):
         return {self._key: accumulator}
 
 
-def eval_config(evaluation: Evaluation) -> tfma.EvalConfig:
+def eval_config(evaluation: Evaluation) -> config_pb2.EvalConfig:
     """What TFMA computes for a recipe: overall and per slice, with bounds and the comparison with the pushed model.
 
     Raises:
@@ -87,35 +88,38 @@ def eval_config(evaluation: Evaluation) -> tfma.EvalConfig:
     """
     metrics = [_metric_config(m) for m in evaluation.metrics]
     # At least one example: an empty split must not bless a model.
-    one = tfma.GenericValueThreshold(lower_bound=DoubleValue(value=1))
-    some = _overall(tfma.MetricThreshold(value_threshold=one))
-    metrics.append(tfma.MetricConfig(class_name="ExampleCount", per_slice_thresholds=some))
-    return tfma.EvalConfig(
-        model_specs=[tfma.ModelSpec(model_type="tf_generic", signature_name="serving_default")],
-        slicing_specs=[tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[key]) for key in evaluation.slices)],
-        metrics_specs=[tfma.MetricsSpec(metrics=metrics)],
-        options=tfma.Options(include_default_metrics={"value": False}),
+    one = config_pb2.GenericValueThreshold(lower_bound=DoubleValue(value=1))
+    some = _overall(config_pb2.MetricThreshold(value_threshold=one))
+    metrics.append(config_pb2.MetricConfig(class_name="ExampleCount", per_slice_thresholds=some))
+    return config_pb2.EvalConfig(
+        model_specs=[config_pb2.ModelSpec(model_type="tf_generic", signature_name="serving_default")],
+        slicing_specs=[
+            config_pb2.SlicingSpec(),
+            *(config_pb2.SlicingSpec(feature_keys=[key]) for key in evaluation.slices),
+        ],
+        metrics_specs=[config_pb2.MetricsSpec(metrics=metrics)],
+        options=config_pb2.Options(include_default_metrics={"value": False}),
     )
 
 
-def _metric_config(metric: RecipeMetric) -> tfma.MetricConfig:
+def _metric_config(metric: RecipeMetric) -> config_pb2.MetricConfig:
     made = aggregates.make(metric.aggregate, metric.name, metric.arguments)
     low = -_UNBOUNDED if metric.lower_bound is None else metric.lower_bound
     high = _UNBOUNDED if metric.upper_bound is None else metric.upper_bound
     bounds = {"lower_bound": DoubleValue(value=low), "upper_bound": DoubleValue(value=high)}
-    threshold = tfma.MetricThreshold(value_threshold=tfma.GenericValueThreshold(**bounds))
+    threshold = config_pb2.MetricThreshold(value_threshold=config_pb2.GenericValueThreshold(**bounds))
     unbounded = made.may_be_undefined and metric.lower_bound is metric.upper_bound is None
     if unbounded:
         threshold.ClearField("value_threshold")
     if metric.tolerance is not None:
         higher = metric.better == "higher"
         direction = "HIGHER_IS_BETTER" if higher else "LOWER_IS_BETTER"
-        change = tfma.GenericChangeThreshold(
+        change = config_pb2.GenericChangeThreshold(
             absolute=DoubleValue(value=-metric.tolerance if higher else metric.tolerance),
-            direction=getattr(tfma.MetricDirection, direction),
+            direction=getattr(config_pb2.MetricDirection, direction),
         )
         threshold.change_threshold.CopyFrom(change)
-    return tfma.MetricConfig(
+    return config_pb2.MetricConfig(
         class_name=AggregateMetric.__name__,
         module=AggregateMetric.__module__,
         config=json.dumps({"name": metric.name, "aggregate": metric.aggregate, "arguments": dict(metric.arguments)}),
@@ -123,9 +127,9 @@ def _metric_config(metric: RecipeMetric) -> tfma.MetricConfig:
     )
 
 
-def _overall(threshold: tfma.MetricThreshold) -> list:
+def _overall(threshold: config_pb2.MetricThreshold) -> list:
     """The threshold for the whole set: a plain one would bind every slice too, and a slice may hold one odd picture."""
-    return [tfma.PerSliceMetricThreshold(slicing_specs=[tfma.SlicingSpec()], threshold=threshold)]
+    return [config_pb2.PerSliceMetricThreshold(slicing_specs=[config_pb2.SlicingSpec()], threshold=threshold)]
 
 
 class _Executor(executor.Executor):

@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import inspect
 import json
 import logging
 import pathlib
@@ -19,6 +20,9 @@ from components.server.service import Chosen, Service
 _MODEL = r"/v1/models/([^/:]+)(?:/versions/(\d{1,18})|/labels/([^/:]+))?"
 _READ = 1 << 30  # bytes of a refused request that are read, so that the client comes to read why
 _PAGE = pathlib.Path(__file__).with_name("page.html")
+# Fields that hold their default are told too, as TensorFlow Serving does; protobuf 5.26 has another name for it.
+_DEFAULTS_TOO = {"including_default_value_fields", "always_print_fields_with_no_presence"}
+_TELL = {name: True for name in _DEFAULTS_TOO & inspect.signature(json_format.MessageToDict).parameters.keys()}
 
 
 class _Handler(tornado.web.RequestHandler):
@@ -154,7 +158,7 @@ class _Metadata(_Handler):
         found = get_model_metadata_pb2.SignatureDefMap()
         for key, signature in version.signatures.items():
             found.signature_def[key].CopyFrom(signature)
-        told = json_format.MessageToDict(found, preserving_proto_field_name=True, including_default_value_fields=True)
+        told = json_format.MessageToDict(found, preserving_proto_field_name=True, **_TELL)
         spec = {"name": name, "signature_name": "", "version": str(version.number)}
         self.finish(json.dumps({"model_spec": spec, "metadata": {"signature_def": told}}))
 
