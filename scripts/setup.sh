@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Builds .venv from requirements.lock, or what LOCK names, with Python 3.10 and puts `kompakt` into it; does nothing where
-# both are there.
+# Builds .venv from requirements.lock, or what KOMPAKT_LOCK names, with Python 3.10 and puts `kompakt` into it; does
+# nothing where both are there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-lock=${LOCK:-requirements.lock}
+lock=${KOMPAKT_LOCK:-requirements.lock}
+[ -f "$lock" ] || { echo "KOMPAKT_LOCK=$lock: no such file in $PWD" >&2; exit 2; }
 stamp=.venv/.installed.lock # a copy of the lock that was installed; written last, so an interrupted install has none
 project=.venv/.installed.toml # the same of pyproject.toml
 
