@@ -1,4 +1,5 @@
-# make run: from sample photographs to a served codec · make check: lint and the quick tests · make test, make test-all: the quick tests, all tests · make env: the environment alone
+# make run: from sample photographs to a served codec · make check: lint and the quick tests · make test-all: all tests
+# make env: the environment alone
 PYTHON := .venv/bin/python
 KOMPAKT := .venv/bin/kompakt
 UV ?= uv

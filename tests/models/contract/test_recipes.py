@@ -22,7 +22,7 @@ from tests import alone
 from tests.models.kinds import KINDS, photograph, png, tiny
 
 ALL = sorted(registry.recipes())
-# One of each kind that a recipe is trained and served in; the others take the same way, and are slow together.
+# A search, a network on recordings, a codec and a classifier; the contract of all others is slow.
 FIRST = ("bilinear", "ecg_cnn", "factorized", "small_cnn")
 TRAINED = [name if name in FIRST else pytest.param(name, marks=pytest.mark.slow) for name in ALL]
 
