@@ -60,15 +60,15 @@ OPERATORS = {"subtract": ("subtract", 10), "subtract, K=1": ("subtract", 1), "su
 class Setting:
     """Sizes of the experiment."""
 
-    side: int = 48
-    teacher: str = "width_percent=50,depth=4"
-    student: str = "width_percent=15,depth=2"
-    teacher_steps: int = 3000
-    student_steps: int = 1500
+    side: int = 32
+    teacher: str = "width_percent=25,depth=3"
+    student: str = "width_percent=15,depth=1"
+    teacher_steps: int = 2500
+    student_steps: int = 500
     batch: int = 96
 
 
-SHORT = Setting(32, "width_percent=25,depth=2", "width_percent=15,depth=1", 500, 300)
+SHORT = Setting(32, "width_percent=25,depth=2", teacher_steps=500, student_steps=300)
 
 
 class Faces:
