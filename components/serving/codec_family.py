@@ -8,7 +8,7 @@ import io
 import math
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from PIL import Image
@@ -65,6 +65,30 @@ class RatePoint(NamedTuple):
     directory: pathlib.Path
     quality: int | None = None  # of a variable-rate model
     reads: tuple[str, ...] = ()  # fingerprints besides its own whose streams the model reads
+
+
+def lambdas_of(config: Mapping) -> list[float]:
+    """What distortion weighs at the qualities 0 to 100 of a variable-rate model of that configuration."""
+    octaves = config["rates"] - 1
+    return [config["lmbda"] * 2.0 ** (octaves * (quality / 100 - 1)) for quality in range(101)]
+
+
+def continued(points: Sequence) -> list:
+    """Points (with `lmbda`, `quality` and `directory`) in the order of their weights, models one after the other.
+
+    Where a variable-rate model begins below the end of another that ends lower, its points up to that end are left out:
+    weights of two models say little of which of them has the better picture.
+    """
+    ends: dict = {}
+    for point in points:
+        if point.quality is not None:
+            ends[point.directory] = max(ends.get(point.directory, 0.0), point.lmbda)
+
+    def is_left_out(point) -> bool:
+        own = ends.get(point.directory, 0.0)
+        return point.quality is not None and any(point.lmbda <= end < own for end in ends.values())
+
+    return sorted(point for point in points if not is_left_out(point))
 
 
 class Rates(abc.ABC):
@@ -130,11 +154,11 @@ class Rates(abc.ABC):
 class CodecFamily(Rates):
     """Codecs that differ in how they weigh distortion against bits (`lmbda`), ordered by it; each is loaded when used.
 
-    A variable-rate model is a family of its own, of a point for each quality. `refine` is `ServedCodec.compress`'.
+    A variable-rate model has a point for each of its qualities. Of several, one goes on where another ends, as
+    `continued` says. `refine` is `ServedCodec.compress`'.
 
     Raises:
-      ServedCodecError: a folder holds no codec of this project, two have the same weight, or a variable-rate model has
-        company.
+      ServedCodecError: a folder holds no codec of this project, or two have the same weight.
     """
 
     def __init__(self, paths: Sequence[str | os.PathLike], refine: int = 0):
@@ -149,12 +173,9 @@ class CodecFamily(Rates):
             if not is_variable(about):
                 found.append(RatePoint(lmbda, fingerprint, directory, None, reads))
                 continue
-            if len(paths) > 1:
-                raise ServedCodecError(f"{directory}: has all rates already; give it alone")
-            octaves = about["config"]["rates"] - 1
-            found += [RatePoint(lmbda * 2.0 ** (octaves * (q / 100 - 1)), fingerprint, directory, q, reads)
-                      for q in range(101)]  # fmt: skip
-        self.points = sorted(found)
+            points = enumerate(lambdas_of(about["config"]))
+            found += [RatePoint(weight, fingerprint, directory, quality, reads) for quality, weight in points]
+        self.points = continued(found)
         for one, two in zip(self.points, self.points[1:], strict=False):
             if one.lmbda == two.lmbda:
                 both = f"{one.directory} and {two.directory}"

@@ -1,11 +1,12 @@
-"""Streams of released codecs: the model that reads one is known by the stream."""
+"""Released codecs: their qualities one after the other, and the model that reads a stream, known by the stream."""
 
-import functools
 import pathlib
 from collections.abc import Callable, Sequence
 
+from components.serving.codec_family import RatePoint, Rates, continued, lambdas_of
 from components.serving.served_codec import ServedCodec, ServedCodecError, describe, newest_version
 from models.entropy.coder import header
+from models.publishing import released
 
 
 class ReleasedCodecs:
@@ -16,7 +17,13 @@ class ReleasedCodecs:
         names: of the codecs, the likeliest first; at least one. folder_of: makes one's folder.
         """
         self.names, self._folder_of = names, folder_of
-        self._codec = functools.cache(ServedCodec)
+        self._opened: dict[str, ServedCodec] = {}
+
+    def codec(self, name: str) -> ServedCodec:
+        """One of the codecs, loaded when it is first asked for."""
+        if name not in self._opened:
+            self._opened[name] = ServedCodec(newest_version(self._folder_of(name)))
+        return self._opened[name]
 
     def decompress(self, bitstream_bytes: bytes) -> bytes:
         """Decodes a stream to the bytes of a PNG file.
@@ -28,14 +35,53 @@ class ReleasedCodecs:
             written_by = header.describe(bitstream_bytes)["model_fingerprint"]
         except ValueError as error:
             raise ServedCodecError(str(error)) from error
+        names = sorted(self.names, key=lambda name: name not in self._opened)
         if header.is_stored(bitstream_bytes):  # which every codec gives back
-            return self._codec(newest_version(self._folder_of(self.names[0]))).decompress(bitstream_bytes)
-        for name in self.names:
-            folder = newest_version(self._folder_of(name))
-            about = describe(folder)
+            return self.codec(names[0]).decompress(bitstream_bytes)
+        for name in names:
+            about = describe(newest_version(self._folder_of(name)))
             if written_by in (about.get("fingerprint"), *about.get("reads", ())):
-                return self._codec(folder).decompress(bitstream_bytes)
+                return self.codec(name).decompress(bitstream_bytes)
         known = ", ".join(self.names)
         raise ServedCodecError(
             f"the stream is of model {written_by}, none of the released ones ({known}); give --model"
         )
+
+
+class ReleasedRates(Rates):
+    """The qualities of released codecs of variable rate, one after the other; each is made and loaded when it is used.
+
+    Args:
+      names: of the codecs. folder_of: makes one's folder. refine: `ServedCodec.compress`'.
+
+    Raises:
+      ReleaseError: one is not there, or its file is damaged.
+    """
+
+    def __init__(self, names: Sequence[str], folder_of: Callable[[str], pathlib.Path], refine: int = 0):
+        found = []
+        for name in names:
+            config = released.describe(released.path_of(name))["config"]
+            points = enumerate(lambdas_of(config))
+            found += [RatePoint(weight, "", pathlib.Path(name), quality) for quality, weight in points]
+        self.points, self.refine = continued(found), refine
+        self.description = {"recipe": " and ".join(names)}
+        self._codecs = ReleasedCodecs(names, folder_of)
+
+    @property
+    def count(self) -> int:
+        """Number of the qualities."""
+        return len(self.points)
+
+    def lmbda(self, place: int) -> float:
+        """That of a quality."""
+        return self.points[place].lmbda
+
+    def compress_at(self, place: int, image_bytes: bytes) -> bytes:
+        """Codes a picture file's bytes at a quality. Raises ServedCodecError: the model refused the picture."""
+        point = self.points[place]
+        return self._codecs.codec(point.directory.name).compress(image_bytes, point.quality, self.refine)
+
+    def decompress(self, bitstream_bytes: bytes) -> bytes:
+        """Decodes a stream of any of the codecs. Raises ServedCodecError as `ReleasedCodecs.decompress`."""
+        return self._codecs.decompress(bitstream_bytes)

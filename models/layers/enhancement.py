@@ -8,20 +8,21 @@ from models.layers.conv import depth_to_space, space_to_depth
 
 @keras.saving.register_keras_serializable("kompakt")
 class Enhancement(keras.layers.Layer):
-    """x + F(x), F of residual blocks: pixels [B, H, W, 3] -> the same, H and W multiples of `factor`.
+    """x + scale F(x), F of residual blocks: pixels [B, H, W, 3] -> the same, H and W multiples of `factor`.
 
     Args:
       filters: int, channels of the blocks.
       factor: int, F works on the picture folded by this factor (2: half resolution, a quarter of the cost).
       blocks: int, residual blocks of two 3x3 convolutions.
+      scale: of F; a small one keeps the steps of an optimizer small where x is good already.
 
     F's last convolution starts near zero, so that the layer starts close to the identity. It reaches
     2 (blocks + 1) * factor pixels. After arXiv:2002.03370, section 3.3, which leaves the layers open.
     """
 
-    def __init__(self, filters: int = 48, factor: int = 2, blocks: int = 3, **kwargs):
+    def __init__(self, filters: int = 48, factor: int = 2, blocks: int = 3, scale: float = 1.0, **kwargs):
         super().__init__(**kwargs)
-        self.filters, self.factor, self.blocks = filters, factor, blocks
+        self.filters, self.factor, self.blocks, self.scale = filters, factor, blocks, scale
 
     def build(self, input_shape):
         depth = 3 * self.factor**2
@@ -44,11 +45,12 @@ class Enhancement(keras.layers.Layer):
         values = self.first(space_to_depth(x, self.factor))
         for one, two in zip(self.inner[::2], self.inner[1::2], strict=True):
             values = values + two(ops.relu(one(values)))
-        return x + depth_to_space(self.last(values), self.factor)
+        return x + self.scale * depth_to_space(self.last(values), self.factor)
 
     def compute_output_shape(self, input_shape):
         # JAX cannot see by itself that folding a picture of unknown size leaves nothing over.
         return input_shape
 
     def get_config(self):
-        return super().get_config() | {"filters": self.filters, "factor": self.factor, "blocks": self.blocks}
+        own = {"filters": self.filters, "factor": self.factor, "blocks": self.blocks, "scale": self.scale}
+        return super().get_config() | own

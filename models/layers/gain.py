@@ -17,23 +17,28 @@ class GainUnits(keras.layers.Layer):
     Args:
       rates: int, rate points, the last one with the largest lambda.
       channels: int, channels of the latents.
+      tied: whether the inverse gains are just that. Where latents are large against a step, all that the two differ by
+        in training is an error.
     """
 
-    def __init__(self, rates: int, channels: int, **kwargs):
+    def __init__(self, rates: int, channels: int, tied: bool = False, **kwargs):
         super().__init__(**kwargs)
-        self.rates, self.channels = rates, channels
+        self.rates, self.channels, self.tied = rates, channels, tied
         start = keras.initializers.Constant(0.0)
         shape = (rates, channels)
         self.log_gains = self.add_weight(shape=shape, initializer=start, name="log_gains", dtype="float32")
-        self.log_inverses = self.add_weight(shape=shape, initializer=start, name="log_inverses", dtype="float32")
+        self.log_inverses = None
+        if not tied:
+            self.log_inverses = self.add_weight(shape=shape, initializer=start, name="log_inverses", dtype="float32")
 
     def gains(self, rate):
         """Of real-valued rate points [B] float32 in [0, rates - 1]: (gains, inverse gains), float32 [B, 1, 1, C]."""
         steps = ops.expand_dims(ops.cast(rate, "float32"), 1) - ops.arange(self.rates, dtype="float32")
         weights = ops.maximum(1.0 - ops.abs(steps), 0.0)
         first = 0.5 * math.log(2.0) * ops.expand_dims(rate - (self.rates - 1.0), 1)
-        logs = ops.matmul(weights, self.log_gains) + first, ops.matmul(weights, self.log_inverses) - first
-        return tuple(ops.exp(values)[:, None, None, :] for values in logs)
+        gains = ops.matmul(weights, self.log_gains) + first
+        inverses = -gains if self.tied else ops.matmul(weights, self.log_inverses) - first
+        return tuple(ops.exp(values)[:, None, None, :] for values in (gains, inverses))
 
     def get_config(self):
-        return super().get_config() | {"rates": self.rates, "channels": self.channels}
+        return super().get_config() | {"rates": self.rates, "channels": self.channels, "tied": self.tied}

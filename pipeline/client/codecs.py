@@ -11,11 +11,9 @@ from pipeline.arguments.paths import PATH
 from pipeline.client.urls import must_be_url
 
 STREAM_SUFFIX = ".kmp"
-_RELEASED = {
-    "codec": "edic",
-    "lossless": "lossless",
-    "ecg": "ecg_crnn",
-}  # of `models.publishing.released`, what is used without a model
+# Of `models.publishing.released`, what is used without a model. Qualities go through all codecs, one after the other.
+CODECS, LOSSLESS, ECG = ("edic", "lapped_hyperprior"), "lossless", "ecg_crnn"
+DEFAULT_QUALITY = 50
 
 _SERVER_OPTIONS = (
     click.option("--url", help="A served model instead: http://HOST:8501/v1/models/NAME, or grpc://HOST:8500/..."),
@@ -63,15 +61,20 @@ def must_be_one(models: Sequence[pathlib.Path], url: str | None, parallel: int =
 def wish(models: Sequence[pathlib.Path], url: str | None, **wanted: float | None):
     """The RateChoice of the options; None if a single model is to code as it does by itself. Loads no model.
 
+    Without a model the released codecs are meant, of which a quality chooses.
+
     Raises:
       UserError: options that exclude each other or need rate points, or several models without one of these options.
     """
     given = any(value is not None for value in wanted.values())
-    if len(models) < 2 and not given:
+    released = not models and url is None
+    if len(models) < 2 and not given and not released:
         return None
     from components.serving.codec_family import RateChoice
     from components.serving.served_codec import describe, is_variable, newest_version
 
+    if released and not given:
+        return RateChoice(quality=DEFAULT_QUALITY)
     try:
         choice = RateChoice(**wanted)
     except ValueError as error:
@@ -82,8 +85,8 @@ def wish(models: Sequence[pathlib.Path], url: str | None, **wanted: float | None
     return choice
 
 
-def released_folder(kind: str) -> pathlib.Path:
-    """The folder of the released model of a kind, "codec", "lossless" or "ecg"; the first call makes it.
+def released_folder(name: str) -> pathlib.Path:
+    """The folder of a released model; the first call makes it.
 
     Raises:
       UserError: there are no released weights, the file is damaged, or the cache cannot be written.
@@ -92,7 +95,7 @@ def released_folder(kind: str) -> pathlib.Path:
     from models.publishing.released import ReleaseError
 
     try:
-        return released_model.directory_of(_RELEASED[kind], lambda line: click.echo(line, err=True))
+        return released_model.directory_of(name, lambda line: click.echo(line, err=True))
     except ReleaseError as error:
         raise UserError(f"{error}; give --model DIR or --url http://HOST:PORT/v1/models/NAME") from error
 
@@ -100,7 +103,7 @@ def released_folder(kind: str) -> pathlib.Path:
 def open_codec(
     models: Sequence[pathlib.Path], url: str | None, family: bool, refine: int = 0, wait: float | None = None
 ):
-    """The codec at a folder, the rate points of folders (`family`), what is served at a URL, or the released one.
+    """The codec at a folder, the rate points of folders (`family`), what is served at a URL, or the released ones.
 
     All have `decompress`, bytes to bytes; `compress` of a family also takes what rate is wanted; `refine` is its own.
 
@@ -120,10 +123,21 @@ def open_codec(
     from components.serving.codec_family import CodecFamily
     from components.serving.served_codec import ServedCodec, newest_version
 
-    models = models or (released_folder("codec"),)
     process_memory.be_frugal()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if not models:
+        return _released_rates(refine)
     return CodecFamily(models, refine) if family else ServedCodec(newest_version(models[0]))
+
+
+def _released_rates(refine: int):
+    from components.serving.released_codecs import ReleasedRates
+    from models.publishing import released
+
+    try:
+        return ReleasedRates([name for name in CODECS if name in released.names()] or CODECS, released_folder, refine)
+    except released.ReleaseError as error:
+        raise UserError(f"{error}; give --model DIR or --url http://HOST:PORT/v1/models/NAME") from error
 
 
 def open_lossless(models: Sequence[pathlib.Path], url: str | None, wait: float | None = None):
@@ -135,7 +149,7 @@ def open_lossless(models: Sequence[pathlib.Path], url: str | None, wait: float |
     if url is None:
         from components.serving.served_codec import describe, newest_version
 
-        models = models or (released_folder("lossless"),)
+        models = models or (released_folder(LOSSLESS),)
         if len(models) > 1:
             raise UserError("--lossless takes one model")
         about = describe(newest_version(models[0]))
@@ -157,8 +171,8 @@ def open_reader(models: Sequence[pathlib.Path], url: str | None, wait: float | N
     from components.serving.released_codecs import ReleasedCodecs
     from models.publishing import released
 
-    kinds = [kind for kind in ("codec", "lossless") if _RELEASED[kind] in released.names()]
-    kinds.sort(key=lambda kind: not released_model.is_prepared(_RELEASED[kind]))  # who asks first waits for none
+    names = [name for name in (*CODECS, LOSSLESS) if name in released.names()]
+    names.sort(key=lambda name: not released_model.is_prepared(name))  # who asks first waits for none
     process_memory.be_frugal()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    return ReleasedCodecs(kinds or ["codec"], released_folder)
+    return ReleasedCodecs(names or CODECS, released_folder)

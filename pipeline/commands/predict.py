@@ -11,7 +11,7 @@ from pipeline.arguments.errors import UserError
 from pipeline.arguments.paths import PATH, shown
 from pipeline.client import recordings
 from pipeline.client.answers import answers, show
-from pipeline.client.codecs import STREAM_SUFFIX, must_be_one, released_folder, server_options
+from pipeline.client.codecs import ECG, STREAM_SUFFIX, must_be_one, released_folder, server_options
 from pipeline.client.files import gather, tell_left_out
 
 
@@ -79,7 +79,7 @@ def _default(inputs: Sequence[pathlib.Path]) -> pathlib.Path:
     if not recordings.are_recordings(inputs):
         raise UserError("give --model DIR or --url http://HOST:PORT/v1/models/NAME: only recordings "
                            f"({', '.join(recordings.SUFFIXES)}) are answered without")  # fmt: skip
-    return released_folder("ecg")
+    return released_folder(ECG)
 
 
 def _pictures_and_streams(inputs, predictor, of_streams, count: int, parallel: int) -> bool:

@@ -329,6 +329,20 @@ class GaussianLatents(SideInformation):
         return gaussian.bits_each(integers, gaussian.scale_of(level))
 
 
+class ScaleMixtureLatents(GaussianLatents):
+    """The same, whose level tables have the tails that the model has learned."""
+
+    @staticmethod
+    def tables_of(model) -> Tables:
+        """What the constructor takes, derived from a trained codec."""
+        return SideInformation.tables_of(model) | model.tails.tables(gaussian.level_scales()).arrays("levels")
+
+    def bits(self, integers: tf.Tensor, coded: list[tf.Tensor]) -> tf.Tensor:
+        """See `SideInformation`."""
+        level = tf.reshape(tf.cast(coded[0], tf.float32), tf.shape(integers))
+        return self.model.tails.bits_each(integers, gaussian.scale_of(level))
+
+
 class MixtureLatents(SideInformation):
     """Every latent as an integer under a Gaussian mixture of its own (`models.entropy.coder.mixture_coder`)."""
 

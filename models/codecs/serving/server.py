@@ -85,13 +85,20 @@ class Payload(Protocol):
 class PictureServer(tf.Module):
     """Holds a payload codec and the served functions in `functions`.
 
-    With `store`, pictures of which a PNG is hardly larger than the payload's stream are coded as that. A `lossless`
+    With `store`, pictures of which a PNG is hardly larger than the payload's stream are coded as that; `most` says how
+    much larger, as `stored.MOST`. A `lossless`
     payload decodes the very pixels: then only a smaller PNG is taken, and any of 16 bits as it came, stored or not.
     """
 
-    def __init__(self, payload: Payload, store: bool = False, lossless: bool = False):
+    def __init__(self, payload: Payload, store: bool = False, lossless: bool = False, most=stored.MOST):
         super().__init__(name="codec")
-        self.payload, self.variable, self.store, self.lossless = payload, payload.variable, store, lossless
+        self.payload, self.variable, self.store, self.lossless, self.most = (
+            payload,
+            payload.variable,
+            store,
+            lossless,
+            most,
+        )
         self.fingerprint, self.reads, self.tables = payload.fingerprint, payload.reads, payload.tables
         # One trace of each, whichever signature calls it; nothing here needs AutoGraph, which is slow to trace.
         graph = functools.partial(tf.function, autograph=False)
@@ -132,7 +139,7 @@ class PictureServer(tf.Module):
 
         if self.lossless:
             return stored.whole(encoded, code, self.store)
-        return stored.instead(encoded, code(), tf.cast(step, tf.float32) / LAST_STEP)
+        return stored.instead(encoded, code(), tf.cast(step, tf.float32) / LAST_STEP, self.most)
 
     def code_picture(self, encoded: tf.Tensor, step: tf.Tensor, passes: tf.Tensor | None = None) -> tf.Tensor:
         """Codes one picture by the payload.

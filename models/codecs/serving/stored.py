@@ -14,25 +14,29 @@ from models.entropy.coder.bit_fields import require
 from models.entropy.coder.header import STORED
 from models.records import pictures as picture_records
 
-_MOST = (1.5, 4.0)  # bytes of a PNG over those of the stream in place of which it is taken, at quality 0 and at 100
+# Bytes of a PNG over those of the stream in place of which it is taken, at quality 0 and at 100.
+MOST = (1.5, 4.0)
 _WORTH_A_TRY = 4.0  # a PNG this much larger than is taken is not written anew
 _BANDS, _BAND = 8, 16  # of rows, by which the size of a PNG is guessed
 _LARGE_JPEG, _LARGE_PNG = 2**20, 2**22  # pixels: one is a photograph, the other is taken as it is
 _LEVEL = 9  # of zlib
 
 
-def instead(encoded: tf.Tensor, stream: tf.Tensor, quality: tf.Tensor) -> tf.Tensor:
+def instead(
+    encoded: tf.Tensor, stream: tf.Tensor, quality: tf.Tensor, factors: tuple[float, float] = MOST
+) -> tf.Tensor:
     """A picture's stream, or one of version `header.STORED` if it is small enough.
 
     Args:
       encoded: string scalar, the picture file; a PNG is kept as it came if it cannot be written smaller.
       stream: string scalar, what a codec made of it.
       quality: float32 scalar, 0 to 1.
+      factors: as `MOST`.
 
     Returns:
       string scalar.
     """
-    most = (_MOST[0] + (_MOST[1] - _MOST[0]) * quality) * tf.cast(tf.strings.length(stream), tf.float32)
+    most = (factors[0] + (factors[1] - factors[0]) * quality) * tf.cast(tf.strings.length(stream), tf.float32)
     start, sides, kind = png_header(encoded)
     is_png, is_deep = tf.equal(start, PNG_START), tf.equal(tf.strings.substr(kind, 0, 1), b"\x10")
     length = tf.cast(tf.strings.length(encoded), tf.float32)

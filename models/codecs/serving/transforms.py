@@ -24,7 +24,7 @@ _FORMAT = "latents of 12 fraction bits, level tables 0.11 to 256, 3"
 
 def signatures(latents_class: type[tf.Module], model, config) -> PictureServer:
     """The module to save: `signatures` of a recipe, with the class that codes its latents."""
-    return PictureServer(TransformPayload(latents_class, model, config), config.store)
+    return PictureServer(TransformPayload(latents_class, model, config), config.store, most=model.most_stored)
 
 
 class TransformPayload(tf.Module):

@@ -15,17 +15,17 @@ LEVELS = 64
 MIN_SCALE, MAX_SCALE = 0.11, 256.0
 LIKELIHOOD_FLOOR = 2.0**-14  # of symbols in an alphabet: what the coder's tables give a slot at least
 _ESCAPE_BITS = 4.0  # what a symbol outside costs at least beside its slot: one nibble
-_STEP = math.log(MAX_SCALE / MIN_SCALE) / (LEVELS - 1)
+STEP = math.log(MAX_SCALE / MIN_SCALE) / (LEVELS - 1)
 
 
 def level_scales() -> np.ndarray:
     """The standard deviations of the coder's tables: [LEVELS] float64, log-spaced from MIN_SCALE to MAX_SCALE."""
-    return MIN_SCALE * np.exp(_STEP * np.arange(LEVELS, dtype=np.float64))
+    return MIN_SCALE * np.exp(STEP * np.arange(LEVELS, dtype=np.float64))
 
 
 def scale_of(level):
     """Standard deviation (unit: quantisation steps) of a real-valued level, any shape, bounded to [0, LEVELS - 1]."""
-    return MIN_SCALE * ops.exp(_STEP * upper_bound(lower_bound(level, 0.0), LEVELS - 1.0))
+    return MIN_SCALE * ops.exp(STEP * upper_bound(lower_bound(level, 0.0), LEVELS - 1.0))
 
 
 def _erfc(x):

@@ -91,7 +91,7 @@ def _describe(codec) -> dict:
     """What is said of the model, or of the first of several rate points."""
     from components.serving.served_codec import describe
 
-    return describe(codec.points[0].directory if hasattr(codec, "points") else codec.directory)
+    return codec.description if hasattr(codec, "description") else describe(codec.points[0].directory)
 
 
 def _asked(choice, refine: int) -> str:

@@ -73,7 +73,7 @@ def gradient_of_bits(offset: float, level: float):
 
 
 def test_below_the_floor_the_gradient_still_leads_back():
-    level = float(np.log(1 / gaussian.MIN_SCALE) / gaussian._STEP)  # scale 1
+    level = float(np.log(1 / gaussian.MIN_SCALE) / gaussian.STEP)  # scale 1
     assert exact(7.0, 1.0) < gaussian.LIKELIHOOD_FLOOR
     by_offset, by_level = gradient_of_bits(7.0, level)
     assert by_offset > 0 > by_level  # descent draws the offset in and widens the scale
@@ -84,7 +84,7 @@ def test_below_the_floor_the_gradient_still_leads_back():
 def test_gradient_is_the_derivative():
     for offset, level in ((0.3, 20.0), (3.0, 40.0), (-12.0, 45.0)):
         by_offset, by_level = gradient_of_bits(offset, level)
-        scales = [gaussian.MIN_SCALE * np.exp(gaussian._STEP * (level + d)) for d in (-1e-4, 0, 1e-4)]
+        scales = [gaussian.MIN_SCALE * np.exp(gaussian.STEP * (level + d)) for d in (-1e-4, 0, 1e-4)]
         slope = (np.log2(exact(offset, scales[0])) - np.log2(exact(offset, scales[2]))) / 2e-4
         assert abs(by_level - slope) < 1e-3 * max(1, abs(slope))
         slope = (np.log2(exact(offset - 1e-4, scales[1])) - np.log2(exact(offset + 1e-4, scales[1]))) / 2e-4
