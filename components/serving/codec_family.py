@@ -58,11 +58,11 @@ class Coded(NamedTuple):
 
 
 class RatePoint(NamedTuple):
-    """One way of coding: what distortion weighs, which model by its fingerprint, where it lies, at which quality."""
+    """One way of coding: what distortion weighs, which model by its fingerprint and its folder, at which quality."""
 
     lmbda: float
     fingerprint: str
-    directory: pathlib.Path
+    model: pathlib.Path
     quality: int | None = None  # of a variable-rate model
     reads: tuple[str, ...] = ()  # fingerprints besides its own whose streams the model reads
 
@@ -74,7 +74,7 @@ def lambdas_of(config: Mapping) -> list[float]:
 
 
 def continued(points: Sequence) -> list:
-    """Points (with `lmbda`, `quality` and `directory`) in the order of their weights, models one after the other.
+    """Points (with `lmbda`, `model` and `quality`) in the order of their weights, models one after the other.
 
     Where a variable-rate model begins below the end of another that ends lower, its points up to that end are left out:
     weights of two models say little of which of them has the better picture.
@@ -82,10 +82,10 @@ def continued(points: Sequence) -> list:
     ends: dict = {}
     for point in points:
         if point.quality is not None:
-            ends[point.directory] = max(ends.get(point.directory, 0.0), point.lmbda)
+            ends[point.model] = max(ends.get(point.model, 0.0), point.lmbda)
 
     def is_left_out(point) -> bool:
-        own = ends.get(point.directory, 0.0)
+        own = ends.get(point.model, 0.0)
         return point.quality is not None and any(point.lmbda <= end < own for end in ends.values())
 
     return sorted(point for point in points if not is_left_out(point))
@@ -178,7 +178,7 @@ class CodecFamily(Rates):
         self.points = continued(found)
         for one, two in zip(self.points, self.points[1:], strict=False):
             if one.lmbda == two.lmbda:
-                both = f"{one.directory} and {two.directory}"
+                both = f"{one.model} and {two.model}"
                 raise ServedCodecError(f"{both} both have lambda {one.lmbda:g}: rate points must differ")
         self._codec = functools.cache(ServedCodec)
 
@@ -194,7 +194,7 @@ class CodecFamily(Rates):
     def compress_at(self, place: int, image_bytes: bytes) -> bytes:
         """Codes a picture file's bytes with a point. Raises ServedCodecError: the model refused the picture."""
         point = self.points[place]
-        return self._codec(point.directory).compress(image_bytes, point.quality, self.refine)
+        return self._codec(point.model).compress(image_bytes, point.quality, self.refine)
 
     def decompress(self, bitstream_bytes: bytes) -> bytes:
         """Decodes a stream of any of the points to the bytes of a PNG file.
@@ -209,10 +209,10 @@ class CodecFamily(Rates):
         except ValueError as error:
             raise ServedCodecError(str(error)) from error
         if header.is_stored(bitstream_bytes):
-            return self._codec(self.points[0].directory).decompress(bitstream_bytes)
-        models = {point.fingerprint: point.directory for point in self.points}
+            return self._codec(self.points[0].model).decompress(bitstream_bytes)
+        models = {point.fingerprint: point.model for point in self.points}
         known = ", ".join(models)
-        models = {earlier: point.directory for point in self.points for earlier in point.reads} | models
+        models = {earlier: point.model for point in self.points for earlier in point.reads} | models
         if written_by in models:
             return self._codec(models[written_by]).decompress(bitstream_bytes)
         raise ServedCodecError(f"the stream is of model {written_by}, none of those given ({known})")

@@ -1,9 +1,11 @@
 """Released codecs: their qualities one after the other, and the model that reads a stream, known by the stream."""
 
+import functools
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-from components.serving.codec_family import RatePoint, Rates, continued, lambdas_of
+from components.serving.codec_family import Rates, continued, lambdas_of
 from components.serving.served_codec import ServedCodec, ServedCodecError, describe, newest_version
 from models.entropy.coder import header
 from models.publishing import released
@@ -16,13 +18,14 @@ class ReleasedCodecs:
         """Args:
         names: of the codecs, the likeliest first; at least one. folder_of: makes one's folder.
         """
-        self.names, self._folder_of = names, folder_of
+        self.names = names
+        self._folder = functools.cache(lambda name: newest_version(folder_of(name)))
         self._opened: dict[str, ServedCodec] = {}
 
     def codec(self, name: str) -> ServedCodec:
         """One of the codecs, loaded when it is first asked for."""
         if name not in self._opened:
-            self._opened[name] = ServedCodec(newest_version(self._folder_of(name)))
+            self._opened[name] = ServedCodec(self._folder(name))
         return self._opened[name]
 
     def decompress(self, bitstream_bytes: bytes) -> bytes:
@@ -39,13 +42,21 @@ class ReleasedCodecs:
         if header.is_stored(bitstream_bytes):  # which every codec gives back
             return self.codec(names[0]).decompress(bitstream_bytes)
         for name in names:
-            about = describe(newest_version(self._folder_of(name)))
+            about = describe(self._folder(name))
             if written_by in (about.get("fingerprint"), *about.get("reads", ())):
                 return self.codec(name).decompress(bitstream_bytes)
         known = ", ".join(self.names)
         raise ServedCodecError(
             f"the stream is of model {written_by}, none of the released ones ({known}); give --model"
         )
+
+
+class ReleasedPoint(NamedTuple):
+    """A quality of a released codec, and what distortion weighs there."""
+
+    lmbda: float
+    model: str
+    quality: int
 
 
 class ReleasedRates(Rates):
@@ -63,7 +74,7 @@ class ReleasedRates(Rates):
         for name in names:
             config = released.describe(released.path_of(name))["config"]
             points = enumerate(lambdas_of(config))
-            found += [RatePoint(weight, "", pathlib.Path(name), quality) for quality, weight in points]
+            found += [ReleasedPoint(weight, name, quality) for quality, weight in points]
         self.points, self.refine = continued(found), refine
         self.description = {"recipe": " and ".join(names)}
         self._codecs = ReleasedCodecs(names, folder_of)
@@ -80,7 +91,7 @@ class ReleasedRates(Rates):
     def compress_at(self, place: int, image_bytes: bytes) -> bytes:
         """Codes a picture file's bytes at a quality. Raises ServedCodecError: the model refused the picture."""
         point = self.points[place]
-        return self._codecs.codec(point.directory.name).compress(image_bytes, point.quality, self.refine)
+        return self._codecs.codec(point.model).compress(image_bytes, point.quality, self.refine)
 
     def decompress(self, bitstream_bytes: bytes) -> bytes:
         """Decodes a stream of any of the codecs. Raises ServedCodecError as `ReleasedCodecs.decompress`."""

@@ -96,6 +96,7 @@ class Codec(Configured):
     # Served pictures are worked through in tiles, of so many latents a side and a halo around them. The transforms
     # reach 30 pixels and 4 latents. Slopes have smaller tiles: a gradient keeps what all layers gave.
     tile, halo, gradient_tile = 48, 4, 32
+    error_bits = None  # what the encoder counts for a squared error of one step; None: the coder's usual
     most_stored = 1.5, 4.0  # how much larger a PNG may be that is served instead, at quality 0 and at 100
 
     def __init__(self, config: CodecConfig, **kwargs):

@@ -3,8 +3,10 @@
 At some bits a pixel what is lost in a transform costs more than what it saves. So this one has as many latents as
 numbers in a picture, is linear but for an enhancement behind it, and starts as a cosine transform of blocks of 8x8
 pixels of rotated colours (Ahmed, Natarajan, Rao 1974); trained, its filters reach over the blocks around (Malvar,
-Staelin 1989, "The LOT: transform coding without blocking effects"). The entropy model is that of arXiv:1809.02736
-without context, whose hyper-analysis sees logarithms of the latents: it is to tell scales over three orders of magnitude.
+Staelin 1989, "The LOT: transform coding without blocking effects"). The entropy model is a hyperprior's
+(arXiv:1802.01436) that tells means of three latents of 192, and has tails of its own; its hyper-analysis sees
+logarithms of the latents, as it is to tell scales over three orders of magnitude, and starts as means over their
+neighbourhoods.
 """
 
 import dataclasses
@@ -16,9 +18,8 @@ import numpy as np
 from keras import layers, ops
 
 from models.codecs import codec
-from models.codecs.hyperprior import crop_like
+from models.codecs.hyperprior import Hyperprior, crop_like
 from models.codecs.inputs import inputs
-from models.codecs.mean_scale_hyperprior import MeanScaleHyperprior
 from models.codecs.reconstructions import callbacks
 from models.codecs.serving.latents import ScaleMixtureLatents
 from models.codecs.serving.transforms import signatures
@@ -35,10 +36,8 @@ from models.layers.padding import pad_to_multiple
 
 COLOURS = 3
 BLOCK = 8  # pixels a latent, each way
-STEP = 1 / 40  # of a quantiser at the last rate point, in units of the orthonormal transform of [0, 1] pixels
-SCALE = (
-    64.0  # of the transforms' kernels over the orthonormal one: Adam's steps are alike for all, and small beside these
-)
+# Of the transforms' kernels over the orthonormal one: Adam's steps are alike for all weights, and small beside these.
+SCALE = 64.0
 _COLOUR = np.array([[1, 1, 1], [1, 0, -1], [-1, 2, -1]]) / np.sqrt([[3], [2], [6]])
 _VARIANCE = (0.1, 0.006, 0.003)  # of brightness and colour differences of photographs, on [0, 1]
 _CORRELATION = 0.95  # of neighbouring pixels, the textbook's
@@ -53,14 +52,22 @@ _REST = 0.1  # scale left to the random start of channels that are given none
 class LappedConfig(codec.CodecConfig):
     """A codec's options, for rates above those of the others; `activation` has nothing to choose here."""
 
-    channels: int = option(64, "channels of the hyper-latents and width of the networks around them", low=1)
-    latents: int = option(3 * BLOCK**2, "channels of the latents; 192 are as many numbers as pixels have", low=1)
+    channels: int = option(64, "channels of the hyper-latents and width of the networks around them", low=4)
+    latents: int = option(3 * BLOCK**2, "channels of the latents; 192 are as many numbers as pixels have", low=COLOURS)
     lmbda: float = option(0.64, "weight of distortion against rate: bpp + lmbda * 255^2 * MSE", low=0.0)
     rates: int = option(7, "rate points of one variable-rate model, lambda halved from each to the one below", low=1,
                         high=8)  # fmt: skip
     start: str = option("cosine", "first weights of the transforms: a cosine transform or noise",
                         choices=("cosine", "random"))  # fmt: skip
     enhancement_filters: int = option(32, "channels of the enhancement behind the synthesis", low=1)
+
+    @property
+    def step(self) -> float:
+        """A quantiser's at the last rate point, in units of the orthonormal transform of [0, 1] pixels.
+
+        By high-rate theory the best one is sqrt(18 / (255^2 ln 2 lmbda)) = 0.02 / sqrt(lmbda).
+        """
+        return 0.02 / math.sqrt(max(self.lmbda, 1e-4))
 
 
 @keras.saving.register_keras_serializable("kompakt")
@@ -76,37 +83,15 @@ class Fold(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("kompakt")
-class LappedHyperprior(MeanScaleHyperprior):
+class LappedHyperprior(Hyperprior):
     """Latents are a linear lapped transform of the pixels; z tells mean and scale level of every one."""
 
     config_class = LappedConfig
     stride = BLOCK
     # The transforms reach a block each way, the enhancement 16 pixels.
     tile, halo, gradient_tile = 96, 4, 64
+    error_bits = 6.0 / math.log(2.0)  # by high-rate theory, which holds for a transform that is nearly orthonormal
     most_stored = 3.0, 1.25  # near the end a stream is almost as good, and of a photograph a third of a PNG
-
-    def transforms(self, config):
-        """3x3 blocks to a latent, and back, whose kernels `start` fills in."""
-        analysis = keras.Sequential(
-            [
-                keras.Input((None, None, 3)),
-                Fold(),
-                layers.Conv2D(config.latents, 3, padding="same", data_format="channels_last", use_bias=False),
-                layers.Rescaling(1 / (SCALE * STEP)),
-            ],
-            name="analysis",
-        )
-        synthesis = keras.Sequential(
-            [
-                keras.Input((None, None, config.latents)),
-                layers.Rescaling(STEP / SCALE),
-                SubPixelConv2D(3, 3, BLOCK),
-                layers.Rescaling(1.0, 0.5),
-                Enhancement(config.enhancement_filters, 2, scale=1 / 16, name="enhancement"),
-            ],
-            name="synthesis",
-        )
-        return analysis, synthesis
 
     def __init__(self, config, **kwargs):
         super().__init__(config, **kwargs)
@@ -115,6 +100,29 @@ class LappedHyperprior(MeanScaleHyperprior):
             self.gain_units = GainUnits(config.rates, config.latents, tied=True, dtype="float32")
         self.tails = ScaleMixture(dtype="float32", name="tails")
         self.tails.build()
+
+    def transforms(self, config):
+        """3x3 blocks to a latent, and back, whose kernels `start` fills in."""
+        analysis = keras.Sequential(
+            [
+                keras.Input((None, None, 3)),
+                Fold(),
+                layers.Conv2D(config.latents, 3, padding="same", data_format="channels_last", use_bias=False),
+                layers.Rescaling(1 / (SCALE * config.step)),
+            ],
+            name="analysis",
+        )
+        synthesis = keras.Sequential(
+            [
+                keras.Input((None, None, config.latents)),
+                layers.Rescaling(config.step / SCALE),
+                SubPixelConv2D(3, 3, BLOCK),
+                layers.Rescaling(1.0, 0.5),
+                Enhancement(config.enhancement_filters, 2, scale=1 / 16, name="enhancement"),
+            ],
+            name="synthesis",
+        )
+        return analysis, synthesis
 
     def hyper_transforms(self, channels, latents):
         """The two networks between logarithms of latents and side information."""
@@ -183,10 +191,19 @@ def start(model: LappedHyperprior) -> None:
     unfold = next(layer for layer in model.synthesis.layers if isinstance(layer, SubPixelConv2D)).conv
     for kernel, values in ((model.analysis.layers[1].kernel, centre), (unfold.kernel, centre.T)):
         kernel.assign(SCALE * _taps(kernel, values, slice(1, 2)))
-    groups = _groups(colours[:count], model.config.channels)
-    # Steps double from the last rate point to the one two below: of the one in the middle, scales in units of the least.
-    scales = np.sqrt(variance) / (STEP * 2.0 ** ((model.config.rates - 1) / 4) * gaussian.MIN_SCALE)
-    latents, first, second, third = model.config.latents, *_convolutions(model.hyper_analysis)
+    # Steps double from the last rate point to the one two below. Scales of the one in the middle, over the least:
+    middle = model.config.step * 2.0 ** ((model.config.rates - 1) / 4)
+    _start_hyper(model, np.sqrt(variance[:count]) / (middle * gaussian.MIN_SCALE), colours[:count])
+
+
+def _start_hyper(model: LappedHyperprior, scales: np.ndarray, colours: np.ndarray) -> None:
+    """Hyper-latents are means of magnitudes, or of the blocks' means, of 4x4 positions, from which all of these have
+    their levels and their means.
+
+    Args:
+      scales, colours: [n], of the first latents, the scales that are expected, over the coder's least one.
+    """
+    groups, latents = _groups(colours, model.config.channels), model.config.latents
     # The means of the blocks' colours go beside, moved so far up that the rectifiers leave them.
     scale, count = len(groups), len(groups) + COLOURS
     shares, told = np.zeros((2 * latents, count)), np.zeros((count, latents + COLOURS))
@@ -198,13 +215,14 @@ def start(model: LappedHyperprior) -> None:
     for n in range(COLOURS):
         shares[latents + n, scale + n], told[scale + n, latents + n], bias[latents + n] = 1.0, 1.0, -_UP
     each, raised = np.eye(count), np.where(np.arange(count) < scale, 0.0, _UP)
-    _start(first, shares, slice(1, 2), raised)
-    _start(second, each / 4, slice(1, 3))
-    _start(third, HYPER_GAIN * each / 4, slice(1, 3), -HYPER_GAIN * expected)
+    first, second, third = _convolutions(model.hyper_analysis)
+    _lay(first, shares, slice(1, 2), raised)
+    _lay(second, each / 4, slice(1, 3))
+    _lay(third, HYPER_GAIN * each / 4, slice(1, 3), -HYPER_GAIN * expected)
     first, second, third = _convolutions(model.hyper_synthesis)
-    _start(first, each / HYPER_GAIN, slice(1, 3), expected)
-    _start(second, each, slice(1, 3))
-    _start(third, told, slice(1, 2), bias)
+    _lay(first, each / HYPER_GAIN, slice(1, 3), expected)
+    _lay(second, each, slice(1, 3))
+    _lay(third, told, slice(1, 2), bias)
 
 
 def _convolutions(network: keras.Sequential) -> list:
@@ -213,7 +231,7 @@ def _convolutions(network: keras.Sequential) -> list:
 
 
 def _groups(colours: np.ndarray, channels: int) -> list[np.ndarray]:
-    """Coefficients whose magnitudes are told together, neighbours in frequency of one colour: as many groups as three
+    """Which latents' magnitudes are told together, neighbours in frequency of one colour: as many groups as three
     quarters of the hyper-latents, half of them of brightness."""
     groups = []
     for colour, count in ((0, 3 * channels // 8), (1, 3 * channels // 16), (2, 3 * channels // 16)):
@@ -222,7 +240,7 @@ def _groups(colours: np.ndarray, channels: int) -> list[np.ndarray]:
     return groups[: channels - COLOURS]
 
 
-def _start(layer, values: np.ndarray, taps: slice, bias: np.ndarray | float = 0.0) -> None:
+def _lay(layer, values: np.ndarray, taps: slice, bias: np.ndarray | float = 0.0) -> None:
     """Lays values [inputs, outputs] over a layer's first channels at some taps; the rest stays, at a small scale."""
     kernel, count = layer.kernel, values.shape[1]
     kept, transposed = np.array(kernel) * _REST, isinstance(layer, layers.Conv2DTranspose)

@@ -26,7 +26,6 @@ from tests.claims.edic_ablation import measure  # noqa: E402
 from tests.claims.mixture_size import pictures_of  # noqa: E402
 
 VALUES = (math.inf, 100.0, 80.0, 60.0, 40.0, 30.0, 24.0, 18.0, 14.0, 10.0, 6 / math.log(2))
-SERVED = latents.ERROR_BITS
 
 
 def curve(recipe, model, config, files: Sequence[pathlib.Path], qualities: Sequence[int]) -> list[tuple[float, float]]:
@@ -68,7 +67,7 @@ def main(directory, pictures, qualities, every, values):
     plain = None
     for value in values:
         # Large enough is infinite: no symbol costs so much.
-        latents.ERROR_BITS = min(value, 1e6)
+        latents.ERROR_BITS = model.error_bits = min(value, 1e6)
         mean = {k: float(np.mean(v)) for k, v in measure(recipe, model, config, files).items()}
         plain = plain or mean
         share = 100 * (mean["rd_cost"] - plain["rd_cost"]) / plain["bpp"]
@@ -77,11 +76,11 @@ def main(directory, pictures, qualities, every, values):
 
 def compare_curves(recipe, model, config, files, qualities, values) -> None:
     """Prints the BD-rate of each value against what is served: whole, lower half, upper half."""
-    latents.ERROR_BITS = SERVED
+    served = model.error_bits or latents.ERROR_BITS
     anchor, middle = curve(recipe, model, config, files, qualities), len(qualities) // 2
-    click.echo(f"{len(files)} pictures, qualities {', '.join(map(str, qualities))}; BD-rate against {SERVED:g}")
+    click.echo(f"{len(files)} pictures, qualities {', '.join(map(str, qualities))}; BD-rate against {served:g}")
     for value in values:
-        latents.ERROR_BITS = min(value, 1e6)
+        latents.ERROR_BITS = model.error_bits = min(value, 1e6)
         points = curve(recipe, model, config, files, qualities)
         parts = (slice(None), slice(middle + 1), slice(middle, None))
         shares = [rate_distortion.bd_rate(anchor[part], points[part])[0] for part in parts]

@@ -19,9 +19,12 @@ def header(dropped_bits: int) -> bytes:
 
 
 class TinyCodec(tf.Module):
-    """Streams are a header, then a PNG with the lowest `dropped_bits` bits of each sample set to nought."""
+    """Streams are a header, then a PNG with the lowest `dropped_bits` bits of each sample set to nought.
 
-    def __init__(self, dropped_bits: int = 4):
+    One of variable rate (`variable`) has the quality at the end of each as well, which changes nothing else.
+    """
+
+    def __init__(self, dropped_bits: int = 4, variable: bool = False):
         super().__init__()
         self.step, self.header = 2**dropped_bits, header(dropped_bits)
         text = tf.TensorSpec([None], tf.string)
@@ -30,12 +33,20 @@ class TinyCodec(tf.Module):
             "decompress": tf.function(self.decompress).get_concrete_function(bitstream_bytes=text),
             "serving_default": tf.function(self.evaluate).get_concrete_function(examples=text),
         }
+        if variable:
+            number = tf.TensorSpec([None], tf.int32)
+            at = tf.function(self.compress_at).get_concrete_function(image_bytes=text, quality=number)
+            self.served["compress_at"] = at
 
     def compress(self, image_bytes):
         def one(encoded):
             return self.header + tf.io.encode_png(picture_records.decode(encoded) // self.step)
 
         return {"bitstream_bytes": tf.map_fn(one, image_bytes)}
+
+    def compress_at(self, image_bytes, quality):
+        behind = tf.strings.as_string(quality)  # which no PNG minds
+        return {"bitstream_bytes": tf.strings.join([self.compress(image_bytes)["bitstream_bytes"], behind])}
 
     def decompress(self, bitstream_bytes):
         def one(stream):
@@ -69,8 +80,11 @@ class TinyCodec(tf.Module):
 
 
 def save(directory: pathlib.Path, dropped_bits: int = 4, recipe: str = "tiny", **more) -> pathlib.Path:
-    """Saves a codec as the exporter lays a model out, which says `more` of itself; returns its folder."""
-    model = TinyCodec(dropped_bits)
+    """Saves a codec as the exporter lays a model out, which says `more` of itself; returns its folder.
+
+    It is of variable rate where `more` has a configuration with `rates`.
+    """
+    model = TinyCodec(dropped_bits, "rates" in more.get("config", {}))
     tf.saved_model.save(model, str(directory), signatures=model.served)
     (directory / "assets.extra").mkdir()
     about = {"recipe": recipe, "config": {"lmbda": 1 / model.step}, "fingerprint": f"{dropped_bits:08x}"} | more

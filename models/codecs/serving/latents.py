@@ -82,7 +82,7 @@ def to_symbols(values: tf.Tensor) -> tf.Tensor:
     return tf.reshape(tf.cast(tf.clip_by_value(tf.round(values), -limit, limit), tf.int32), [-1])
 
 
-def quantise(values: tf.Tensor, bits: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+def quantise(values: tf.Tensor, bits: Callable[[tf.Tensor], tf.Tensor], error_bits: float | None = None) -> tf.Tensor:
     """Rounds to the nearest integer or to the next one on the other side, whichever costs less in all.
 
     Rate-distortion optimised quantisation: the encoder's affair alone, decoders do not change. Symbols that are dear
@@ -91,12 +91,14 @@ def quantise(values: tf.Tensor, bits: Callable[[tf.Tensor], tf.Tensor]) -> tf.Te
     Args:
       values: [...] float32.
       bits: what integers of the same shape would cost each.
+      error_bits: worth of a squared error of one, in bits; None: ERROR_BITS.
     """
+    worth = ERROR_BITS if error_bits is None else error_bits
     nearest = tf.round(values)
     other = nearest + tf.where(values < nearest, -1.0, 1.0)
 
     def cost(integers):
-        return bits(integers) + ERROR_BITS * tf.square(values - integers)
+        return bits(integers) + worth * tf.square(values - integers)
 
     return tf.where(cost(other) < cost(nearest), other, nearest)
 
@@ -208,18 +210,19 @@ class SideInformation(tf.Module):
         )[None]  # fmt: skip
 
     def encode(
-        self, y: tf.Tensor, choose: Choice = quantise, search: Choice | None = None
+        self, y: tf.Tensor, choose: Choice | None = None, search: Choice | None = None
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Codes latents.
 
         Args:
           y: [1, h, w, M] float32.
-          choose: gives the integers for some positions, [n, M].
+          choose: gives the integers for some positions, [n, M]; None: `quantise`, by the model's `error_bits`.
           search: likewise, but sees all of them at once, [1, h, w, M], in place of `choose`; takes more memory.
 
         Returns:
           (sections, decoded latents).
         """
+        choose = choose or functools.partial(quantise, error_bits=self.model.error_bits)
         shape, size = tf.shape(y), tf.size(y)
         height, width = shape[1], shape[2]
         hyper_section, z_hat = self.encode_hyper(y)
@@ -335,7 +338,8 @@ class ScaleMixtureLatents(GaussianLatents):
     @staticmethod
     def tables_of(model) -> Tables:
         """What the constructor takes, derived from a trained codec."""
-        return SideInformation.tables_of(model) | model.tails.tables(gaussian.level_scales()).arrays("levels")
+        levels = tables_from_pmfs(*model.tails.pmf(gaussian.level_scales()))
+        return SideInformation.tables_of(model) | levels.arrays("levels")
 
     def bits(self, integers: tf.Tensor, coded: list[tf.Tensor]) -> tf.Tensor:
         """See `SideInformation`."""

@@ -14,7 +14,6 @@ import numpy as np
 from keras import ops
 
 from models.entropy.densities import gaussian
-from models.entropy.densities.tables import CdfTables, tables_from_pmfs
 from models.layers.bounds import lower_bound
 
 LIKELIHOOD_FLOOR = 2.0**-20
@@ -26,7 +25,7 @@ _LEAST = 3
 
 @keras.saving.register_keras_serializable("kompakt")
 class ScaleMixture(keras.layers.Layer):
-    """What latents cost that lie about their means with a known scale; the parameters are float32 whatever the policy."""
+    """What latents cost that lie about their means with a known scale; parameters are float32 whatever the policy."""
 
     def build(self, input_shape=None):
         shape = (len(_WEIGHTS),)
@@ -61,8 +60,8 @@ class ScaleMixture(keras.layers.Layer):
         """Bits of each example, [B] float32, of offsets and scales [B, ...]."""
         return gaussian.sum_bits(self.likelihood(offsets, scales))
 
-    def tables(self, scales: np.ndarray) -> CdfTables:
-        """The coder's tables for scales [T], in float64."""
+    def pmf(self, scales: np.ndarray) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+        """What the coder's tables for scales [T] are made of, in float64: as `tables.tables_from_pmfs` takes it."""
         logits, ratios = (np.array(v, np.float64) for v in (self.logits, self.log_ratios))
         weights = np.exp(logits - logits.max())
         units = np.exp(-ratios)[:, None, None] / np.asarray(scales, np.float64)[:, None]
@@ -76,4 +75,4 @@ class ScaleMixture(keras.layers.Layer):
             pmfs.append(np.concatenate([side[::-1], [1 - 2 * upper[0]], side]))
             halves.append(half)
         overflow = np.array([2 * upper[half] for upper, half in zip(above, halves, strict=True)])
-        return tables_from_pmfs(pmfs, -np.array(halves), overflow)
+        return pmfs, -np.array(halves), overflow

@@ -91,7 +91,7 @@ def _describe(codec) -> dict:
     """What is said of the model, or of the first of several rate points."""
     from components.serving.served_codec import describe
 
-    return codec.description if hasattr(codec, "description") else describe(codec.points[0].directory)
+    return codec.description if hasattr(codec, "description") else describe(codec.points[0].model)
 
 
 def _asked(choice, refine: int) -> str:

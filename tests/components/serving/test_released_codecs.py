@@ -2,8 +2,10 @@
 
 import pytest
 
-from components.serving.released_codecs import ReleasedCodecs
+from components.serving.codec_family import RateChoice
+from components.serving.released_codecs import ReleasedCodecs, ReleasedRates
 from components.serving.served_codec import ServedCodec, ServedCodecError
+from models.publishing import released
 from tests.components import tiny_codec
 from tests.models.kinds import photograph, png
 
@@ -37,3 +39,27 @@ def test_other_streams_are_refused(folders):
         codecs.decompress(ServedCodec(folders["lossless"]).compress(png(photograph(8, 8))))
     with pytest.raises(ServedCodecError, match="not a Kompakt stream"):
         codecs.decompress(b"no stream at all, but long enough")
+
+
+def test_qualities_go_through_all_codecs_and_make_only_what_is_used(tmp_path, monkeypatch):
+    configs = {"low": {"lmbda": 0.02, "rates": 5}, "high": {"lmbda": 0.64, "rates": 7}}
+    folders = {
+        name: tiny_codec.save(tmp_path / name, bits, config=configs[name]) for name, bits in (("low", 4), ("high", 2))
+    }
+    monkeypatch.setattr(released, "path_of", lambda name: name)
+    monkeypatch.setattr(released, "describe", lambda name: {"recipe": name, "config": configs[name]})
+    asked = []
+
+    def folder_of(name):
+        asked.append(name)
+        return folders[name]
+
+    rates = ReleasedRates(["low", "high"], folder_of)
+    picture = png(photograph(16, 16))
+    assert not asked and rates.description == {"recipe": "low and high"}
+    found = rates.compress(picture, RateChoice(quality=100))
+    assert rates.decompress(found.stream) and set(asked) == {"high"} and found.lmbda == 0.64
+    low = rates.compress(picture, RateChoice(quality=0))
+    assert low.stream.startswith(tiny_codec.header(4)) and low.lmbda == 0.02 / 16 and rates.decompress(low.stream)
+    weights = [rates.lmbda(place) for place in range(rates.count)]
+    assert weights == sorted(set(weights)) and 0.02 in weights

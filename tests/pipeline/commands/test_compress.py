@@ -23,6 +23,7 @@ from components.serving import released_model
 from components.serving.served_codec import ServedCodec
 from models.publishing import released
 from pipeline import cli
+from pipeline.client import codecs
 from tests.components import tiny_codec
 
 
@@ -208,9 +209,21 @@ def test_a_target_out_of_reach_is_said(photos, family, tmp_path):
     assert code == 0 and f"(the target is out of reach: {float(reached):.4g} bpp is the nearest)" in said
 
 
-def test_without_a_model_the_released_one_codes(photos, model, tmp_path, monkeypatch):
-    monkeypatch.setattr(released_model, "directory_of", lambda name, announce: model)
-    assert call("compress", photos / "cat.webp", "--out", tmp_path / "coded")[0] == 0
+def test_without_a_model_the_released_ones_code(photos, tmp_path, monkeypatch):
+    """Each at its qualities; a stream says whose it is."""
+    tops, made = dict(zip(codecs.CODECS, (0.02, 0.3), strict=True)), {}
+    for bits, name in enumerate(tops, 2):
+        made[name] = tiny_codec.save(tmp_path / name, bits, config={"rates": 2})
+        (tmp_path / f"{name}.npz").touch()
+    monkeypatch.setattr(released, "FOLDER", tmp_path)
+    monkeypatch.setattr(released, "describe", lambda path: {"config": {"lmbda": tops[path.stem], "rates": 5}})
+    monkeypatch.setattr(released_model, "directory_of", lambda name, announce: made[name])
+    monkeypatch.setattr(released_model, "is_prepared", lambda name: True)
+    for quality, bits in ((None, 2), (10, 2), (100, 3)):
+        wanted = [] if quality is None else ["--quality", quality]
+        code, said, _ = call("compress", photos / "cat.webp", *wanted, "--out", tmp_path / "coded", "--overwrite")
+        stream = (tmp_path / "coded" / "cat.kmp").read_bytes()
+        assert code == 0 and "lambda" in said and stream.startswith(tiny_codec.header(bits))
     assert call("decompress", tmp_path / "coded", "--out", tmp_path / "decoded")[0] == 0
     assert names(tmp_path / "decoded") == ["cat.png"]
 
