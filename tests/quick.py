@@ -19,14 +19,19 @@ def size() -> int:
     return int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if status.exists() else 0
 
 
-def collect_if_large(most: int = 2 << 30, more: int = 1 << 28) -> None:
-    """Gives the memory of graphs back that no test holds any more.
+def share() -> int:
+    """Bytes that a process may have without being asked for any back: of four, two thirds of a machine's memory."""
+    return max(2 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 6)
+
+
+def collect_if_large(most: int = 0, more: int = 1 << 28) -> None:
+    """Gives the memory of graphs back that no test holds any more. Looking for it takes seconds.
 
     Args:
-      most: bytes that a process may have before. more: bytes that it has grown by since the last time.
+      most: bytes that a process may have before; 0: its `share`. more: bytes that it has grown by since the last time.
     """
     global _after
-    if size() < max(most, _after + more):
+    if size() < max(most or share(), _after + more):
         return
     forget_gradients()
     gc.collect()

@@ -27,6 +27,7 @@ def outputs(tmp_path_factory):
     return folder / "docs"
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_the_streams(outputs):
     result = json.loads((outputs / "table.json").read_text())
     assert result["pictures"] == ["astronaut", "coffee"]
@@ -44,6 +45,7 @@ def test_the_numbers_are_those_of_the_streams(outputs):
     assert model["mean"]["bpp"] == pytest.approx(np.mean([r["bpp"] for r in model["pictures"]]))
 
 
+@pytest.mark.slow
 def test_bd_rates_are_of_the_mean_curves(outputs):
     result = json.loads((outputs / "table.json").read_text())
     rows = {(r["recipe"], r["anchor"], r["measure"]): r for r in result["bd_rate"]}
@@ -67,6 +69,7 @@ def test_a_refined_curve_is_compared_with_the_plain_one():
     assert all(r["percent"] == pytest.approx(-10) for r in rows)
 
 
+@pytest.mark.slow
 def test_the_page_has_the_tables_and_the_plot(outputs):
     text = (outputs / "table.md").read_text()
     result = json.loads((outputs / "table.json").read_text())

@@ -70,6 +70,7 @@ def test_strips_are_coded_on_their_own(payload, monkeypatch):
     assert np.array_equal(payload.decode(sections, tf.constant(40), tf.constant(20))[0], pixels)
 
 
+@pytest.mark.slow
 def test_columns_worked_on_apart_change_nothing(payload, code, monkeypatch):
     pixels = photograph(20, 70)
     whole = code(pixels)

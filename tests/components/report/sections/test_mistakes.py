@@ -13,6 +13,8 @@ from models.contract import registry
 from models.records import recordings as ecg_data
 from tests.components import ecg_records, tiny_ecg
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):

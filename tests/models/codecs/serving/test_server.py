@@ -259,7 +259,7 @@ class TestRefusals:
          encoded(Image.fromarray(photograph(30, 30)), "BMP")[:300], b"KMP\1" + bytes(80)],
     )  # fmt: skip
     def test_pictures(self, served, picture):
-        assert self.refused(served("factorized")["compress"], picture)
+        assert self.refused(served("mean_scale_hyperprior")["compress"], picture)
 
 
 def test_recipes_are_all_here():

@@ -42,6 +42,7 @@ def embeddings(folder, config) -> tuple[np.ndarray, np.ndarray]:
     return np.array(said["embedding"]), np.array(y)
 
 
+@pytest.mark.slow
 def test_what_a_term_prepares_is_of_the_training_set(folder, whole):
     config = config_of(folder)
     features, y = embeddings(folder, config)
@@ -55,6 +56,7 @@ def test_what_a_term_prepares_is_of_the_training_set(folder, whole):
     assert np.abs(np.array(whole.objective[1].loss.prototypes) - means).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_the_state_moves_in_training_alone(folder):
     model = student.build(config_of(folder))
     term = model.objective[1].loss

@@ -70,6 +70,7 @@ def test_certain_symbols_cost_nearly_nothing(three):
     assert len(three.check(np.zeros(20_000), parameters)) < 40
 
 
+@pytest.mark.slow
 def test_more_symbols_than_one_chunk(monkeypatch):
     monkeypatch.setattr(mixture_coder, "CHUNK", 500)
     coder = Coder(2)

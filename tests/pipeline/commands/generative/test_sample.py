@@ -31,6 +31,7 @@ def read(path):
     return np.array(Image.open(path))
 
 
+@pytest.mark.slow
 def test_pictures_are_drawn_by_their_seeds(model, tmp_path, capsys):
     ask = ["sample", "--model", str(model), "--count", "3", "--seed", "7", "--out"]
     assert cli.main([*ask, str(tmp_path / "a")]) == 0
@@ -45,6 +46,7 @@ def test_pictures_are_drawn_by_their_seeds(model, tmp_path, capsys):
     assert "exists; give --overwrite" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_stream_is_decompressed_by_a_seed(model, tmp_path):
     (tmp_path / "p.png").write_bytes(png(photograph(20, 33)))
     given = ["--model", str(model), "--out"]

@@ -14,6 +14,8 @@ from models.records import pictures as picture_records
 from models.records import recordings as ecg_records
 from tests.components.kinds.recordings.test_sources import ingest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def ingested(tmp_path_factory):
