@@ -73,24 +73,6 @@ def lambdas_of(config: Mapping) -> list[float]:
     return [config["lmbda"] * 2.0 ** (octaves * (quality / 100 - 1)) for quality in range(101)]
 
 
-def continued(points: Sequence) -> list:
-    """Points (with `lmbda`, `model` and `quality`) in the order of their weights, models one after the other.
-
-    Where a variable-rate model begins below the end of another that ends lower, its points up to that end are left out:
-    weights of two models say little of which of them has the better picture.
-    """
-    ends: dict = {}
-    for point in points:
-        if point.quality is not None:
-            ends[point.model] = max(ends.get(point.model, 0.0), point.lmbda)
-
-    def is_left_out(point) -> bool:
-        own = ends.get(point.model, 0.0)
-        return point.quality is not None and any(point.lmbda <= end < own for end in ends.values())
-
-    return sorted(point for point in points if not is_left_out(point))
-
-
 class Rates(abc.ABC):
     """Ways of coding in an order in which bits and quality rise, of which each picture gets one."""
 
@@ -154,11 +136,11 @@ class Rates(abc.ABC):
 class CodecFamily(Rates):
     """Codecs that differ in how they weigh distortion against bits (`lmbda`), ordered by it; each is loaded when used.
 
-    A variable-rate model has a point for each of its qualities. Of several, one goes on where another ends, as
-    `continued` says. `refine` is `ServedCodec.compress`'.
+    A variable-rate model is a family of its own, of a point for each quality. `refine` is `ServedCodec.compress`'.
 
     Raises:
-      ServedCodecError: a folder holds no codec of this project, or two have the same weight.
+      ServedCodecError: a folder holds no codec of this project, two have the same weight, or a variable-rate model has
+        company.
     """
 
     def __init__(self, paths: Sequence[str | os.PathLike], refine: int = 0):
@@ -173,9 +155,11 @@ class CodecFamily(Rates):
             if not is_variable(about):
                 found.append(RatePoint(lmbda, fingerprint, directory, None, reads))
                 continue
+            if len(paths) > 1:
+                raise ServedCodecError(f"{directory}: has all rates already; give it alone")
             points = enumerate(lambdas_of(about["config"]))
             found += [RatePoint(weight, fingerprint, directory, quality, reads) for quality, weight in points]
-        self.points = continued(found)
+        self.points = sorted(found)
         for one, two in zip(self.points, self.points[1:], strict=False):
             if one.lmbda == two.lmbda:
                 both = f"{one.model} and {two.model}"

@@ -2,10 +2,10 @@
 
 import functools
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from components.serving.codec_family import Rates, continued, lambdas_of
+from components.serving.codec_family import Rates, lambdas_of
 from components.serving.served_codec import ServedCodec, ServedCodecError, describe, newest_version
 from models.entropy.coder import header
 from models.publishing import released
@@ -63,21 +63,20 @@ class ReleasedRates(Rates):
     """The qualities of released codecs of variable rate, one after the other; each is made and loaded when it is used.
 
     Args:
-      names: of the codecs. folder_of: makes one's folder. refine: `ServedCodec.compress`'.
+      first: names of the codecs in the order of their rates, and the quality of each with which it begins where the one
+        before has ended. folder_of: makes one's folder. refine: `ServedCodec.compress`'.
 
     Raises:
       ReleaseError: one is not there, or its file is damaged.
     """
 
-    def __init__(self, names: Sequence[str], folder_of: Callable[[str], pathlib.Path], refine: int = 0):
-        found = []
-        for name in names:
-            config = released.describe(released.path_of(name))["config"]
-            points = enumerate(lambdas_of(config))
-            found += [ReleasedPoint(weight, name, quality) for quality, weight in points]
-        self.points, self.refine = continued(found), refine
-        self.description = {"recipe": " and ".join(names)}
-        self._codecs = ReleasedCodecs(names, folder_of)
+    def __init__(self, first: Mapping[str, int], folder_of: Callable[[str], pathlib.Path], refine: int = 0):
+        self.points, self.refine = [], refine
+        for name, begin in first.items():
+            weights = enumerate(lambdas_of(released.describe(released.path_of(name))["config"]))
+            self.points += [ReleasedPoint(weight, name, quality) for quality, weight in weights if quality >= begin]
+        self.description = {"recipe": " and ".join(first)}
+        self._codecs = ReleasedCodecs(list(first), folder_of)
 
     @property
     def count(self) -> int:
@@ -87,6 +86,10 @@ class ReleasedRates(Rates):
     def lmbda(self, place: int) -> float:
         """That of a quality."""
         return self.points[place].lmbda
+
+    def setting(self, place: int) -> str:
+        """The quality there, from 0 to 100 over all codecs."""
+        return f"quality {100 * place / (self.count - 1):.1f}"
 
     def compress_at(self, place: int, image_bytes: bytes) -> bytes:
         """Codes a picture file's bytes at a quality. Raises ServedCodecError: the model refused the picture."""

@@ -11,8 +11,9 @@ from pipeline.arguments.paths import PATH
 from pipeline.client.urls import must_be_url
 
 STREAM_SUFFIX = ".kmp"
-# Of `models.publishing.released`, what is used without a model. Qualities go through all codecs, one after the other.
-CODECS, LOSSLESS, ECG = ("edic", "lapped_hyperprior"), "lossless", "ecg_crnn"
+# Of `models.publishing.released`, what is used without a model. Qualities go through all codecs, each from the one of
+# its own on that is given here: the first at which no training photograph is worse than at the end of the one before.
+CODECS, LOSSLESS, ECG = {"edic": 0, "lapped_hyperprior": 20}, "lossless", "ecg_crnn"
 DEFAULT_QUALITY = 50
 
 _SERVER_OPTIONS = (
@@ -135,7 +136,7 @@ def _released_rates(refine: int):
     from models.publishing import released
 
     try:
-        return ReleasedRates([name for name in CODECS if name in released.names()] or CODECS, released_folder, refine)
+        return ReleasedRates(CODECS, released_folder, refine)
     except released.ReleaseError as error:
         raise UserError(f"{error}; give --model DIR or --url http://HOST:PORT/v1/models/NAME") from error
 

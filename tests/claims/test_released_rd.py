@@ -24,7 +24,7 @@ def result(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(released, "path_of", lambda name: name)
         patch.setattr(released, "describe", lambda name: {"config": configs[name]})
-        patch.setattr(released_rd, "CODECS", ("low", "high"))
+        patch.setattr(released_rd, "CODECS", {"low": 0, "high": 10})
         patch.setattr(released_rd, "released_folder", made.__getitem__)
         patch.setattr(released_rd, "CLASSICS", released_rd.CLASSICS[:2])
         out = CliRunner().invoke(

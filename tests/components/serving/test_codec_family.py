@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.serving.codec_family import CodecFamily, RateChoice, continued, lambdas_of
+from components.serving.codec_family import CodecFamily, RateChoice
 from components.serving.served_codec import ServedCodecError
 from tests.components import tiny_codec
 
@@ -66,31 +66,6 @@ def test_a_target_takes_the_nearest_point(family, picture):
     for target in (1, *quality, *(quality[1:] + quality[:-1]) / 2 + 0.1, 99):
         nearest = coded[np.abs(quality - target).argmin()]
         assert family.compress(picture, RateChoice(target_psnr_db=target))[0] == nearest
-
-
-def test_a_variable_model_goes_on_where_another_ends(tmp_path, picture):
-    """Of two whose weights overlap, the one that reaches farther begins behind the other's end."""
-    low = tiny_codec.save(tmp_path / "low", 4, config={"lmbda": 0.02, "rates": 5})
-    high = tiny_codec.save(tmp_path / "high", 2, config={"lmbda": 0.64, "rates": 7})
-    family = CodecFamily([high, low])
-    weights = [point.lmbda for point in family.points]
-    assert weights == sorted(set(weights)) and weights[0] == 0.02 / 16 and weights[-1] == 0.64
-    assert [p.model for p in family.points] == 101 * [low] + (family.count - 101) * [high]
-    assert family.points[100].quality == 100 and family.points[101].lmbda > 0.02 > 0.64 / 2 ** (0.06 * 86)
-    for quality, folder in ((0, low), (45, low), (60, high), (100, high)):
-        stream = family.compress(picture, RateChoice(quality=quality)).stream
-        assert stream.startswith(tiny_codec.header(4 if folder is low else 2))
-        assert family.decompress(stream)
-    assert family.compress(picture, RateChoice(quality=100)).stream.endswith(b"100")
-
-
-def test_a_model_within_anothers_range_is_left_out_by_neither_rule(folders, tmp_path):
-    """Points of one rate stay, wherever they lie."""
-    high = tiny_codec.save(tmp_path / "high", 3, config={"lmbda": 0.3, "rates": 3})
-    family = CodecFamily([*folders, high])
-    assert family.count == len(BITS) + 101
-    assert lambdas_of({"lmbda": 0.3, "rates": 3})[::50] == pytest.approx([0.075, 0.15, 0.3])
-    assert continued([]) == []
 
 
 def test_targets_out_of_reach_are_known_with_what_comes_nearest(family, picture):

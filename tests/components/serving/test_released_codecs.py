@@ -54,12 +54,17 @@ def test_qualities_go_through_all_codecs_and_make_only_what_is_used(tmp_path, mo
         asked.append(name)
         return folders[name]
 
-    rates = ReleasedRates(["low", "high"], folder_of)
+    rates = ReleasedRates({"low": 0, "high": 20}, folder_of)
     picture = png(photograph(16, 16))
     assert not asked and rates.description == {"recipe": "low and high"}
     found = rates.compress(picture, RateChoice(quality=100))
     assert rates.decompress(found.stream) and set(asked) == {"high"} and found.lmbda == 0.64
     low = rates.compress(picture, RateChoice(quality=0))
     assert low.stream.startswith(tiny_codec.header(4)) and low.lmbda == 0.02 / 16 and rates.decompress(low.stream)
-    weights = [rates.lmbda(place) for place in range(rates.count)]
-    assert weights == sorted(set(weights)) and 0.02 in weights
+    assert [(p.model, p.quality) for p in rates.points] == [
+        *(("low", q) for q in range(101)), *(("high", q) for q in range(20, 101))
+    ]  # fmt: skip
+    assert rates.lmbda(100) == 0.02 and rates.lmbda(101) == pytest.approx(0.64 / 2 ** (6 * 0.8))
+    assert low.setting == "quality 0.0" and found.setting == "quality 100.0"
+    said = float(rates.setting(120).removeprefix("quality "))
+    assert rates.compress(picture, RateChoice(quality=said)).stream == rates.compress_at(120, picture)
