@@ -93,6 +93,7 @@ class Codec(Configured):
     """
 
     stride = 16  # pixels a latent, each way
+    tied_gains = False  # see `GainUnits`
     # Served pictures are worked through in tiles, of so many latents a side and a halo around them. The transforms
     # reach 30 pixels and 4 latents. Slopes have smaller tiles: a gradient keeps what all layers gave.
     tile, halo, gradient_tile = 48, 4, 32
@@ -102,7 +103,8 @@ class Codec(Configured):
     def __init__(self, config: CodecConfig, **kwargs):
         super().__init__(config, **kwargs)
         self.analysis, self.synthesis = self.transforms(config)
-        self.gain_units = GainUnits(config.rates, config.latents, dtype="float32") if config.rates > 1 else None
+        gains = config.rates, config.latents, self.tied_gains
+        self.gain_units = GainUnits(*gains, dtype="float32") if config.rates > 1 else None
         self.trackers = [keras.metrics.Mean(name=n) for n in ("bpp", "mse", "psnr")]
         self.noise = keras.random.SeedGenerator(config.seed)
         # Of weights that were handed on: the coder's tables, integers by name, and the fingerprints that served models

@@ -27,12 +27,13 @@ class Hyperprior(codec.Codec):
     """z = hyper_analysis(|y|) is coded with `prior`; hyper_synthesis(z) gives the scale level of every latent."""
 
     START_LEVEL = 24.0  # about 2 quantisation steps: untrained latents are neither all zero nor all escape
+    HYPER_SPREAD = 10.0  # of hyper-latents, in their steps, that the prior expects at first
     SIGNED = False  # whether the hyper-analysis sees the latents' signs
 
     def __init__(self, config, **kwargs):
         super().__init__(config, **kwargs)
         self.hyper_analysis, self.hyper_synthesis = self.hyper_transforms(config.channels, config.latents)
-        self.prior = FactorizedPrior(dtype="float32", name="prior")
+        self.prior = FactorizedPrior(init_scale=self.HYPER_SPREAD, dtype="float32", name="prior")
 
     def hyper_transforms(self, channels, latents):
         """The two networks between latents and side information."""

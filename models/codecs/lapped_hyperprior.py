@@ -26,11 +26,9 @@ from models.codecs.serving.transforms import signatures
 from models.contract.precision import policy_of
 from models.contract.recipe import Recipe, option
 from models.entropy.densities import gaussian
-from models.entropy.densities.factorized import FactorizedPrior
 from models.entropy.densities.scale_mixture import ScaleMixture
 from models.layers.conv import SubPixelConv2D, space_to_depth
 from models.layers.enhancement import Enhancement
-from models.layers.gain import GainUnits
 from models.layers.hyper import LEAK, STRIDE, hyper_analysis, hyper_synthesis
 from models.layers.padding import pad_to_multiple
 
@@ -87,7 +85,7 @@ class LappedHyperprior(Hyperprior):
     """Latents are a linear lapped transform of the pixels; z tells mean and scale level of every one."""
 
     config_class = LappedConfig
-    stride = BLOCK
+    stride, tied_gains, HYPER_SPREAD = BLOCK, True, 4.0
     # The transforms reach a block each way, the enhancement 16 pixels.
     tile, halo, gradient_tile = 96, 4, 64
     error_bits = 6.0 / math.log(2.0)  # by high-rate theory, which holds for a transform that is nearly orthonormal
@@ -95,9 +93,6 @@ class LappedHyperprior(Hyperprior):
 
     def __init__(self, config, **kwargs):
         super().__init__(config, **kwargs)
-        self.prior = FactorizedPrior(init_scale=4.0, dtype="float32", name="prior")
-        if self.gain_units is not None:
-            self.gain_units = GainUnits(config.rates, config.latents, tied=True, dtype="float32")
         self.tails = ScaleMixture(dtype="float32", name="tails")
         self.tails.build()
 
