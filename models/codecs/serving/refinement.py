@@ -23,6 +23,7 @@ def refine(
     bits: Callable[[tf.Tensor], tf.Tensor],
     slope: Callable[[tf.Tensor], tf.Tensor],
     passes: tf.Tensor,
+    error_bits: float | None = None,
 ) -> tf.Tensor:
     """Integers for latents at less rate and distortion in all than `quantise` gives, from which the search starts.
 
@@ -31,11 +32,12 @@ def refine(
       bits: what integers of that shape cost each.
       slope: gradient of the error, expressed in bits, by the integers, of their shape.
       passes: int32 scalar, 1 or more; each takes one gradient, and two more are taken before.
+      error_bits: as of `quantise`.
 
     Returns:
       [1, h, w, M] float32.
     """
-    first = quantise(values, bits)
+    first = quantise(values, bits, error_bits)
     signs = tf.where(_uniform(values, -1) < 0.5, -1.0, 1.0)
     change = signs * (slope(first + signs) - slope(first - signs)) / 2.0
     curvature = tf.maximum(tf.reduce_mean(change, (0, 1, 2), keepdims=True) / 2.0, FLAT)

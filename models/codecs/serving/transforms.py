@@ -73,7 +73,11 @@ class TransformPayload(tf.Module):
 
         def search(values, bits):
             means, target = y - values, self.target(pixels, step)
-            return refine(values, bits, lambda q: inverse * self.slope(inverse * (q + means), target), passes)
+
+            def slope(integers):
+                return inverse * self.slope(inverse * (integers + means), target)
+
+            return refine(values, bits, slope, passes, self.model.error_bits)
 
         return self.latents.encode(y, search=search)
 

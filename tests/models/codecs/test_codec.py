@@ -8,7 +8,7 @@ from models.contract import registry
 from tests.models.kinds import KINDS, photograph
 
 
-@pytest.mark.parametrize("name", ["edic", "mean_scale_hyperprior", "factorized"])
+@pytest.mark.parametrize("name", ["edic", "mean_scale_hyperprior", "factorized", "lapped_hyperprior"])
 def test_rounded_training_sees_what_is_served_and_leaves_the_encoder(name):
     recipe = registry.get(name)
     model = recipe.build(recipe.make_config("small", KINDS["codec"].tiny | {"quantisation": "rounded"}))

@@ -21,7 +21,7 @@ def server_of(name: str):
     return recipe.signatures(model, config)
 
 
-@pytest.mark.parametrize("name", ["hyperprior", "edic"])
+@pytest.mark.parametrize("name", ["hyperprior", "edic", "lapped_hyperprior"])
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (13, 37), (40, 22)])
 def test_bands_and_tiles_are_the_whole(monkeypatch, name, height, width):
     monkeypatch.setattr(hyper_bands, "BAND", 50)

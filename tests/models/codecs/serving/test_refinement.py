@@ -87,14 +87,16 @@ def test_a_picture_too_large_for_the_search_is_refused(server, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "can"), [("hyperprior", True), ("edic", True), ("factorized", False), ("autoregressive", False)]
+    ("name", "most"),
+    [("hyperprior", 0.99), ("edic", 0.99), ("lapped_hyperprior", 1.0), ("factorized", None), ("autoregressive", None)],
 )
-def test_which_codecs_refine(name, can):
+def test_which_codecs_refine(name, most):
+    """Behind a transform that is nearly orthonormal, `quantise` leaves nothing to be found."""
     recipe = registry.get(name)
     model = recipe.build(config := recipe.make_config("small", KINDS["codec"].tiny))
     functions = recipe.signatures(model, config).functions
-    assert ("compress_refined" in functions) == can
-    if not can:
+    assert ("compress_refined" in functions) == bool(most)
+    if not most:
         return
     source = tf.constant([tf.io.encode_png(photograph(33, 50)).numpy()] * 2)
     plain = functions["compress"](image_bytes=source)["bitstream_bytes"].numpy()
@@ -107,4 +109,4 @@ def test_which_codecs_refine(name, can):
         error = np.square(decoded.numpy().astype(float) - photograph(33, 50)).mean()
         return 8 * len(stream) / (33 * 50) + config.lmbda * error
 
-    assert spent(some) < 0.99 * spent(none)
+    assert spent(some) < most * spent(none)
