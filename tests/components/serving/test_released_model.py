@@ -16,16 +16,19 @@ import pytest
 from PIL import Image
 
 from components import closure
-from components.evaluation import class_scores, classic
+from components.evaluation import class_scores, classic, rate_distortion
 from components.kinds.containers import members
 from components.kinds.recordings import recordings
 from components.serving import codec_family, released_model
+from components.serving.codec_family import RateChoice
+from components.serving.released_codecs import ReleasedRates
 from components.serving.served_codec import ServedCodec
 from components.serving.served_ecg import ServedEcg
 from models.contract import registry
 from models.entropy.coder import header
 from models.publishing import released
 from pipeline import cli
+from pipeline.client.codecs import CODECS
 from tests.components.recordings_on_disk import real_recordings
 from tests.models.kinds import photograph, png, tiny
 
@@ -149,7 +152,7 @@ def test_the_released_model_writes_streams_of_its_own(edic):
 def test_graphics_are_kept_without_loss(edic, tmp_path, monkeypatch, capsys):
     """Icons, from the command line."""
     monkeypatch.setattr(released_model, "directory_of", lambda name, announce: edic.directory)
-    monkeypatch.setattr("components.serving.served_codec.ServedCodec", lambda directory: edic)
+    monkeypatch.setattr("components.serving.released_codecs.ServedCodec", lambda directory: edic)
     icons = pathlib.Path(matplotlib.get_data_path()) / "images"
     names = ["home_large.png", "subplots.png"]
     pictures = [str(icons / name) for name in names]
@@ -172,6 +175,42 @@ def test_the_released_model_beats_jpeg(edic):
         jpeg = classic.jpeg_of_size(picture, round(point.bpp * picture.shape[0] * picture.shape[1] / 8))
         errors = [np.square(picture.astype(float) - other).mean() for other in (decoded, classic.decode(jpeg))]
         assert errors[0] < errors[1], quality
+
+
+@pytest.fixture(scope="module")
+def released_rates(edic) -> ReleasedRates:
+    """All qualities of the released codecs, the second one made once as well."""
+    with tempfile.TemporaryDirectory() as cache, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KOMPAKT_CACHE", cache)
+        fine = released_model.directory_of("lapped_hyperprior")
+        yield ReleasedRates(CODECS, {"edic": edic.directory, "lapped_hyperprior": fine}.__getitem__)
+
+
+@pytest.mark.parametrize("size", [(512, 384), (131, 203)])
+def test_bytes_and_psnr_rise_over_all_qualities(released_rates, size):
+    """Where one codec goes on from another too; the last ones are as good as the picture itself."""
+    picture, found = photograph(*size), []
+    for quality in (0, 20, 40, 50, 53, 54, 60, 70, 80, 90, 100):
+        stream = released_rates.compress(png(picture), RateChoice(quality=quality)).stream
+        decoded = classic.decode(released_rates.decompress(stream))
+        found.append((len(stream), rate_distortion.psnr_db(picture, decoded)))
+    assert sorted(found) == found and (np.diff([psnr for _, psnr in found]) > 0).all()
+    assert found[-1][1] > 41
+
+
+def test_the_second_codec_beats_jpeg(released_rates):
+    """On a photograph that it has not seen: fewer bytes than JPEG without chroma subsampling at the same PSNR."""
+    picture = photograph(512, 384)
+    for quality in (70, 85, 100):
+        stream = released_rates.compress(png(picture), RateChoice(quality=quality)).stream
+        psnr = rate_distortion.psnr_db(picture, classic.decode(released_rates.decompress(stream)))
+        jpegs = []
+        for level in range(30, 101):
+            file = io.BytesIO()
+            Image.fromarray(picture).save(file, "JPEG", quality=level, subsampling="4:4:4", optimize=True)
+            jpegs.append(file.getvalue())
+        better = [len(jpeg) for jpeg in jpegs if rate_distortion.psnr_db(picture, classic.decode(jpeg)) >= psnr]
+        assert better and len(stream) < min(better), quality
 
 
 def test_a_part_never_costs_more_than_the_whole(edic):
