@@ -5,10 +5,15 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from components.evaluation import classic, rate_distortion
 from components.serving.codec_family import Rates, lambdas_of
 from components.serving.served_codec import ServedCodec, ServedCodecError, describe, newest_version
 from models.entropy.coder import header
 from models.publishing import released
+
+
+# Of a codec that goes on where another ends: from this quality on no training photograph was worse than at that end.
+_SURE = 30
 
 
 class ReleasedCodecs:
@@ -62,6 +67,8 @@ class ReleasedPoint(NamedTuple):
 class ReleasedRates(Rates):
     """The qualities of released codecs of variable rate, one after the other; each is made and loaded when it is used.
 
+    A picture that the next codec would code worse at first than the one before at its end stays as that made it.
+
     Args:
       first: names of the codecs in the order of their rates, and the quality of each with which it begins where the one
         before has ended. folder_of: makes one's folder. refine: `ServedCodec.compress`'.
@@ -94,7 +101,15 @@ class ReleasedRates(Rates):
     def compress_at(self, place: int, image_bytes: bytes) -> bytes:
         """Codes a picture file's bytes at a quality. Raises ServedCodecError: the model refused the picture."""
         point = self.points[place]
-        return self._codecs.codec(point.model).compress(image_bytes, point.quality, self.refine)
+        stream = self._codecs.codec(point.model).compress(image_bytes, point.quality, self.refine)
+        end = max((n for n in range(place) if self.points[n].model != point.model), default=None)
+        if end is None or point.quality >= _SURE:
+            return stream
+        before = self.compress_at(end, image_bytes)
+        return before if self._psnr_db(image_bytes, before) > self._psnr_db(image_bytes, stream) else stream
+
+    def _psnr_db(self, image_bytes: bytes, stream: bytes) -> float:
+        return rate_distortion.psnr_db(classic.decode(image_bytes), classic.decode(self.decompress(stream)))
 
     def decompress(self, bitstream_bytes: bytes) -> bytes:
         """Decodes a stream of any of the codecs. Raises ServedCodecError as `ReleasedCodecs.decompress`."""

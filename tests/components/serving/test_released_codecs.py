@@ -68,3 +68,18 @@ def test_qualities_go_through_all_codecs_and_make_only_what_is_used(tmp_path, mo
     assert low.setting == "quality 0.0" and found.setting == "quality 100.0"
     said = float(rates.setting(120).removeprefix("quality "))
     assert rates.compress(picture, RateChoice(quality=said)).stream == rates.compress_at(120, picture)
+
+
+@pytest.mark.parametrize(("bits", "kept"), [(2, "high"), (6, "low")])
+def test_no_picture_gets_worse_where_the_next_codec_goes_on(tmp_path, monkeypatch, bits, kept):
+    """At the first qualities it is compared with the end of the codec before; farther on that is sure."""
+    config = {"lmbda": 0.02, "rates": 5}
+    dropped = {"low": 4, "high": bits}
+    folders = {name: tiny_codec.save(tmp_path / name, n, config=config) for name, n in dropped.items()}
+    monkeypatch.setattr(released, "path_of", lambda name: name)
+    monkeypatch.setattr(released, "describe", lambda name: {"config": config})
+    rates = ReleasedRates({"low": 0, "high": 6}, folders.__getitem__)
+    picture, first = png(photograph(16, 16)), 101
+    assert rates.points[first].model == "high" and rates.points[first].quality == 6
+    assert rates.compress_at(first, picture).startswith(tiny_codec.header(dropped[kept]))
+    assert rates.compress_at(first + 30, picture).startswith(tiny_codec.header(bits))
