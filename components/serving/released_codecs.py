@@ -11,7 +11,6 @@ from components.serving.served_codec import ServedCodec, ServedCodecError, descr
 from models.entropy.coder import header
 from models.publishing import released
 
-
 # Of a codec that goes on where another ends: from this quality on no training photograph was worse than at that end.
 _SURE = 30
 
