@@ -88,7 +88,7 @@ class LappedHyperprior(Hyperprior):
     stride, tied_gains, HYPER_SPREAD = BLOCK, True, 4.0
     # The transforms reach a block each way, the enhancement 16 pixels.
     tile, halo, gradient_tile = 96, 4, 64
-    error_bits = 6.0 / math.log(2.0)  # by high-rate theory, which holds for a transform that is nearly orthonormal
+    error_bits = 20.0  # 6 / ln 2 by high-rate theory; on training photographs more is better (docs/codec.md)
     most_stored = 3.0, 1.25  # near the end a stream is almost as good, and of a photograph a third of a PNG
 
     def __init__(self, config, **kwargs):

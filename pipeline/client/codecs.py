@@ -13,7 +13,7 @@ from pipeline.client.urls import must_be_url
 STREAM_SUFFIX = ".kmp"
 # Of `models.publishing.released`, what is used without a model. Qualities go through all codecs, each from the one of
 # its own on that is given here, with which training photographs are a little better than at the end of the one before.
-CODECS, LOSSLESS, ECG = {"edic": 0, "lapped_hyperprior": 6}, "lossless", "ecg_crnn"
+CODECS, LOSSLESS, ECG = {"edic": 0, "lapped_hyperprior": 2}, "lossless", "ecg_crnn"
 DEFAULT_QUALITY = 50
 
 _SERVER_OPTIONS = (
