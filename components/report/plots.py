@@ -96,7 +96,8 @@ def rate_distortion(
             continue
         color = SERIES[1 + i % 4]
         xs, ys = [p["bpp"] for p in shown], [p[quality] for p in shown]
-        ax.plot(xs, ys, color=color, linewidth=1.6, marker="o", markersize=2.5, label=name)
+        line = "-" if i < 4 else "--"  # the colours begin again
+        ax.plot(xs, ys, line, color=color, linewidth=1.6, marker="o", markersize=2.5, label=name)
     for i, (name, curve) in enumerate(learned.items()):
         curve = sorted(curve, key=lambda p: p["bpp"])
         xs, ys = [p["bpp"] for p in curve], [p[quality] for p in curve]

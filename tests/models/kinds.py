@@ -45,8 +45,6 @@ class Codec:
 
     tiny = {
         "store": False,
-        "rates": 1,
-        "quantisation": "noise",  # the loss of rounded latents has steps
         "channels": 8,
         "latents": 12,
         "crop_size": 64,
@@ -55,6 +53,7 @@ class Codec:
         "steps_per_epoch": 2,
     }
     more = {"filters": 4, "critic_channels": 4, "blocks": 1}  # of those with a critic
+    plain = {"rates": 1, "quantisation": "noise"}  # of those that have these options
     signatures = {"compress", "decompress", "serving_default"}
     some_have = {"compress_at", "compress_refined", "decompress_seeded", "sample"}  # which tests of their own ask
 
@@ -386,7 +385,8 @@ def tiny(recipe) -> dict:
     fields = {f.name: f for f in dataclasses.fields(recipe.config)}
     lowest = {name: fields[name].metadata["low"] for name in getattr(kind, "smallest", ()) if name in fields}
     more = getattr(kind, "more", {}) if "critic_channels" in fields else {}
-    found = {name: value for name, value in (kind.tiny | more | lowest).items() if name in fields}
+    found = kind.tiny | getattr(kind, "plain", {}) | more | lowest
+    found = {name: value for name, value in found.items() if name in fields}
     return found | {"batch_size": max(found["batch_size"], fields["batch_size"].metadata["low"])}
 
 

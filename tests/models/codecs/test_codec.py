@@ -1,17 +1,19 @@
 """What the image codecs share: the second stage of training, on rounded latents."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from models.contract import registry
-from tests.models.kinds import KINDS, photograph
+from tests.models.kinds import photograph, tiny
 
 
 @pytest.mark.parametrize("name", ["edic", "mean_scale_hyperprior", "factorized", "lapped_hyperprior"])
 def test_rounded_training_sees_what_is_served_and_leaves_the_encoder(name):
     recipe = registry.get(name)
-    model = recipe.build(recipe.make_config("small", KINDS["codec"].tiny | {"quantisation": "rounded"}))
+    keras.utils.set_random_seed(1)  # with few units, some other seeds leave attention without a gradient
+    model = recipe.build(recipe.make_config("small", tiny(recipe) | {"quantisation": "rounded"}))
     x = tf.constant(photograph(64, 64)[None] / 255, tf.float32)
     with tf.GradientTape() as tape:
         outputs = model(x, training=True)
@@ -28,7 +30,8 @@ def test_rounded_training_sees_what_is_served_and_leaves_the_encoder(name):
 @pytest.mark.parametrize("quantisation", ["noise", "mixed"])
 def test_training_counts_noisy_latents_and_draws_noisy_or_rounded_ones(name, quantisation):
     recipe = registry.get(name)
-    model = recipe.build(recipe.make_config("small", KINDS["codec"].tiny | {"quantisation": quantisation}))
+    keras.utils.set_random_seed(1)  # with few units, some other seeds leave attention without a gradient
+    model = recipe.build(recipe.make_config("small", tiny(recipe) | {"quantisation": quantisation}))
     x = tf.constant(photograph(64, 64)[None] / 255, tf.float32)
     with tf.GradientTape() as tape:
         first = model(x, training=True)
@@ -46,7 +49,7 @@ def test_training_counts_noisy_latents_and_draws_noisy_or_rounded_ones(name, qua
 
 def test_rounded_latents_are_about_their_means():
     recipe = registry.get("mean_scale_hyperprior")
-    model = recipe.build(recipe.make_config("small", KINDS["codec"].tiny | {"quantisation": "mixed"}))
+    model = recipe.build(recipe.make_config("small", tiny(recipe) | {"quantisation": "mixed"}))
     y, mean = tf.constant([0.2, 1.4, -3.3]), tf.constant([0.4, 0.0, 0.5])
     assert np.allclose(model.drawn(y, y + 7, True, mean), [0.4, 1.0, -3.5])
     assert np.allclose(model.drawn(y, y + 7, False, mean), y + 7)

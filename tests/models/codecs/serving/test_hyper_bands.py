@@ -9,12 +9,12 @@ from models.codecs.serving.hyper_bands import HyperBands
 from models.contract import registry
 from models.entropy.coder import header, mixture_coder, rans
 from models.layers import fixed_point
-from tests.models.kinds import KINDS
+from tests.models.kinds import tiny
 
 
 def server_of(name: str):
     recipe = registry.get(name)
-    model = recipe.build(config := recipe.make_config("small", KINDS["codec"].tiny))
+    model = recipe.build(config := recipe.make_config("small", tiny(recipe)))
     network = getattr(model, "hyper_synthesis", None)
     for variable in network.trainable_variables if network else ():  # away from the start, where positions are alike
         variable.assign(np.random.default_rng(1).normal(0, 0.1, variable.shape))

@@ -8,7 +8,7 @@ from models.codecs.serving import transforms
 from models.codecs.serving.latents import quantise
 from models.codecs.serving.refinement import refine
 from models.contract import registry
-from tests.models.kinds import KINDS, photograph
+from tests.models.kinds import KINDS, photograph, tiny
 
 RANDOM = np.random.default_rng(1)
 VALUES = tf.constant(RANDOM.normal(0, 2, (1, 12, 12, 4)).astype("float32"))
@@ -93,7 +93,7 @@ def test_a_picture_too_large_for_the_search_is_refused(server, monkeypatch):
 def test_which_codecs_refine(name, most):
     """Behind a transform that is nearly orthonormal, `quantise` leaves nothing to be found."""
     recipe = registry.get(name)
-    model = recipe.build(config := recipe.make_config("small", KINDS["codec"].tiny))
+    model = recipe.build(config := recipe.make_config("small", tiny(recipe)))
     functions = recipe.signatures(model, config).functions
     assert ("compress_refined" in functions) == bool(most)
     if not most:
