@@ -19,7 +19,6 @@ import tensorflow as tf  # noqa: E402
 from components.evaluation import rate_distortion  # noqa: E402
 from components.serving import served_codec  # noqa: E402
 from models.codecs.serving.latents import MixtureLatents, mixture_bits  # noqa: E402
-from models.entropy.densities import gaussian  # noqa: E402
 from models.publishing import pushed  # noqa: E402
 from tests.claims.mixture_size import pictures_of  # noqa: E402
 
@@ -34,7 +33,7 @@ def bits(server, pixels: np.ndarray) -> np.ndarray:
         each = mixture_bits(tf.reshape(y_hat, [-1]), *latents.mixtures(latents.parameters(z_hat, height, width)))
     else:
         mean, level = latents.means_and_levels(latents.parameters(z_hat, height, width))
-        each = gaussian.bits_each(y_hat - mean, gaussian.scale_of(tf.cast(level, tf.float32)))
+        each = latents.bits(y_hat - mean, [level])
     integer = float(latents.model.prior(z_hat)[0]) + float(tf.reduce_sum(tf.cast(each, tf.float64)))
     coded = 8 * sum(len(section.numpy()) for section in sections)
     return np.array([float(latents.model.estimated_bits(y_hat, z_hat)[0]), integer, coded])
