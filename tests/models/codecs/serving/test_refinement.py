@@ -88,10 +88,10 @@ def test_a_picture_too_large_for_the_search_is_refused(server, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "most"),
-    [("hyperprior", 0.99), ("edic", 0.99), ("lapped_hyperprior", 1.0), ("factorized", None), ("autoregressive", None)],
+    [("hyperprior", 0.99), ("edic", 0.99), ("lapped_hyperprior", 1.001), ("factorized", None), ("autoregressive", None)],
 )
 def test_which_codecs_refine(name, most):
-    """Behind a transform that is nearly orthonormal, `quantise` leaves nothing to be found."""
+    """Behind a transform that is nearly orthonormal `quantise` leaves nothing to be found, and little is lost."""
     recipe = registry.get(name)
     model = recipe.build(config := recipe.make_config("small", tiny(recipe)))
     functions = recipe.signatures(model, config).functions
