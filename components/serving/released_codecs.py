@@ -11,7 +11,8 @@ from components.serving.served_codec import ServedCodec, ServedCodecError, descr
 from models.entropy.coder import header
 from models.publishing import released
 
-# Of a codec that goes on where another ends: from this quality on no training photograph was worse than at that end.
+# Of a codec that goes on where another ends: of 21 training photographs none was worse from this quality on than at
+# that end; the farthest was better from 24 on.
 _SURE = 30
 
 

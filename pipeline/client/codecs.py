@@ -176,4 +176,4 @@ def open_reader(models: Sequence[pathlib.Path], url: str | None, wait: float | N
     names.sort(key=lambda name: not released_model.is_prepared(name))  # who asks first waits for none
     process_memory.be_frugal()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    return ReleasedCodecs(names or CODECS, released_folder)
+    return ReleasedCodecs(names or list(CODECS), released_folder)
