@@ -44,7 +44,7 @@ def test_the_tables_hold_what_training_charges(tails):
 
 
 def test_a_scale_that_is_known_badly_teaches_heavier_tails(tails):
-    """Latents with a third or six times of the scale that is told: by gradient, the mixture spreads and they cost less."""
+    """Latents of a third or six times the scale that is told: by gradient the mixture spreads, and they cost less."""
     rng = np.random.default_rng(2)
     y = np.rint(rng.normal(size=4000) * rng.choice([0.3, 6.0], 4000, p=[0.8, 0.2])).astype("float32")
     scales, costs = tf.ones_like(y), []
