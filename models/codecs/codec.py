@@ -19,6 +19,7 @@ from models.layers import haar
 from models.layers.conv import downsample, upsample
 from models.layers.gain import GainUnits
 from models.layers.gdn import GDN
+from models.layers.padding import pad_to_multiple
 from models.training import replicas
 
 # Latents are this many times the values that the networks work with, whose weights then are all of one order of
@@ -93,6 +94,7 @@ class Codec(Configured):
     """
 
     stride = 16  # pixels a latent, each way
+    multiple = 1  # of how many latents each way pictures are made to be whole numbers
     tied_gains = False  # see `GainUnits`
     # Served pictures are worked through in tiles, of so many latents a side and a halo around them. The transforms
     # reach 30 pixels and 4 latents. Slopes have smaller tiles: a gradient keeps what all layers gave.
@@ -133,6 +135,9 @@ class Codec(Configured):
 
     def call(self, x, training=None):
         """Codes and decodes pixels, see the class."""
+        height, width = ops.shape(x)[1:3]
+        if self.multiple > 1:
+            x = pad_to_multiple(x, self.stride * self.multiple)
         y = ops.cast(self.analysis(x), "float32")
         rate = self.rate_points(ops.shape(y)[0], bool(training))
         noisy = bool(training) and self.config.quantisation != "rounded"
@@ -142,7 +147,8 @@ class Codec(Configured):
             gain, inverse = self.gain_units.gains(rate)
             y_hat, bits = self.code(y * gain, noisy)
             y_hat = y_hat * inverse
-        return {"x_hat": ops.cast(self.synthesis(y_hat), "float32"), "bits": bits, "lmbda": self.lmbda_at(rate)}
+        x_hat = ops.cast(self.synthesis(y_hat), "float32")[:, :height, :width]
+        return {"x_hat": x_hat, "bits": bits, "lmbda": self.lmbda_at(rate)}
 
     def rate_points(self, batch, training: bool):
         """A rate point for each example of a batch: [B] float32."""

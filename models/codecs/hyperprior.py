@@ -29,6 +29,7 @@ class Hyperprior(codec.Codec):
     START_LEVEL = 24.0  # about 2 quantisation steps: untrained latents are neither all zero nor all escape
     HYPER_SPREAD = 10.0  # of hyper-latents, in their steps, that the prior expects at first
     SIGNED = False  # whether the hyper-analysis sees the latents' signs
+    hyper_offsets = None  # float32 [4, 4, C], added to the hyper-synthesis' outputs by their place among 4x4
 
     def __init__(self, config, **kwargs):
         super().__init__(config, **kwargs)

@@ -14,12 +14,13 @@ import functools
 import math
 
 import keras
-import numpy as np
 from keras import layers, ops
 
 from models.codecs import codec
 from models.codecs.hyperprior import Hyperprior, crop_like
 from models.codecs.inputs import inputs
+from models.codecs.lapped.basis import BLOCK, COLOURS, GROUP
+from models.codecs.lapped.start import FINE, SCALE, start
 from models.codecs.reconstructions import callbacks
 from models.codecs.serving.latents import ScaleMixtureLatents
 from models.codecs.serving.transforms import signatures
@@ -27,23 +28,10 @@ from models.contract.precision import policy_of
 from models.contract.recipe import Recipe, option
 from models.entropy.densities import gaussian
 from models.entropy.densities.scale_mixture import ScaleMixture
-from models.layers.conv import SubPixelConv2D, space_to_depth
+from models.layers.conv import SubPixelConv2D, depth_to_space, space_to_depth
 from models.layers.enhancement import Enhancement
 from models.layers.hyper import LEAK, STRIDE, hyper_analysis, hyper_synthesis
 from models.layers.padding import pad_to_multiple
-
-COLOURS = 3
-BLOCK = 8  # pixels a latent, each way
-# Of the transforms' kernels over the orthonormal one: Adam's steps are alike for all weights, and small beside these.
-SCALE = 64.0
-_COLOUR = np.array([[1, 1, 1], [1, 0, -1], [-1, 2, -1]]) / np.sqrt([[3], [2], [6]])
-_VARIANCE = (0.1, 0.006, 0.003)  # of brightness and colour differences of photographs, on [0, 1]
-_CORRELATION = 0.95  # of neighbouring pixels, the textbook's
-FINE = 10.0  # latents times this before the logarithm, which then tells scales of a tenth of a step
-HYPER_GAIN = 2.0  # hyper-latents a unit of the natural logarithm
-_OFFSET = 0.6  # of log(scale / least scale) over the mean of log1p(FINE |y|), of Gaussian latents
-_UP = 24.0  # in units of the codec's gain, more than a block's mean is
-_REST = 0.1  # scale left to the random start of channels that are given none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +45,9 @@ class LappedConfig(codec.CodecConfig):
                         high=8)  # fmt: skip
     start: str = option("cosine", "first weights of the transforms: a cosine transform or noise",
                         choices=("cosine", "random"))  # fmt: skip
+    grouped: int = option(
+        0, "first latents of 4x4 positions that are transformed together once more", low=0, in_fingerprint=False
+    )  # a second kernel tells models apart
     enhancement_filters: int = option(32, "channels of the enhancement behind the synthesis", low=1)
 
     @property
@@ -81,8 +72,40 @@ class Fold(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("kompakt")
+class SecondTransform(layers.Layer):
+    """The first latents of 4x4 positions become as many others of these, by a matrix: [B, h, w, M] -> [B, h, w, M].
+
+    h and w are multiples of 4.
+    """
+
+    def __init__(self, count: int, **kwargs):
+        super().__init__(**kwargs)
+        self.count = count
+
+    def build(self, input_shape):
+        size = GROUP**2 * self.count
+        self.kernel = self.add_weight(
+            shape=(size, size), initializer=keras.initializers.Orthogonal(SCALE), name="kernel"
+        )
+
+    def call(self, y):
+        """See the class."""
+        groups = space_to_depth(y[..., : self.count], GROUP)
+        groups = ops.matmul(groups, self.kernel) * (1 / SCALE)
+        return ops.concatenate([depth_to_space(groups, GROUP), y[..., self.count :]], -1)
+
+    def get_config(self):
+        return super().get_config() | {"count": self.count}
+
+
+@keras.saving.register_keras_serializable("kompakt")
 class LappedHyperprior(Hyperprior):
-    """Latents are a linear lapped transform of the pixels; z tells mean and scale level of every one."""
+    """Latents are a linear lapped transform of the pixels; z tells mean and scale level of every one.
+
+    Of `grouped` latents, which are transformed once more, and all beside them it tells no means: a block's mean colours
+    are differences from their neighbours' then, but for one in 16. What these are expected to be larger or smaller than
+    others of their channel is `place_levels`, added to what z tells.
+    """
 
     config_class = LappedConfig
     stride, tied_gains, HYPER_SPREAD = BLOCK, True, 4.0
@@ -92,17 +115,30 @@ class LappedHyperprior(Hyperprior):
     most_stored = 3.0, 1.25  # near the end a stream is almost as good, and of a photograph a third of a PNG
 
     def __init__(self, config, **kwargs):
+        self.grouped = min(config.grouped, config.latents)
         super().__init__(config, **kwargs)
         self.tails = ScaleMixture(dtype="float32", name="tails")
         self.tails.build()
+        if self.grouped:
+            self.place_levels = self.add_weight(
+                shape=(GROUP, GROUP, self.grouped), initializer="zeros", name="place_levels", dtype="float32",
+                autocast=False,
+            )  # fmt: skip
+
+    @property
+    def multiple(self):
+        """See `Codec`."""
+        return GROUP if self.grouped else 1
 
     def transforms(self, config):
         """3x3 blocks to a latent, and back, whose kernels `start` fills in."""
+        second, back = ([SecondTransform(self.grouped, name="second")] if self.grouped else [] for _ in range(2))
         analysis = keras.Sequential(
             [
                 keras.Input((None, None, 3)),
                 Fold(),
                 layers.Conv2D(config.latents, 3, padding="same", data_format="channels_last", use_bias=False),
+                *second,
                 layers.Rescaling(1 / (SCALE * config.step)),
             ],
             name="analysis",
@@ -111,6 +147,7 @@ class LappedHyperprior(Hyperprior):
             [
                 keras.Input((None, None, config.latents)),
                 layers.Rescaling(config.step / SCALE),
+                *back,
                 SubPixelConv2D(3, 3, BLOCK),
                 layers.Rescaling(1.0, 0.5),
                 Enhancement(config.enhancement_filters, 2, scale=1 / 16, name="enhancement"),
@@ -121,23 +158,40 @@ class LappedHyperprior(Hyperprior):
 
     def hyper_transforms(self, channels, latents):
         """The two networks between logarithms of latents and side information."""
-        return hyper_analysis(2 * latents, channels, LEAK), hyper_synthesis(
-            channels, (channels, channels, latents + COLOURS), LEAK
-        )
+        seen, told = (latents, latents) if self.grouped else (2 * latents, latents + COLOURS)
+        return hyper_analysis(seen, channels, LEAK), hyper_synthesis(channels, (channels, channels, told), LEAK)
 
     def split(self, parameters):
-        """Outputs of the hyper-synthesis [B, h, w, M + 3] -> (mean, level), both [B, h, w, M] float32.
+        """Outputs of the hyper-synthesis [B, h, w, D] -> (mean, level), both [B, h, w, M] float32.
 
         Only the first three latents, the means of blocks, lie about what neighbours say. The others lie about zero, as
         most of them are: quantised about a mean that is not quite zero, each would come back with that error.
         """
+        if self.grouped:
+            return ops.zeros_like(parameters), parameters + self.START_LEVEL
         level, mean = parameters[..., :-COLOURS], codec.GAIN * parameters[..., -COLOURS:]
         return ops.pad(
             mean, [[0, 0]] * (len(mean.shape) - 1) + [[0, level.shape[-1] - COLOURS]]
         ), level + self.START_LEVEL
 
+    @property
+    def hyper_offsets(self):
+        """See `Hyperprior`."""
+        if not self.grouped:
+            return None
+        return ops.pad(self.place_levels, [[0, 0], [0, 0], [0, self.config.latents - self.grouped]])
+
+    def placed(self, y):
+        """`hyper_offsets` of all positions of latents [B, h, w, M]: [h, w, M] float32."""
+        height, width = ops.shape(y)[1:3]
+        whole = ops.tile(self.hyper_offsets, (-(-height // GROUP), -(-width // GROUP), 1))
+        return whole[:height, :width]
+
     def hyper_latents(self, y):
         """Hyper-latents before rounding: [B, h, w, M] -> [B, ceil(h/4), ceil(w/4), N] float32."""
+        if self.grouped:
+            seen = ops.log1p(FINE * ops.abs(y * ops.exp(-gaussian.STEP * self.placed(y))))
+            return ops.cast(self.hyper_analysis(pad_to_multiple(seen, STRIDE)), "float32")
         y = pad_to_multiple(y, STRIDE)
         seen = ops.concatenate([ops.log1p(FINE * ops.abs(y)), y / codec.GAIN], -1)
         return ops.cast(self.hyper_analysis(seen), "float32")
@@ -152,105 +206,13 @@ class LappedHyperprior(Hyperprior):
 
     def told(self, z_hat, y):
         """Mean and level of latents [B, h, w, M] by hyper-latents."""
-        mean, level = self.split(ops.cast(self.hyper_synthesis(z_hat), "float32"))
-        return crop_like(mean, y), crop_like(level, y)
+        parameters = crop_like(ops.cast(self.hyper_synthesis(z_hat), "float32"), y)
+        return self.split(parameters + self.placed(y) if self.grouped else parameters)
 
     def estimated_bits(self, y_hat, z_hat):
         """Bits [B] of coded latents [B, h, w, M] and hyper-latents by the float network and analytic densities."""
         mean, level = self.told(z_hat, y_hat)
         return self.prior(z_hat) + self.tails(y_hat - mean, gaussian.scale_of(level))
-
-
-def cosine_basis() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The orthonormal cosine transform of a block of three colours, and what it is expected to find.
-
-    Returns:
-      (float64 [8, 8, 3, 192], of which the last axis counts the coefficients; their variances [192], falling but that
-      the three colours' means come first; which colour each is of, int [192]).
-    """
-    n = np.arange(BLOCK)
-    rows = np.sqrt(2 / BLOCK) * np.cos(np.pi * np.outer(n, 2 * n + 1) / (2 * BLOCK))
-    rows[0] /= math.sqrt(2)
-    spread = np.einsum("ui,ij,uj->u", rows, _CORRELATION ** np.abs(n[:, None] - n), rows)
-    basis = np.einsum("ui,vj,cd->ijduvc", rows, rows, _COLOUR).reshape(BLOCK, BLOCK, 3, -1)
-    variance = np.einsum("u,v,c->uvc", spread, spread, _VARIANCE).reshape(-1)
-    order = np.array(sorted(range(variance.size), key=lambda n: (n >= COLOURS, -variance[n])))
-    return basis[..., order], variance[order], order % COLOURS
-
-
-def start(model: LappedHyperprior) -> None:
-    """Gives the transforms the cosine basis, and the hyper-transforms the way from magnitudes to scales and back."""
-    basis, variance, colours = cosine_basis()
-    count = min(model.config.latents, basis.shape[-1])
-    centre = basis[..., :count].reshape(-1, count)
-    unfold = next(layer for layer in model.synthesis.layers if isinstance(layer, SubPixelConv2D)).conv
-    for kernel, values in ((model.analysis.layers[1].kernel, centre), (unfold.kernel, centre.T)):
-        kernel.assign(SCALE * _taps(kernel, values, slice(1, 2)))
-    # Steps double from the last rate point to the one two below. Scales of the one in the middle, over the least:
-    middle = model.config.step * 2.0 ** ((model.config.rates - 1) / 4)
-    _start_hyper(model, np.sqrt(variance[:count]) / (middle * gaussian.MIN_SCALE), colours[:count])
-
-
-def _start_hyper(model: LappedHyperprior, scales: np.ndarray, colours: np.ndarray) -> None:
-    """Hyper-latents are means of magnitudes, or of the blocks' means, of 4x4 positions, from which all of these have
-    their levels and their means.
-
-    Args:
-      scales, colours: [n], of the first latents, the scales that are expected, over the coder's least one.
-    """
-    groups, latents = _groups(colours, model.config.channels), model.config.latents
-    # The means of the blocks' colours go beside, moved so far up that the rectifiers leave them.
-    scale, count = len(groups), len(groups) + COLOURS
-    shares, told = np.zeros((2 * latents, count)), np.zeros((count, latents + COLOURS))
-    expected, bias = np.full(count, _UP), np.zeros(latents + COLOURS)
-    for n, group in enumerate(groups):
-        shares[group, n] = 1 / len(group)
-        expected[n] = max(np.log(scales[group]).mean() - _OFFSET, 0.0)
-        told[n, group], bias[group] = 1 / gaussian.STEP, _OFFSET / gaussian.STEP - model.START_LEVEL
-    for n in range(COLOURS):
-        shares[latents + n, scale + n], told[scale + n, latents + n], bias[latents + n] = 1.0, 1.0, -_UP
-    each, raised = np.eye(count), np.where(np.arange(count) < scale, 0.0, _UP)
-    first, second, third = _convolutions(model.hyper_analysis)
-    _lay(first, shares, slice(1, 2), raised)
-    _lay(second, each / 4, slice(1, 3))
-    _lay(third, HYPER_GAIN * each / 4, slice(1, 3), -HYPER_GAIN * expected)
-    first, second, third = _convolutions(model.hyper_synthesis)
-    _lay(first, each / HYPER_GAIN, slice(1, 3), expected)
-    _lay(second, each, slice(1, 3))
-    _lay(third, told, slice(1, 2), bias)
-
-
-def _convolutions(network: keras.Sequential) -> list:
-    """The three convolutions of a hyper-transform."""
-    return [layer for layer in network.layers if hasattr(layer, "kernel")]
-
-
-def _groups(colours: np.ndarray, channels: int) -> list[np.ndarray]:
-    """Which latents' magnitudes are told together, neighbours in frequency of one colour: as many groups as three
-    quarters of the hyper-latents, half of them of brightness."""
-    groups = []
-    for colour, count in ((0, 3 * channels // 8), (1, 3 * channels // 16), (2, 3 * channels // 16)):
-        members = np.flatnonzero(colours == colour)
-        groups += [group for group in np.array_split(members, max(1, count)) if len(group)]
-    return groups[: channels - COLOURS]
-
-
-def _lay(layer, values: np.ndarray, taps: slice, bias: np.ndarray | float = 0.0) -> None:
-    """Lays values [inputs, outputs] over a layer's first channels at some taps; the rest stays, at a small scale."""
-    kernel, count = layer.kernel, values.shape[1]
-    kept, transposed = np.array(kernel) * _REST, isinstance(layer, layers.Conv2DTranspose)
-    kept[(..., slice(count), slice(None)) if transposed else (..., slice(count))] = 0
-    kernel.assign(kept + _taps(kernel, values.T if transposed else values, taps))
-    found = np.array(layer.bias)
-    found[:count] = bias
-    layer.bias.assign(found)
-
-
-def _taps(kernel, values: np.ndarray, taps: slice) -> np.ndarray:
-    """Zeros of a kernel's shape [k, k, a, b], but for values [<= a, <= b] at some taps both ways."""
-    made = np.zeros(kernel.shape, "float32")
-    made[taps, taps, : values.shape[0], : values.shape[1]] = values
-    return made
 
 
 def build(config: LappedConfig) -> LappedHyperprior:
@@ -269,8 +231,9 @@ RECIPE = Recipe(
     summary="Image codec for high rates: lapped transform and mean-scale hyperprior",
     config=LappedConfig,
     presets={
-        "small": codec.SMALL | {"channels": 64, "crop_size": 256, "quantisation": "mixed", "warmup_fraction": 0.03},
-        "paper": codec.PAPER | {"channels": 128, "quantisation": "mixed"},
+        "small": codec.SMALL
+        | {"channels": 64, "crop_size": 256, "quantisation": "mixed", "warmup_fraction": 0.03, "grouped": 24},
+        "paper": codec.PAPER | {"channels": 128, "quantisation": "mixed", "grouped": 24},
     },
     build=build,
     inputs=inputs,

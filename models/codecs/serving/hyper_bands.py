@@ -7,6 +7,7 @@ bands give the bits that one piece gives.
 """
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
@@ -31,12 +32,13 @@ class Window(NamedTuple):
 class HyperBands:
     """Evaluates a hyper-synthesis, checked by `fixed_point.check`."""
 
-    def __init__(self, network: keras.Sequential, longest: int):
+    def __init__(self, network: keras.Sequential, longest: int, offsets: Callable[[], tf.Tensor] | None = None):
         """Args:
         network: [1, h, w, N] -> [1, 4h, 4w, D].
         longest: positions that `window` is asked for at most.
+        offsets: gives [4, 4, D] float32, added to what the network gives by the place among 4x4 positions.
         """
-        self.network, self.positions = network, max(BAND, longest)
+        self.network, self.positions, self.offsets = network, max(BAND, longest), offsets
         convolutions = [i for i, layer in enumerate(network.layers) if hasattr(layer, "kernel")]
         self._wide = [i for i in convolutions if max(network.layers[i].kernel_size) > 1]
         self._first_pointwise = next((i for i in convolutions if i > self._wide[-1]), len(network.layers))
@@ -102,9 +104,18 @@ class HyperBands:
         kept = last <= (window.top + rows) * width
         window = tf.cond(kept, lambda: Window(*map(tf.identity, window)), compute)
         begin = window.top * width
-        return window, self._pointwise(window.band[first - begin : last - begin])
+        return window, self._placed(self._pointwise(window.band[first - begin : last - begin]), first, width)
+
+    def _placed(self, values: tf.Tensor, first: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+        """Adds the offsets to values [n, D] of positions from `first` on."""
+        if self.offsets is None:
+            return values
+        at = first + tf.range(tf.shape(values)[0])
+        place = at // width % STRIDE * STRIDE + at % width % STRIDE
+        table = fixed_point.to_fixed(self.offsets())
+        return values + tf.gather(tf.reshape(table, [STRIDE**2, table.shape[-1]]), place)
 
     def whole(self, z_hat: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
         """Outputs for all positions at once: float64 [1, height, width, D], fixed-point."""
-        values = tf.reshape(self.rows(z_hat, 0, height, width), [-1, self.channels])
-        return tf.reshape(self._pointwise(values), tf.stack([1, height, width, self.network.output_shape[-1]]))
+        values = self._pointwise(tf.reshape(self.rows(z_hat, 0, height, width), [-1, self.channels]))
+        return tf.reshape(self._placed(values, 0, width), tf.stack([1, height, width, self.network.output_shape[-1]]))

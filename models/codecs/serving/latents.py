@@ -194,7 +194,8 @@ class SideInformation(tf.Module):
     @functools.cached_property
     def bands(self) -> HyperBands:
         """The exact hyper-synthesis."""
-        return HyperBands(self.model.hyper_synthesis, self.coder.chunk // self.channels + 2)
+        placed = None if self.model.hyper_offsets is None else lambda: self.model.hyper_offsets
+        return HyperBands(self.model.hyper_synthesis, self.coder.chunk // self.channels + 2, placed)
 
     @functools.cached_property
     def _hyper_tile(self) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -40,6 +40,7 @@ class TransformPayload(tf.Module):
         super().__init__(name="payload")
         self.model, self.variable = model, config.rates > 1
         self.stride, self.tile, self.halo = model.stride, model.tile, model.halo
+        self.unit = model.stride * model.multiple  # pixels, of which padded sides are whole numbers
         self.gradient_tile = model.gradient_tile
         self.tables = types.MappingProxyType(model.tables or latents_class.tables_of(model))
         self.latents = latents_class(model, self.tables)
@@ -145,7 +146,7 @@ class TransformPayload(tf.Module):
         plan = canvas.plan(*grids, grids[1].rows, self.tile, self.halo)
         buffer = tf.pad(tf.reshape(pixels, [-1]), [[plan.before, plan.behind]])
         return canvas.fill(
-            lambda tile: gains * self._analyse_tile(pad_to_multiple(tile[0], self.stride)[None]),
+            lambda tile: gains * self._analyse_tile(pad_to_multiple(tile[0], self.unit)[None]),
             buffer, plan, grids[1].rows, grids[1].columns, self.tile, self.halo,
         )[None]  # fmt: skip
 
@@ -164,7 +165,7 @@ class TransformPayload(tf.Module):
 
     def _grids(self, height: tf.Tensor, width: tf.Tensor) -> tuple[canvas.Grid, canvas.Grid]:
         """The pixels and the latents of a picture of that size, int32 scalars."""
-        sides = ((side + self.stride - 1) // self.stride for side in (height, width))
+        sides = ((side + self.unit - 1) // self.unit * self.model.multiple for side in (height, width))
         latents = canvas.Grid(*sides, self.model.config.latents, tf.float32, 1)
         return canvas.Grid(height, width, 3, tf.uint8, self.stride), latents
 
@@ -185,7 +186,7 @@ class TransformPayload(tf.Module):
         """
         lmbda = self.model.lmbda_at(self.rate(step))[0]
         weights = tf.fill(tf.shape(pixels[..., :1]), lmbda * 255.0**2 / 3.0)
-        padded = pad_to_multiple(tf.cast(pixels, tf.float32) / 255.0, self.stride)
+        padded = pad_to_multiple(tf.cast(pixels, tf.float32) / 255.0, self.unit)
         beyond = tf.shape(padded)[:2] - tf.shape(pixels)[:2]
         weights = tf.pad(weights, [[0, beyond[0]], [0, beyond[1]], [0, 0]])
         return tf.nn.space_to_depth(tf.concat([padded, weights], -1)[None], self.stride)

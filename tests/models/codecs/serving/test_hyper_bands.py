@@ -23,7 +23,8 @@ def server_of(name: str):
 
 @pytest.mark.parametrize("name", ["hyperprior", "edic", "lapped_hyperprior"])
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (13, 37), (40, 22)])
-def test_bands_and_tiles_are_the_whole(monkeypatch, name, height, width):
+@pytest.mark.parametrize("placed", [False, True])
+def test_bands_and_tiles_are_the_whole(monkeypatch, name, height, width, placed):
     monkeypatch.setattr(hyper_bands, "BAND", 50)
     monkeypatch.setattr(hyper_bands, "TILE", 3)
     model = server_of(name).payload.model
@@ -31,7 +32,11 @@ def test_bands_and_tiles_are_the_whole(monkeypatch, name, height, width):
     z_hat = tf.round(3 * tf.random.stateless_normal([1, *sides, model.config.channels], [1, 2]))
     whole = fixed_point.apply(model.hyper_synthesis, fixed_point.to_fixed(z_hat))[:, :height, :width]
     assert len(np.unique(whole)) > height * width
-    bands, size = HyperBands(model.hyper_synthesis, 30), height * width
+    offsets = tf.reshape(tf.range(4.0 * 4 * whole.shape[-1]), [4, 4, -1]) if placed else None
+    if placed:
+        whole += fixed_point.to_fixed(tf.tile(offsets, [-(-height // 4), -(-width // 4), 1]))[:height, :width]
+    bands = HyperBands(model.hyper_synthesis, 30, (lambda: offsets) if placed else None)
+    size = height * width
     assert np.array_equal(bands.whole(z_hat, height, width), whole)
     window, found = bands.start(tf.constant(height)), []
     for first in range(0, size, 27):  # runs that overlap by three positions, as chunks do that share one

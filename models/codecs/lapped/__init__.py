@@ -1,0 +1,1 @@
+"""What lapped transforms start from."""
